@@ -1,0 +1,25 @@
+"""The abstract classes that plugins implement. The docstrings are the contracts."""
+
+from adc.interfaces.data import Degradation, Source
+from adc.interfaces.denoiser import Conditioner, Denoiser
+from adc.interfaces.discriminator import Discriminator
+from adc.interfaces.latent import Codec, FeatureSpace
+from adc.interfaces.loss import Loss
+from adc.interfaces.restorer import Prunable, Restorer, Student, Teacher
+from adc.interfaces.score import Scorer
+
+__all__ = [
+    "Codec",
+    "Conditioner",
+    "Degradation",
+    "Denoiser",
+    "Discriminator",
+    "FeatureSpace",
+    "Loss",
+    "Prunable",
+    "Restorer",
+    "Scorer",
+    "Source",
+    "Student",
+    "Teacher",
+]

@@ -1,0 +1,32 @@
+"""Networks that tell kinds of clips apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Discriminator(nn.Module, ABC):
+    """Judges views of clips.
+
+    Attributes:
+        domain: The view it judges: ``"pixel"``, ``"feature"`` or ``"score"``.
+        heads: The names of its judgements.
+    """
+
+    domain: str
+    heads: tuple[str, ...]
+
+    @abstractmethod
+    def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+        """Judge a view.
+
+        Args:
+            view: ``(B, T, C, h, w)``: pixels in ``[-1, 1]`` or features; in the domain
+                ``score`` the list of taps of the score models.
+
+        Returns:
+            For each head its logits, of any shape; larger is more real.
+        """

@@ -1,0 +1,42 @@
+"""Spaces other than pixels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Codec(nn.Module, ABC):
+    """Pixels to latents and back.
+
+    Attributes:
+        decoder: The network inside `decode` that turns latents into pixels; the part that
+            ``DecoderPretraining`` trains.
+    """
+
+    decoder: nn.Module
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> Tensor:
+        """``(B, T, 3, H, W)`` in ``[-1, 1]`` to latents ``(B, T, Z, h, w)`` of unit scale."""
+
+    @abstractmethod
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latents ``(B, T, Z, h, w)`` to pixels ``(B, T, 3, H, W)``, about ``[-1, 1]``."""
+
+
+class FeatureSpace(nn.Module, ABC):
+    """The space in which student, teacher and truth are compared."""
+
+    @abstractmethod
+    def embed(self, pixels: Tensor) -> Tensor:
+        """``(B, T, 3, H, W)`` in ``[-1, 1]`` to features ``(B, T, C, h, w)``."""
+
+    def lift(self, latent: Tensor) -> Tensor:
+        """Latents ``(B, T, Z, h, w)`` to features, without a way through pixels.
+
+        Raises:
+            NotImplementedError: If the space knows no latents.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no latents to lift.")

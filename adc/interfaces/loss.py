@@ -1,0 +1,33 @@
+"""What a stage minimises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+from torch import Tensor, nn
+
+
+class Loss(nn.Module, ABC):
+    """Compares a prediction with a target in one domain."""
+
+    def __init__(
+        self,
+        domain: Literal["feature", "pixel"] = "pixel",
+        against: Literal["teacher", "real"] = "real",
+        weight: float = 1.0,
+    ) -> None:
+        """
+        Args:
+            domain: The view that is compared: features or pixels.
+            against: What the student is compared with: the teacher's result or the real clip.
+            weight: Multiplier in the total.
+        """
+        super().__init__()
+        self.domain: Literal["feature", "pixel"] = domain
+        self.against: Literal["teacher", "real"] = against
+        self.weight = weight
+
+    @abstractmethod
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The mean loss, a scalar, of two ``(B, T, C, H, W)`` views; not yet weighted."""

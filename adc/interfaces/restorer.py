@@ -1,0 +1,105 @@
+"""Networks that turn a small clip into a large one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from adc.interfaces.latent import FeatureSpace
+
+
+class Restorer(nn.Module, ABC):
+    """A clip in, a larger clip out.
+
+    Clips are RGB floats in ``[-1, 1]`` of shape ``(B, T, 3, H, W)``; an image is a clip of one
+    frame. The result lies on the input's device and carries gradients if the input or a
+    parameter asks for them. It need not be clamped.
+
+    Attributes:
+        scale: How many times larger the result is, in height and in width.
+    """
+
+    scale: int = 4
+
+    @abstractmethod
+    def restore(self, lr: Tensor) -> Tensor:
+        """Enlarge a clip.
+
+        Args:
+            lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``; any ``h`` and ``w`` of at least 16.
+
+        Returns:
+            ``(B, T, 3, scale * h, scale * w)``.
+        """
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """The same as `restore`."""
+        return self.restore(lr)
+
+
+class Teacher(Restorer):
+    """A frozen restorer that a student imitates.
+
+    A stage freezes its parameters and keeps it in evaluation mode.
+    """
+
+    def features(self, lr: Tensor, space: FeatureSpace) -> Tensor:
+        """What the teacher makes of a clip, in the space in which students are compared.
+
+        Override it when the teacher has something cheaper than pixels to offer: a latent
+        teacher returns ``space.lift(latent)`` and never runs its decoder.
+
+        Args:
+            lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``.
+            space: The student's feature space.
+
+        Returns:
+            ``(B, T, C, h', w')``, the shape that the student's `Student.encode` has.
+        """
+        return space.embed(self.restore(lr))
+
+
+@dataclass
+class Prunable:
+    """What a pruner needs to know of a student.
+
+    Attributes:
+        network: The student as one network of images, ``(B, 3, h, w)`` in, pixels out.
+        example: An input of it, as small as its strides allow.
+        parts: Submodules of `network` that may be given a ratio of their own, by name. A layer
+            belongs to the last part listed that holds it.
+        ignored: Layers whose own output channels stay (pixels out, for one).
+    """
+
+    network: nn.Module
+    example: Tensor
+    parts: dict[str, nn.Module]
+    ignored: list[nn.Module] = field(default_factory=list)
+
+
+class Student(Restorer):
+    """A restorer in two halves, trained on what lies between them."""
+
+    @abstractmethod
+    def encode(self, lr: Tensor) -> Tensor:
+        """The first half: ``(B, T, 3, h, w)`` in ``[-1, 1]`` to features ``(B, T, C, h', w')``."""
+
+    @abstractmethod
+    def decode(self, feature: Tensor) -> Tensor:
+        """The second half: features to pixels ``(B, T, 3, scale * h, scale * w)``."""
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Both halves in a row."""
+        return self.decode(self.encode(lr))
+
+    def prunable(self) -> Prunable:
+        """Describe the student to ``adc prune``.
+
+        Raises:
+            NotImplementedError: If this student cannot be pruned.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is pruned: implement prunable().")

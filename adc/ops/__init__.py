@@ -1,0 +1,1 @@
+"""Every formula once, as a pure function of tensors."""

@@ -1,0 +1,30 @@
+"""Clips as batches of images, and pixels as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def per_frame(function: Callable[[Tensor], Tensor], clip: Tensor) -> Tensor:
+    """Apply a function of images ``(N, C, H, W)`` to every frame of a clip ``(B, T, C, H, W)``."""
+    return function(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])
+
+
+def enlarge(clip: Tensor, scale: int) -> Tensor:
+    """Bicubic enlargement (a = -0.75, no antialiasing, not clamped) of ``(B, T, C, h, w)`` by a whole number."""
+    if scale == 1:
+        return clip
+    return per_frame(lambda x: F.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False), clip)
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """``[-1, 1]`` to ``[0, 1]``, clamped."""
+    return (pixels.float() * 0.5 + 0.5).clamp(0, 1)
+
+
+def quantize(pixels: Tensor) -> Tensor:
+    """Round ``[-1, 1]`` pixels to the 256 values that a byte can hold."""
+    return to_unit(pixels).mul(255).round() / 255 * 2 - 1
