@@ -8,18 +8,15 @@ from torch import Tensor, nn
 
 
 class Codec(nn.Module, ABC):
-    """Pixels to latents and back.
-
-    Attributes:
-        decoder: The network inside `decode` that turns latents into pixels; the part that
-            ``DecoderPretraining`` trains.
-    """
-
-    decoder: nn.Module
+    """Pixels to latents and back."""
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
         """``(B, T, 3, H, W)`` in ``[-1, 1]`` to latents ``(B, T, Z, h, w)`` of unit scale."""
+
+    def project(self, latent: Tensor) -> Tensor:
+        """What the first convolution of a decoder takes: unscaled, after the post-quantisation layer if there is one."""
+        return latent
 
     @abstractmethod
     def decode(self, latent: Tensor) -> Tensor:
@@ -33,8 +30,8 @@ class FeatureSpace(nn.Module, ABC):
     def embed(self, pixels: Tensor) -> Tensor:
         """``(B, T, 3, H, W)`` in ``[-1, 1]`` to features ``(B, T, C, h, w)``."""
 
-    def lift(self, latent: Tensor) -> Tensor:
-        """Latents ``(B, T, Z, h, w)`` to features, without a way through pixels.
+    def lift(self, projected: Tensor) -> Tensor:
+        """Projected latents (`Codec.project`) ``(B, T, Z, h, w)`` to features, without a way through pixels.
 
         Raises:
             NotImplementedError: If the space knows no latents.

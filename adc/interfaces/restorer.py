@@ -82,7 +82,13 @@ class Prunable:
 
 
 class Student(Restorer):
-    """A restorer in two halves, trained on what lies between them."""
+    """A restorer in two halves, trained on what lies between them.
+
+    Attributes:
+        decoder: The part that ``DecoderPretraining`` trains: turns projected latents into pixels.
+    """
+
+    decoder: nn.Module
 
     @abstractmethod
     def encode(self, lr: Tensor) -> Tensor:
@@ -95,6 +101,20 @@ class Student(Restorer):
     def restore(self, lr: Tensor) -> Tensor:
         """Both halves in a row."""
         return self.decode(self.encode(lr))
+
+    def reconstruct(self, projected: Tensor) -> Tensor:
+        """Pixels from a codec's latents by the student's own decoder.
+
+        Args:
+            projected: ``codec.project(codec.encode(pixels))``, ``(B, T, Z, h', w')``.
+
+        Returns:
+            ``(B, T, 3, H, W)``, about ``[-1, 1]``.
+
+        Raises:
+            NotImplementedError: If the student holds no latent decoder.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no decoder of latents to pretrain.")
 
     def prunable(self) -> Prunable:
         """Describe the student to ``adc prune``.
