@@ -1,0 +1,5 @@
+"""What a restored clip is worth."""
+
+from adc.metrics.fidelity import psnr_y, ssim_y
+
+__all__ = ["psnr_y", "ssim_y"]

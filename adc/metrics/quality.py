@@ -1,0 +1,88 @@
+"""Quality without a reference, by pyiqa. Nothing here downloads: parameters are present, or the figure is left out."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from adc.ops.clip import to_unit
+
+NIQE_BLOCK = 96
+NIQE_FILE = "niqe_modelparameters.mat"
+NIQE_NAMES = (("mu_pris_param", "cov_pris_param"), ("mu_prisparam", "cov_prisparam"))
+
+
+class Niqe:
+    """The natural image quality evaluator (Mittal et al., 2013); lower is better."""
+
+    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
+        """
+        Args:
+            mean: Mean feature of pristine pictures, ``(36,)``.
+            covariance: Their covariance, ``(36, 36)``.
+        """
+        self.mean = mean.reshape(1, 36)
+        self.covariance = covariance.reshape(1, 36, 36)
+
+    def __call__(self, clip: Tensor) -> Tensor:
+        """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``, the mean over frames.
+
+        Raises:
+            ValueError: If a side is shorter than 96 pixels.
+        """
+        from pyiqa.archs.niqe_arch import calculate_niqe
+
+        if min(clip.shape[-2:]) < NIQE_BLOCK:
+            raise ValueError(f"NIQE needs sides of at least {NIQE_BLOCK} pixels; got {tuple(clip.shape[-2:])}.")
+        frames = to_unit(clip).flatten(0, 1)
+        rates = [
+            calculate_niqe(frame[None], mu_pris_param=self.mean, cov_pris_param=self.covariance) for frame in frames
+        ]
+        return torch.stack([rate.reshape(()) for rate in rates]).unflatten(0, clip.shape[:2]).mean(dim=1)
+
+
+def find_niqe(file: str | None = None) -> tuple[Niqe | None, str]:
+    """NIQE if pyiqa and its parameters are on this machine.
+
+    Args:
+        file: Parameters as BasicSR's ``niqe_pris_params.npz`` or the authors' ``.mat``; null looks
+            for pyiqa's copy in torch's cache.
+
+    Returns:
+        The metric and where its parameters come from, or None and why there is none.
+
+    Raises:
+        FileNotFoundError: If the file was named and is not there.
+        ValueError: If the file holds something else.
+    """
+    path = Path(torch.hub.get_dir(), "pyiqa", NIQE_FILE) if file is None else Path(file)
+    if file is not None and not path.is_file():
+        raise FileNotFoundError(f"{file}: no such file; expected the parameters of NIQE (.npz or .mat).")
+    if importlib.util.find_spec("pyiqa") is None:
+        return None, "pyiqa is not installed; pip install 'adc[metrics]'"
+    if not path.is_file():
+        return None, f"the parameters of NIQE are not there: {path} (nothing is downloaded)"
+    return Niqe(*_read(path)), str(path)
+
+
+def _read(path: Path) -> tuple[Tensor, Tensor]:
+    import numpy
+
+    try:
+        if path.suffix == ".mat":
+            from scipy.io import loadmat
+
+            held = loadmat(str(path))
+        else:
+            with numpy.load(path, allow_pickle=False) as archive:
+                held = {name: archive[name] for name in archive.files}
+    except Exception as error:
+        raise ValueError(f"{path}: not a file of NIQE parameters ({type(error).__name__}).") from None
+    for names in NIQE_NAMES:
+        if all(name in held for name in names) and [held[name].size for name in names] == [36, 36 * 36]:
+            mean, covariance = (torch.from_numpy(numpy.asarray(held[name], dtype="float64")) for name in names)
+            return mean, covariance
+    raise ValueError(f"{path}: holds {', '.join(sorted(held)) or 'nothing'}; expected {' and '.join(NIQE_NAMES[0])}.")
