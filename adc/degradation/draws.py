@@ -1,0 +1,34 @@
+"""Single random numbers from a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator
+
+
+def uniform(generator: Generator, low: float, high: float) -> float:
+    """A number from ``[low, high)``."""
+    drawn = torch.rand((), generator=generator, device=generator.device, dtype=torch.float64)
+    return low + (high - low) * float(drawn)
+
+
+def chance(generator: Generator, probability: float) -> bool:
+    """True with a probability."""
+    return uniform(generator, 0.0, 1.0) < probability
+
+
+def whole(generator: Generator, low: int, high: int) -> int:
+    """A whole number from ``low`` to ``high``, both included."""
+    return min(int(uniform(generator, low, high + 1)), high)
+
+
+def choose(generator: Generator, weights: Sequence[float]) -> int:
+    """An index, drawn in proportion to weights."""
+    drawn = uniform(generator, 0.0, sum(weights))
+    for index, weight in enumerate(weights):
+        drawn -= weight
+        if drawn < 0:
+            return index
+    return max(index for index, weight in enumerate(weights) if weight > 0)

@@ -1,0 +1,99 @@
+"""Blur, resize and noise of frames ``(T, 3, H, W)``; pixels in ``[0, 1]``."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+MODES = ("area", "bilinear", "bicubic")
+"""The ways in which `resize` interpolates; none of them antialiased but ``area``."""
+
+
+def reflected(length: int, before: int, after: int) -> Tensor:
+    """Indices that continue ``0 .. length - 1`` on both sides by mirroring at the outermost pixels, however far."""
+    if length == 1:
+        return torch.zeros(before + 1 + after, dtype=torch.long)
+    period = 2 * (length - 1)
+    index = torch.arange(-before, length + after).remainder(period)
+    return torch.minimum(index, period - index)
+
+
+def blur(frames: Tensor, kernel: Tensor) -> Tensor:
+    """Filter every channel with one odd square kernel, mirrored at the borders (correlation, through an FFT).
+
+    Args:
+        frames: ``(T, C, H, W)``.
+        kernel: ``(k, k)``.
+
+    Returns:
+        ``(T, C, H, W)``.
+    """
+    size = kernel.shape[-1]
+    height, width = frames.shape[-2:]
+    rows = reflected(height, size // 2, size // 2).to(frames.device)
+    columns = reflected(width, size // 2, size // 2).to(frames.device)
+    padded = frames.index_select(-2, rows).index_select(-1, columns)
+    shape = tuple(_fast_length(length) for length in padded.shape[-2:])
+    spectrum = torch.fft.rfft2(padded, s=shape) * torch.fft.rfft2(kernel.to(frames).flip(-2, -1), s=shape)
+    filtered = torch.fft.irfft2(spectrum, s=shape)
+    return filtered[..., size - 1 : size - 1 + height, size - 1 : size - 1 + width].contiguous()
+
+
+def _fast_length(length: int) -> int:
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1 and length % 2 == 0:
+            return length
+        length += 1
+
+
+def resize(frames: Tensor, height: int, width: int, mode: str) -> Tensor:
+    """Resize to a height and a width, at least one pixel each, in one of `MODES`."""
+    size = (max(1, height), max(1, width))
+    if tuple(frames.shape[-2:]) == size:
+        return frames
+    return F.interpolate(frames, size=size, mode=mode)
+
+
+def gray(frames: Tensor) -> Tensor:
+    """Luma ``(T, 1, H, W)`` of BT.601."""
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=frames.dtype, device=frames.device)
+    return (frames * weights.view(3, 1, 1)).sum(-3, keepdim=True)
+
+
+def gaussian_noise(frames: Tensor, sigma: float, is_gray: bool, generator: Generator) -> Tensor:
+    """Add white noise and clamp.
+
+    Args:
+        frames: ``(T, 3, H, W)`` in ``[0, 1]``.
+        sigma: Standard deviation in steps of 8-bit values.
+        is_gray: Whether the three channels get the same noise.
+        generator: The only source of randomness; frames get noise of their own.
+    """
+    template = frames[:, :1] if is_gray else frames
+    noise = torch.randn(template.shape, generator=generator, device=frames.device)
+    return (frames + noise * (sigma / 255)).clamp(0, 1)
+
+
+def poisson_noise(frames: Tensor, scale: float, is_gray: bool, generator: Generator) -> Tensor:
+    """Add shot noise and clamp.
+
+    The number of photons at full scale is the number of distinct 8-bit values of the clip,
+    rounded up to a power of two.
+
+    Args:
+        frames: ``(T, 3, H, W)`` in ``[0, 1]``.
+        scale: Multiplier of the noise.
+        is_gray: Whether the three channels get the noise of the luma.
+        generator: The only source of randomness; frames get noise of their own.
+    """
+    steps = ((gray(frames) if is_gray else frames).clamp(0, 1) * 255).round()
+    distinct = int((torch.bincount(steps.long().flatten(), minlength=256) > 0).sum())
+    photons = 2 ** (distinct - 1).bit_length()
+    clean = steps / 255
+    noise = torch.poisson(clean * photons, generator=generator) / photons - clean
+    return (frames + noise * scale).clamp(0, 1)

@@ -1,0 +1,151 @@
+"""Degradations of images; the frames of a clip share every drawn parameter."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from adc.degradation.draws import chance, choose, uniform, whole
+from adc.degradation.filters import MODES, blur, gaussian_noise, poisson_noise, resize
+from adc.degradation.jpeg import compress
+from adc.degradation.kernels import draw_gaussian, draw_sinc, draw_size
+from adc.degradation.presets import PRESETS, Range
+from adc.degradation.reproducible import reproducible
+from adc.interfaces import Degradation
+from adc.ops.clip import quantize, to_unit
+
+
+def _check_scale(scale: int) -> int:
+    if scale < 1:
+        raise ValueError(f"scale: {scale} is not a whole number of at least 1.")
+    return scale
+
+
+def _check_frames(hr: Tensor, scale: int) -> None:
+    if hr.ndim != 4 or hr.shape[1] != 3:
+        raise ValueError(f"A degradation takes frames (T, 3, H, W), not {tuple(hr.shape)}.")
+    if hr.shape[-2] % scale or hr.shape[-1] % scale:
+        raise ValueError(f"Height and width {tuple(hr.shape[-2:])} are not multiples of the scale {scale}.")
+
+
+class SecondOrder(Degradation):
+    """Two rounds of blur, resize, noise and JPEG, as Real-ESRGAN spoils its photos (arXiv:2107.10833).
+
+    Blur, resize, noise, JPEG; perhaps blur, resize, noise; then, in either order, the resize to
+    the small size with a last sinc filter, and JPEG. Frames share the drawn parameters; each has
+    noise of its own. JPEG is written and read by libjpeg, so it wants the processors, not a GPU.
+    """
+
+    def __init__(
+        self,
+        preset: Literal["adcsr", "pisasr", "real-esrgan"] = "adcsr",
+        scale: int = 4,
+        overrides: dict[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            preset: Whose published numbers: real-esrgan (also OSEDiff's) is the harshest, adcsr the mildest.
+            scale: How many times smaller the result is.
+            overrides: Values to use instead of the preset's, by name, e.g. {jpeg_quality: [80, 95]}.
+        """
+        super().__init__()
+        if preset not in PRESETS:
+            raise ValueError(f"preset: unknown '{preset}'. There are: {', '.join(PRESETS)}.")
+        self.scale = _check_scale(scale)
+        self.values = PRESETS[preset].override(overrides or {})
+
+    @reproducible()
+    def forward(self, hr: Tensor, generator: Generator) -> Tensor:
+        """See `Degradation.forward`."""
+        _check_frames(hr, self.scale)
+        height, width = hr.shape[-2] // self.scale, hr.shape[-1] // self.scale
+        values = self.values
+
+        frames = blur(to_unit(hr), self._kernel(generator, values.sinc_probability, values.blur_sigma))
+        factor = _draw_factor(generator, values.resize_probabilities, values.resize_range)
+        frames = _resize(frames, frames.shape[-2] * factor, frames.shape[-1] * factor, generator)
+        frames = self._noise(frames, generator, values.gaussian_probability, values.noise_sigma, values.poisson_scale)
+        frames = compress(frames, whole(generator, *values.jpeg_quality))
+
+        if chance(generator, values.second_blur_probability):
+            frames = blur(frames, self._kernel(generator, values.sinc_probability2, values.blur_sigma2))
+        factor = _draw_factor(generator, values.resize_probabilities2, values.resize_range2)
+        frames = _resize(frames, height * factor, width * factor, generator)
+        frames = self._noise(
+            frames, generator, values.gaussian_probability2, values.noise_sigma2, values.poisson_scale2
+        )
+
+        quality = whole(generator, *values.jpeg_quality2)
+        if chance(generator, 0.5):
+            frames = compress(self._finish(frames, height, width, generator), quality)
+        else:
+            frames = self._finish(compress(frames, quality), height, width, generator)
+        return quantize(frames * 2 - 1)
+
+    def _kernel(self, generator: Generator, sinc_probability: float, sigma: Range) -> Tensor:
+        values = self.values
+        size = draw_size(generator, values.kernel_sizes)
+        if chance(generator, sinc_probability):
+            return draw_sinc(generator, size)
+        return draw_gaussian(
+            generator, size, values.kernel_probabilities, sigma, values.beta_gaussian, values.beta_plateau
+        )
+
+    def _noise(
+        self, frames: Tensor, generator: Generator, gaussian_probability: float, sigma: Range, scale: Range
+    ) -> Tensor:
+        is_gray = chance(generator, self.values.gray_probability)
+        if chance(generator, gaussian_probability):
+            return gaussian_noise(frames, uniform(generator, *sigma), is_gray, generator)
+        return poisson_noise(frames, uniform(generator, *scale), is_gray, generator)
+
+    def _finish(self, frames: Tensor, height: int, width: int, generator: Generator) -> Tensor:
+        frames = _resize(frames, height, width, generator)
+        if chance(generator, self.values.final_sinc_probability):
+            frames = blur(frames, draw_sinc(generator, draw_size(generator, self.values.kernel_sizes), math.pi / 3))
+        return frames
+
+
+def _draw_factor(generator: Generator, probabilities: tuple[float, ...], limits: Range) -> float:
+    kind = choose(generator, probabilities)
+    if kind == 0:
+        return uniform(generator, 1, limits[1])
+    return uniform(generator, limits[0], 1) if kind == 1 else 1.0
+
+
+def _resize(frames: Tensor, height: float, width: float, generator: Generator) -> Tensor:
+    return resize(frames, int(height), int(width), MODES[whole(generator, 0, len(MODES) - 1)])
+
+
+class BicubicDown(Degradation):
+    """Antialiased bicubic reduction (a = -0.5, as Pillow and MATLAB do it), rounded to 8 bits; nothing is drawn."""
+
+    def __init__(self, scale: int = 4) -> None:
+        """
+        Args:
+            scale: How many times smaller the result is.
+        """
+        super().__init__()
+        self.scale = _check_scale(scale)
+
+    @reproducible()
+    def forward(self, hr: Tensor, generator: Generator) -> Tensor:
+        """See `Degradation.forward`."""
+        _check_frames(hr, self.scale)
+        size = (hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
+        return quantize(F.interpolate(hr.float(), size=size, mode="bicubic", antialias=True))
+
+
+class NoDegradation(Degradation):
+    """The clip itself, rounded to 8 bits; its scale is 1."""
+
+    scale = 1
+
+    @reproducible()
+    def forward(self, hr: Tensor, generator: Generator) -> Tensor:
+        """See `Degradation.forward`."""
+        _check_frames(hr, self.scale)
+        return quantize(hr)

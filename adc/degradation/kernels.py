@@ -1,0 +1,130 @@
+"""Blur kernels of the second-order degradation (Real-ESRGAN, arXiv:2107.10833): formulas, and how they are drawn.
+
+A kernel is a float32 tensor ``(size, size)``, ``size`` odd, that sums to one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from adc.degradation.draws import choose, uniform, whole
+
+KINDS = ("isotropic", "anisotropic", "generalised_isotropic", "generalised_anisotropic", "plateau_isotropic",
+         "plateau_anisotropic")  # fmt: skip
+"""The kinds of Gaussian that `draw_gaussian` knows, in the order of its probabilities."""
+
+
+def _grid(size: int) -> tuple[Tensor, Tensor]:
+    if size < 1 or size % 2 == 0:
+        raise ValueError(f"A blur kernel needs an odd size, not {size}.")
+    offsets = torch.arange(size, dtype=torch.float64) - size // 2
+    y, x = torch.meshgrid(offsets, offsets, indexing="ij")
+    return x, y
+
+
+def _unit_sum(kernel: Tensor) -> Tensor:
+    return (kernel / kernel.sum()).float()
+
+
+def distance(size: int, sigma_x: float, sigma_y: float, rotation: float = 0.0) -> Tensor:
+    """Squared Mahalanobis distance from the centre: ``p' C^-1 p`` with ``C = R diag(sigma_x^2, sigma_y^2) R'``.
+
+    Args:
+        size: Height and width in pixels, odd.
+        sigma_x: Standard deviation along the first axis, in pixels.
+        sigma_y: Standard deviation along the second axis, in pixels.
+        rotation: Angle of the first axis against the rows, in radians.
+
+    Returns:
+        float64 ``(size, size)``.
+    """
+    x, y = _grid(size)
+    along = math.cos(rotation) * x + math.sin(rotation) * y
+    across = math.cos(rotation) * y - math.sin(rotation) * x
+    return (along / sigma_x) ** 2 + (across / sigma_y) ** 2
+
+
+def gaussian(size: int, sigma_x: float, sigma_y: float, rotation: float = 0.0, beta: float = 1.0) -> Tensor:
+    """``exp(-d^beta / 2)``, `distance` being ``d``: a Gaussian for ``beta`` 1, a generalised one otherwise."""
+    return _unit_sum(torch.exp(-0.5 * distance(size, sigma_x, sigma_y, rotation) ** beta))
+
+
+def plateau(size: int, sigma_x: float, sigma_y: float, rotation: float = 0.0, beta: float = 1.0) -> Tensor:
+    """``1 / (1 + d^beta)``, `distance` being ``d``: flat in the middle."""
+    return _unit_sum(1 / (1 + distance(size, sigma_x, sigma_y, rotation) ** beta))
+
+
+def sinc(size: int, cutoff: float) -> Tensor:
+    """Circular low-pass filter ``w J1(w r) / (2 pi r)``: it rings as sharpened and compressed pictures do.
+
+    Args:
+        size: Height and width in pixels, odd.
+        cutoff: Angular frequency ``w`` in ``(0, pi]`` above which nothing passes.
+    """
+    x, y = _grid(size)
+    radius = torch.hypot(x, y)
+    centre = size // 2
+    radius[centre, centre] = 1
+    kernel = cutoff * torch.special.bessel_j1(cutoff * radius) / (2 * math.pi * radius)
+    kernel[centre, centre] = cutoff**2 / (4 * math.pi)
+    return _unit_sum(kernel)
+
+
+def draw_size(generator: Generator, sizes: Sequence[int] = (7, 21)) -> int:
+    """An odd size from a range, both ends included."""
+    return 2 * whole(generator, sizes[0] // 2, sizes[1] // 2) + 1
+
+
+def draw_gaussian(
+    generator: Generator,
+    size: int,
+    probabilities: Sequence[float],
+    sigma: Sequence[float],
+    beta_gaussian: Sequence[float],
+    beta_plateau: Sequence[float],
+) -> Tensor:
+    """One of `KINDS` with drawn parameters.
+
+    Exponents come from below 1 and from above 1 with equal probability.
+
+    Args:
+        generator: The only source of randomness.
+        size: Height and width in pixels, odd.
+        probabilities: How likely each of `KINDS` is.
+        sigma: Range of the standard deviations.
+        beta_gaussian: Range of the exponent of generalised Gaussians; holds 1.
+        beta_plateau: Range of the exponent of plateaus; holds 1.
+    """
+    kind = KINDS[choose(generator, probabilities)]
+    sigma_x = sigma_y = uniform(generator, *sigma)
+    rotation = 0.0
+    if kind.endswith("anisotropic"):
+        sigma_y = uniform(generator, *sigma)
+        rotation = uniform(generator, -math.pi, math.pi)
+    if kind.startswith("generalised"):
+        return gaussian(size, sigma_x, sigma_y, rotation, _draw_beta(generator, beta_gaussian))
+    if kind.startswith("plateau"):
+        return plateau(size, sigma_x, sigma_y, rotation, _draw_beta(generator, beta_plateau))
+    return gaussian(size, sigma_x, sigma_y, rotation)
+
+
+def _draw_beta(generator: Generator, limits: Sequence[float]) -> float:
+    below, above = (limits[0], 1.0), (1.0, limits[1])
+    return uniform(generator, *(below if choose(generator, (0.5, 0.5)) == 0 else above))
+
+
+def draw_sinc(generator: Generator, size: int, lowest: float | None = None) -> Tensor:
+    """A `sinc` with a cut-off drawn from ``[lowest, pi)``.
+
+    Args:
+        generator: The only source of randomness.
+        size: Height and width in pixels, odd.
+        lowest: Lowest cut-off; by default ``pi / 3`` for sizes below 13 and ``pi / 5`` from there on.
+    """
+    if lowest is None:
+        lowest = math.pi / 3 if size < 13 else math.pi / 5
+    return sinc(size, uniform(generator, lowest, math.pi))
