@@ -1,1 +1,153 @@
-"""Command line."""
+"""The ``adc`` command: finds the command that was asked for, runs it, and tells its failures in one line.
+
+Only the standard library is imported here, so that ``adc --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+COMMANDS = {
+    "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
+    "list": ("adc.cli.list", "main", "List the components that a recipe can name, or explain one."),
+    "fit": ("adc.cli.train", "fit", "Train the stage of a recipe."),
+    "validate": ("adc.cli.train", "validate", "Measure a checkpoint on the validation data."),
+    "test": ("adc.cli.train", "test", "Measure a checkpoint on the test data."),
+    "predict": ("adc.cli.train", "predict", "Restore the clips of a recipe's prediction data."),
+    "prune": ("adc.cli.prune", "main", "Cut channels out of a student."),
+    "report": ("adc.cli.report", "main", "Measure restorers side by side."),
+    "upscale": ("adc.cli.upscale", "main", "Enlarge images with a student."),
+    "evaluate": ("adc.cli.evaluate", "main", "Compare restored images with references."),
+}
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class UsageError(ValueError):
+    """The command line or the recipe is wrong: exit status 2."""
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted.
+
+    Args:
+        argv: The command and its arguments; those of the process if None.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = _take_plugin_folders(arguments)
+        status = _dispatch(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("adc: interrupted\n")
+        status = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = FAILED
+    except (ValueError, OSError) as error:
+        if debugging():
+            raise
+        sys.stderr.write(f"adc: error: {describe(error)}\n")
+        status = USAGE if isinstance(error, UsageError) else FAILED
+    sys.exit(status)
+
+
+def debugging() -> bool:
+    """Whether full tracebacks were asked for."""
+    return os.environ.get("ADC_DEBUG", "0") not in {"", "0"}
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line.
+
+    An error that was not raised by `adc` or a plugin on purpose may be a bug: the line then
+    says how to see where it came from.
+    """
+    text = str(error).strip()
+    if text.startswith("Caught ") and "Original Traceback" in text:
+        text = text.splitlines()[-1].partition(": ")[2] or text.splitlines()[-1]
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    line = " ".join(text.split()) or type(error).__name__
+    return line if _is_deliberate(error) else f"{line} ({type(error).__name__}; ADC_DEBUG=1 shows where)"
+
+
+def _is_deliberate(error: BaseException) -> bool:
+    if isinstance(error, UsageError):
+        return True
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    package = step.tb_frame.f_globals.get("__name__", "").partition(".")[0] if step is not None else ""
+    if package == "adc":
+        return True
+    registry = sys.modules.get("adc.registry")
+    return registry is not None and registry.origin(package) != package
+
+
+def _dispatch(arguments: list[str]) -> int:
+    name = arguments[0] if arguments else "--help"
+    if name in COMMANDS:
+        module, function, _ = COMMANDS[name]
+        getattr(import_module(module), function)(arguments[1:])
+        return 0
+    if name in {"-h", "--help", "help"}:
+        sys.stdout.write(_usage())
+        return 0 if arguments else USAGE
+    if name in {"-V", "--version"}:
+        from adc import __version__
+
+        sys.stdout.write(f"adc {__version__}\n")
+        return 0
+    if name.startswith("-"):
+        raise UsageError(f"the command comes first, then its options: `adc COMMAND {name} ...`. `adc --help` lists them.")
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}."
+    raise UsageError(f"no command {name!r}: {hint}")
+
+
+def _usage() -> str:
+    lines = [f"  {name:10}{summary}" for name, (_, _, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: adc COMMAND [OPTIONS]",
+            "",
+            "Turns large diffusion super-resolution teachers into small, fast students.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "options of every command:",
+            "  --plugins FOLDER   also load the plugins of a folder (the same as ADC_PLUGIN_PATH)",
+            "  --help             explain the command",
+            "",
+            "`adc --version` tells the version; ADC_DEBUG=1 shows tracebacks.",
+            "",
+        ]
+    )
+
+
+def _take_plugin_folders(arguments: list[str]) -> list[str]:
+    """Take ``--plugins FOLDER`` out of the arguments and put the folder on the path of plugins."""
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--plugins":
+            folders = next(waiting, "")
+        elif argument.startswith("--plugins="):
+            folders = argument.partition("=")[2]
+        else:
+            rest.append(argument)
+            continue
+        if not folders:
+            raise UsageError("--plugins needs a folder.")
+        from adc.registry import add_plugin_folders
+
+        try:
+            add_plugin_folders(folders)
+        except FileNotFoundError as error:
+            raise UsageError(str(error)) from None
+    return rest

@@ -1,0 +1,267 @@
+"""Turns what jsonargparse says of a wrong recipe into one line: where, what, and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import typing
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from adc import registry
+
+LIST_HINT = "`adc list` shows them all."
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What a constructor raised, without the frames that jsonargparse puts around it."""
+    while error.__cause__ is not None and str(error).startswith("Does not validate against any of the Union"):
+        error = error.__cause__
+    return error
+
+
+def explain(message: str, error: BaseException | None, recipes: Sequence[str], options: Sequence[str] = ()) -> str:
+    """Say in one line what is wrong with a recipe or a command line.
+
+    Args:
+        message: What jsonargparse says.
+        error: The exception behind it; its causes name keys and classes from the outside in.
+        recipes: Recipe files that were read; later ones win.
+        options: Names of the command's options.
+    """
+    keys, cls, leaf = _context(message, error)
+    text, token = _sentence(leaf, keys, cls, options)
+    if text is None:
+        return " ".join(leaf.split())
+    return f"{place(recipes, keys, token)}{text}{_broken_plugins() if token else ''}"
+
+
+def place(recipes: Sequence[str], keys: Sequence[str], token: str | None) -> str:
+    """``file:line: key: `` of a token below some keys, or just the keys, or nothing."""
+    for recipe in reversed(recipes):
+        for path, line, value in _leaves(recipe):
+            if value == token and _follows(keys, path):
+                return f"{recipe}:{line}: {'.'.join(path)}: "
+    return f"{'.'.join(keys)}: " if keys else ""
+
+
+def place_of_value(recipes: Sequence[str], message: str) -> str:
+    """Where a recipe names a file that a message speaks of; nothing if none does."""
+    for recipe in reversed(recipes):
+        for path, line, value in _leaves(recipe):
+            if ("/" in value or "." in value) and not path[-1] == "class_path" and value in message:
+                return f"{recipe}:{line}: {'.'.join(path)}: "
+    return ""
+
+
+def _context(message: str, error: BaseException | None) -> tuple[list[str], type | None, str]:
+    """The keys from the outside in, the innermost class whose arguments are read, and the innermost message."""
+    keys: list[str] = []
+    cls = None
+    leaf = message
+    for cause in causes(error):
+        leaf = str(cause) or leaf
+        if (key := re.match(r'Parser key "([^"]+)"', leaf)) and key[1] not in keys[-1:]:
+            keys += key[1].split(".")
+        if path := re.match(r"Problem with given class_path '([^']+)'", leaf):
+            cls = _import(path[1]) or cls
+    leaf = re.sub(r'^Parser key "[^"]+":\s*', "", leaf)
+    leaf = re.sub(r"^Type .* expects a function or a callable class: ", "", leaf)
+    return keys, cls, leaf
+
+
+def _sentence(leaf: str, keys: list[str], cls: type | None, options: Sequence[str]) -> tuple[str | None, str | None]:
+    """What is wrong, and the word of the recipe that is."""
+    if found := re.search(r"Expected a dot import path string: (\S+)", leaf):
+        return _unknown_component(found[1], keys, cls), found[1]
+    if found := re.search(r"Import path (\S+) does not correspond to a subclass of (\w+)", leaf):
+        return f"{found[1]} is no {found[2]}. {LIST_HINT}", found[1]
+    if found := re.search(r"Multiple subclasses with name (\w+)\..*ambiguity: (.*?)\.?$", leaf):
+        return f"more than one component is called {found[1]!r}; give its full path: {found[2]}.", found[1]
+    if found := re.search(r"Expected an instantiatable class, but (\S+) is abstract", leaf):
+        return f"{found[1]} is abstract; name one of its subclasses. {LIST_HINT}", found[1]
+    if found := re.search(r"No module named '([^']+)'", leaf):
+        hint = f"install its package, or put its folder on {registry.PATH_VARIABLE}."
+        return f"there is no module {found[1]!r}; {hint}", _class_path(keys, found[1])
+    if found := re.search(r"module '([^']+)' has no attribute '([^']+)'", leaf):
+        names = [name for name, value in vars(import_module(found[1])).items() if inspect.isclass(value)]
+        return f"module {found[1]!r} has no {found[2]!r}{_meant(found[2], names)}", f"{found[1]}.{found[2]}"
+    if found := re.search(r"(?:Group '([^']+)' does not accept option|Option) '([^']+)'", leaf):
+        return _unknown_key(found[1], found[2], cls, options)
+    if found := re.search(r"the following arguments are required: (.+)", leaf):
+        owner = f"{cls.__name__} needs" if cls is not None else "the recipe needs"
+        return f"{owner} {found[1]}, which is not given.{_explain_hint(cls)}", None
+    if found := re.search(r"Expected an? (.+)\. Got value: (.*)", leaf, re.DOTALL):
+        return f"expected {_type_name(found[1])}, got {_shorten(found[2])!r}.", found[2]
+    if found := re.search(r"Not a valid subclass of (\w+)\. Got value: (.*)", leaf):
+        hint = f"write {{class_path: NAME, init_args: {{...}}}} of a {found[1]}"
+        return f"{_shorten(found[2])!r} is no component; {hint}. {LIST_HINT}", None
+    if found := re.search(r"File does not exist: '?([^']+)'?", leaf):
+        return f"there is no file {found[1]}.", None
+    if found := re.search(r"unrecognized arguments: (.+)", leaf):
+        word = found[1].split()[0].partition("=")[0]
+        return f"unknown argument {found[1]!r}{_meant(word.lstrip('-'), options, '--')}", None
+    if found := re.search(r"Problems parsing config: (.*)", leaf, re.DOTALL):
+        return f"the recipe is no YAML: {' '.join(found[1].split())}", None
+    if found := re.search(r"Unexpected config: (.*)", leaf, re.DOTALL):
+        return f"a recipe is a mapping of keys, not {_shorten(found[1])!r}.", None
+    return None, None
+
+
+def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
+    wanted = _slot(cls, keys[-1]) if cls is not None and keys else []
+    fitting = {found.__name__ for base in wanted for found in registry.subclasses(base)}
+    known = {component.name: component for component in registry.components(known_kinds())}
+    kinds = " or ".join(base.__name__ for base in wanted)
+    if name in known:
+        takes = f"takes a {kinds}: {_some(fitting)}" if kinds else "does not take"
+        return f"{name} is a {known[name].kind}, but this key {takes}. {LIST_HINT}"
+    near = difflib.get_close_matches(name, fitting, 3, 0.5) or difflib.get_close_matches(name, known, 3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"this key takes {_some(fitting)}." if fitting else ""
+    return f"there is no component {name!r}; {hint} {LIST_HINT}".replace("  ", " ")
+
+
+def known_kinds() -> list[type]:
+    """The abstract classes whose components `adc list` shows, as far as they are imported."""
+    import sys
+
+    import adc.interfaces
+
+    kinds: list[type] = [getattr(adc.interfaces, name) for name in adc.interfaces.__all__]
+    kinds = [kind for kind in kinds if inspect.isabstract(kind) or kind.__name__ == "Teacher"]
+    for module, name in (
+        ("adc.pruning.importance", "Importance"),
+        ("adc.engine.stage", "Stage"),
+        ("lightning.pytorch", "LightningDataModule"),
+        ("lightning.pytorch", "Callback"),
+        ("torch.optim", "Optimizer"),
+    ):
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None:
+            kinds.append(kind)
+    return kinds
+
+
+def _unknown_key(group: str | None, key: str, cls: type | None, options: Sequence[str]) -> tuple[str, str]:
+    word = key.rpartition(".")[2]
+    if cls is not None:
+        accepted, owner = parameters(cls), cls.__name__
+    elif group is not None:
+        accepted = [option[len(group) + 1 :] for option in options if option.startswith(f"{group}.")]
+        owner = group
+    else:
+        accepted, owner = [option for option in options if "." not in option], "a recipe"
+    near = difflib.get_close_matches(word, accepted, 2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {_some(accepted)}."
+    return f"{owner} has no {word!r}; {hint}{_explain_hint(cls)}", word
+
+
+def parameters(cls: type) -> list[str]:
+    """The arguments of a class, those of its parents included where it passes them on."""
+    found: dict[str, None] = {}
+    for parent in cls.__mro__:
+        if "__init__" not in vars(parent) or parent is object:
+            continue
+        signature = inspect.signature(vars(parent)["__init__"]).parameters.values()
+        named = [p.name for p in signature if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        found |= dict.fromkeys(named[1:])
+        if not any(p.kind is p.VAR_KEYWORD for p in signature):
+            break
+    return list(found)
+
+
+def _slot(cls: type, key: str) -> list[type]:
+    """The abstract classes of adc in the annotation of an argument."""
+    try:
+        annotation = typing.get_type_hints(cls.__init__).get(key)
+    except (NameError, TypeError):
+        return []
+    found: list[type] = []
+    waiting: list[Any] = [annotation]
+    while waiting:
+        kind = waiting.pop()
+        waiting += typing.get_args(kind)
+        if inspect.isclass(kind) and kind.__module__.startswith(("adc", "lightning", "torch")):
+            found.append(kind)
+    return found
+
+
+def _leaves(recipe: str) -> Iterator[tuple[list[str], int, str]]:
+    """Path, line and word of every key and every scalar of a YAML file."""
+    try:
+        root = yaml.compose(Path(recipe).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return
+    waiting: list[tuple[list[str], yaml.Node | None]] = [([], root)]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                yield [*path, key.value], key.start_mark.line + 1, key.value
+                waiting.append(([*path, key.value], value))
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [([*path[:-1], f"{path[-1] if path else ''}[{i}]"], item) for i, item in enumerate(node.value)]
+        elif isinstance(node, yaml.ScalarNode) and path:
+            yield path, node.start_mark.line + 1, node.value
+
+
+def _follows(keys: Sequence[str], path: Sequence[str]) -> bool:
+    """Whether the keys occur in the path, in their order."""
+    steps = iter(step.partition("[")[0] for step in path)
+    return all(key in steps for key in keys)
+
+
+def _import(class_path: str) -> Any:
+    module, _, name = class_path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+
+
+def _class_path(keys: Sequence[str], module: str) -> str | None:
+    return None if not keys else module
+
+
+def _meant(word: str, names: Sequence[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(word, names, 2)
+    return f"; did you mean {' or '.join(prefix + name for name in near)}?" if near else "."
+
+
+def _explain_hint(cls: type | None) -> str:
+    return f" `adc list {cls.__name__}` explains it." if cls is not None else ""
+
+
+def _some(names: Any, limit: int = 12) -> str:
+    names = sorted(names)
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "") if names else "nothing"
+
+
+def _type_name(text: str) -> str:
+    plain = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+    plain = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", plain)
+    return plain.replace("typing.", "")
+
+
+def _shorten(text: str, limit: int = 80) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _broken_plugins() -> str:
+    lost = registry.broken()
+    if not lost:
+        return ""
+    return f" (plugin {'; '.join(f'{plugin} did not load: {plugin.error}' for plugin in lost)})"

@@ -1,0 +1,82 @@
+"""Parsers of recipes: plugins loaded, short names, errors in one line."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from jsonargparse import ActionConfigFile, ArgumentParser
+from omegaconf.errors import OmegaConfBaseException
+
+from adc import registry
+from adc.cli import USAGE, debugging
+from adc.cli.errors import explain
+
+PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
+COMPONENTS = ("adc.losses", "adc.degradation", "adc.metrics", "adc.pruning")
+TRAINING_COMPONENTS = ("adc.data", "adc.engine", "adc.stages")
+
+
+def load_components(training: bool = False) -> None:
+    """Import what recipes can name by its short name: the components of adc, then those of plugins.
+
+    Args:
+        training: Whether stages, data modules and callbacks are wanted too; they import lightning.
+    """
+    for package in COMPONENTS + (TRAINING_COMPONENTS if training else ()):
+        module = import_module(package)
+        for info in pkgutil.walk_packages(module.__path__, f"{package}."):
+            import_module(info.name)
+    registry.discover()
+
+
+class OneLineErrors(ArgumentParser):
+    """A parser that says in one line what is wrong; ``ADC_DEBUG=1`` shows all that jsonargparse says."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None, **options: Any) -> Any:
+        """Parse, remembering which recipes are read."""
+        self.recipes = recipes_of(sys.argv[1:] if args is None else args)
+        try:
+            return super().parse_args(args, namespace, **options)
+        except OmegaConfBaseException as error:
+            if not self.exit_on_error:
+                raise
+            self.error(f"{error.full_key}: {str(error).splitlines()[0]}", None)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print one line and exit with status 2."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        if debugging():
+            sys.stderr.write(f"{message}\n")
+        names = [option[2:] for action in self._actions for option in action.option_strings if option.startswith("--")]
+        line = explain(message, ex, getattr(self, "recipes", []), names)
+        sys.stderr.write(f"adc: error: {line}\n")
+        sys.exit(USAGE)
+
+
+def recipes_of(args: Sequence[str]) -> list[str]:
+    """The recipe files among arguments, in their order."""
+    found = [value for flag, value in zip(args, args[1:], strict=False) if flag in {"-c", "--config"}]
+    found += [arg.partition("=")[2] for arg in args if arg.startswith(("--config=", "-c="))]
+    return [os.fspath(path) for path in found]
+
+
+def component_parser(prog: str, description: str | None = None) -> OneLineErrors:
+    """A parser for commands whose recipes name components.
+
+    All components but those of training are loaded, and ``-c/--config`` reads recipes; later ones
+    and the command line win.
+
+    Args:
+        prog: The command, for its help: ``adc prune``.
+        description: What the command does.
+    """
+    load_components()
+    parser = OneLineErrors(prog=prog, description=description, **PARSER_OPTIONS)
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="A recipe file; may be given more than once.")
+    return parser

@@ -1,0 +1,129 @@
+"""The progress bar of a stage: how many updates each role has had, and how many are left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 30.0
+REFRESH_SECONDS = 0.2
+
+
+class StageProgress(ProgressBar):
+    """A bar on a terminal; a line now and then where output goes to a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress: Progress | None = None
+        self._enabled = True
+        self._start = self._drawn = 0.0
+        self._first_batch = 0
+
+    def disable(self) -> None:
+        """Other processes than the first show nothing."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show progress."""
+        self._enabled = True
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print above the bar."""
+        if self._enabled:
+            (self._progress.console.print if self._progress else print)(*args, **kwargs)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Open the bar."""
+        self._start = self._drawn = time.monotonic()
+        self._first_batch = getattr(pl_module, "batches", 0)
+        if not self._enabled or not sys.stderr.isatty():
+            return
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[facts]}"),
+            console=Console(stderr=True),
+            refresh_per_second=4,
+        )
+        done, total = _target(trainer, pl_module)
+        self._task = self._progress.add_task(_counts(trainer, pl_module), total=total, completed=done, facts="")
+        self._progress.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Move on."""
+        now = time.monotonic()
+        if not self._enabled or now - self._drawn < (REFRESH_SECONDS if self._progress else SECONDS_BETWEEN_LINES):
+            return
+        self._drawn = now
+        self._show(trainer, pl_module, now)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Close the bar."""
+        if self._enabled:
+            self._show(trainer, pl_module, time.monotonic())
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Give the terminal back."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _show(self, trainer: pl.Trainer, stage: Any, now: float) -> None:
+        done, total = _target(trainer, stage)
+        counts, facts = _counts(trainer, stage), self._facts(trainer, stage, now)
+        if self._progress is not None:
+            self._progress.update(self._task, completed=done, total=total, description=counts, facts=facts)
+        else:
+            share = f" ({100 * done // total}%)" if total else ""
+            sys.stderr.write(f"{counts}{share}  {facts}\n")
+
+    def _facts(self, trainer: pl.Trainer, stage: Any, now: float) -> str:
+        speed = (getattr(stage, "batches", 0) - self._first_batch) / max(now - self._start, 1e-6)
+        metrics = trainer.callback_metrics
+        losses = {
+            key: float(value)
+            for key, value in metrics.items()
+            if not key.startswith(("updates/", "rate/", "gradient/")) and not key.endswith(("_step", "_epoch"))
+        }
+        told = [f"{key} {value:.3g}" for key, value in list(losses.items())[:5]]
+        return "  ".join([f"{speed:.2f} batches/s", *told])
+
+
+def _stops(trainer: pl.Trainer) -> dict[str, int]:
+    """The role updates at which callbacks end the stage."""
+    return {
+        callback.role: callback.updates  # type: ignore[attr-defined]
+        for callback in trainer.callbacks  # type: ignore[attr-defined]
+        if type(callback).__name__ == "StopAfter"
+    }
+
+
+def _target(trainer: pl.Trainer, stage: Any) -> tuple[int, int | None]:
+    """Steps done and steps in all."""
+    for role, updates in _stops(trainer).items():
+        return stage.updates.get(role, 0), updates
+    if trainer.max_steps > 0:
+        return trainer.global_step, trainer.max_steps
+    batches, epochs = trainer.num_training_batches, trainer.max_epochs or -1
+    total = int(batches * epochs) if epochs > 0 and batches != float("inf") else None
+    return getattr(stage, "batches", 0), total
+
+
+def _counts(trainer: pl.Trainer, stage: Any) -> str:
+    stops = _stops(trainer)
+    updates = getattr(stage, "updates", {})
+    return "  ".join(f"{role} {n}/{stops[role]}" if role in stops else f"{role} {n}" for role, n in updates.items())

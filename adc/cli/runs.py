@@ -1,0 +1,143 @@
+"""The bookkeeping of a run folder: what recipe it follows, how long it took, whether it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FINISHED, RECIPE, ATTEMPTS = "finished.json", "recipe.json", "attempts.json"
+TRACES = (FINISHED, RECIPE, ATTEMPTS, "config.yaml", "checkpoints", "logs")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a file that is whole or not there."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file that is whole or not there."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(target)
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a file; None if it is not there.
+
+    Raises:
+        ValueError: If it is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON ({error}); delete it, or start over with --restart.") from None
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """A recipe as plain data.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no YAML mapping.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no recipe {path}.")
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a recipe is a mapping of keys, not {str(content)[:40]!r}.")
+    return content
+
+
+def digest(recipes: Sequence[str | Path]) -> str:
+    """A fingerprint of what recipes say; comments, layout and the ``trainer`` of overlays do not count."""
+    contents = [read_recipe(path) for path in recipes]
+    for overlay in contents[1:]:
+        overlay.pop("trainer", None)
+    told = [content for content in contents if content]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def begin(run: str | Path, recipes: Sequence[str | Path]) -> None:
+    """Note which recipe a run folder follows."""
+    write_json(Path(run, RECIPE), {"recipe": str(recipes[0]) if recipes else None, "sha256": digest(recipes)})
+
+
+def follows(run: str | Path, recipes: Sequence[str | Path]) -> bool:
+    """Whether a run folder follows these recipes; one that notes none is taken at its word."""
+    noted = read_json(Path(run, RECIPE))
+    return noted is None or noted["sha256"] == digest(recipes)
+
+
+def finish(run: str | Path, **facts: Any) -> None:
+    """Say that a run is complete; the last thing that a stage does.
+
+    Args:
+        run: The run folder.
+        facts: What the report may want to know: updates by role, seconds.
+    """
+    from adc import __version__
+
+    now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+    write_json(Path(run, FINISHED), {"version": __version__, "finished": now, **facts})
+
+
+def finished(run: str | Path) -> dict[str, Any] | None:
+    """What ``finished.json`` of a run folder says; None if the run is not complete."""
+    return read_json(Path(run, FINISHED))
+
+
+def finish_time(run: str | Path) -> float:
+    """When a complete run was, in seconds since the epoch."""
+    told = (finished(run) or {}).get("finished")
+    return datetime.fromisoformat(told).timestamp() if told else Path(run, FINISHED).stat().st_mtime
+
+
+def clear(run: str | Path) -> None:
+    """Remove what earlier attempts left in a run folder; results of the same name are overwritten later."""
+    for name in TRACES:
+        path = Path(run, name)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+class Stopwatch:
+    """Seconds spent in a run folder, over all attempts; an attempt that was killed counts too."""
+
+    def __init__(self, run: str | Path) -> None:
+        """
+        Args:
+            run: The run folder, which keeps the seconds of each attempt.
+        """
+        self.path = Path(run, ATTEMPTS)
+        self.before = [float(seconds) for seconds in read_json(self.path) or []]
+        self.start = self.noted = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds so far."""
+        return sum(self.before) + time.monotonic() - self.start
+
+    def note(self, every: float = 0.0) -> None:
+        """Write the seconds down, at most once in ``every`` seconds."""
+        now = time.monotonic()
+        if now - self.noted >= every:
+            self.noted = now
+            write_json(self.path, [*self.before, round(now - self.start, 3)])

@@ -1,0 +1,305 @@
+"""``adc fit``, ``validate``, ``test`` and ``predict``: one stage of a recipe on Lightning's trainer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+from adc.cli import INTERRUPTED, UsageError, describe, runs
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import lightning.pytorch as pl
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks.progress import ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from adc.cli.errors import place_of_value, root_cause
+from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
+from adc.cli.progress import StageProgress
+
+TERMINATED = 143
+OWN_OPTIONS = ("resume", "restart", "checkpoint")
+CHATTER = ("litlogger", "TPU available", "HPU available", "Seed set to", "`Trainer.fit` stopped", "Detected Keyboard")
+
+
+def fit(argv: list[str]) -> None:
+    """Train the stage of a recipe."""
+    _main("fit", argv)
+
+
+def validate(argv: list[str]) -> None:
+    """Measure a checkpoint on the validation data."""
+    _main("validate", argv)
+
+
+def test(argv: list[str]) -> None:
+    """Measure a checkpoint on the test data."""
+    _main("test", argv)
+
+
+def predict(argv: list[str]) -> None:
+    """Restore the clips of a recipe's prediction data."""
+    _main("predict", argv)
+
+
+class RecipeParser(OneLineErrors, LightningArgumentParser):
+    """Lightning's parser with errors in one line."""
+
+
+class RecipeCLI(LightningCLI):
+    """Builds trainer, stage and data module of a recipe; runs nothing."""
+
+    def __init__(self, command: str, argv: list[str]) -> None:
+        """
+        Args:
+            command: ``fit``, ``validate``, ``test`` or ``predict``.
+            argv: The arguments after the command.
+        """
+        from adc.engine import Stage
+
+        self.command = command
+        super().__init__(
+            Stage,
+            pl.LightningDataModule,
+            save_config_callback=None,
+            trainer_defaults={"max_epochs": -1, "use_distributed_sampler": False},
+            seed_everything_default=0,
+            parser_kwargs={"prog": f"adc {command}", "description": _help(command), **PARSER_OPTIONS},
+            parser_class=RecipeParser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=argv,
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options of the command itself, which the saved recipe does not hold."""
+        if self.command == "fit":
+            parser.add_argument(
+                "--resume",
+                default="auto",
+                help="auto: continue from the newest checkpoint of the run folder; never; or a checkpoint file.",
+            )
+            parser.add_argument("--restart", action="store_true", help="Forget earlier attempts and start over.")
+        else:
+            parser.add_argument(
+                "--checkpoint",
+                default="newest",
+                help="newest: that of the run folder; none: the recipe's own weights; or a checkpoint file.",
+            )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; the recipe files are remembered."""
+        self.config = parser.parse_args(args)
+        self.recipes: list[str] = getattr(parser, "recipes", [])
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what need not be built."""
+        root = self.config.trainer.default_root_dir
+        self.run_folder = Path(root) if root else None
+        if self.command != "fit":
+            return
+        if self.run_folder is None:
+            raise UsageError("trainer.default_root_dir is not given; name the run's folder, for one runs/demo/1_decoder.")
+        if self.config.restart and _is_first():
+            runs.clear(self.run_folder)
+        told = runs.finished(self.run_folder)
+        if told is not None:
+            updates = ", ".join(f"{role} {count}" for role, count in told.get("updates", {}).items())
+            print(f"{self.run_folder} is finished ({updates}); --restart trains it again.")
+            sys.exit(0)
+
+    def instantiate_classes(self) -> None:
+        """Build everything; what a constructor refuses is the recipe's fault."""
+        try:
+            super().instantiate_classes()
+        except Exception as error:
+            cause = root_cause(error)
+            if isinstance(cause, (ValueError, OSError, ImportError, MisconfigurationException)):
+                line = describe(cause)
+                raise UsageError(f"{place_of_value(self.recipes, line)}{line}") from cause
+            raise cause from None
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The trainer with atomic checkpoints, TensorBoard in the run folder and the bar of role updates."""
+        given = {**self._get(self.config_init, "trainer", default={}), **kwargs}
+        callbacks = _listed(given.get("callbacks"))
+        if given.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks.append(StageProgress())
+        if given.get("enable_checkpointing") is None and not any(isinstance(c, Checkpoint) for c in callbacks):
+            given["enable_checkpointing"] = False
+        plugins = _listed(given.get("plugins"))
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            from adc.engine.checkpoint import AtomicCheckpointIO
+
+            plugins.append(AtomicCheckpointIO())
+        if given.get("logger") in (None, True):
+            fits = self.command == "fit" and self.run_folder is not None
+            given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="") if fits else False
+        return self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
+
+    def save_recipe(self) -> None:
+        """Write the resolved recipe and its fingerprint into the run folder."""
+        assert self.run_folder is not None
+        config = self.config.clone()
+        for option in (*OWN_OPTIONS, "config"):
+            config.pop(option, None)
+        text = self.parser.dump(config, skip_none=False, skip_validation=True)
+        runs.write_text(self.run_folder / "config.yaml", text)
+        if self.recipes:
+            runs.begin(self.run_folder, self.recipes)
+
+
+class Clock(Callback):
+    """Notes now and then how long the run has taken."""
+
+    def __init__(self, stopwatch: runs.Stopwatch) -> None:
+        """
+        Args:
+            stopwatch: Counts the seconds.
+        """
+        self.stopwatch = stopwatch
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        """Note the seconds."""
+        if trainer.is_global_zero:
+            self.stopwatch.note(every=10.0)
+
+    def on_exception(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        """Note the seconds of an attempt that ends early."""
+        if trainer.is_global_zero:
+            self.stopwatch.note()
+
+
+def _main(command: str, argv: list[str]) -> None:
+    _silence()
+    load_components(training=True)
+    cli = RecipeCLI(command, argv)
+    try:
+        if command == "fit":
+            _fit(cli)
+        else:
+            getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli), weights_only=True)
+    except MisconfigurationException as error:
+        raise UsageError(" ".join(str(error).split())) from error
+
+
+def _fit(cli: RecipeCLI) -> None:
+    assert cli.run_folder is not None
+    checkpoint = _resume(cli)
+    stopwatch = runs.Stopwatch(cli.run_folder)
+    if cli.trainer.is_global_zero:
+        cli.save_recipe()
+    cli.trainer.callbacks.append(Clock(stopwatch))  # type: ignore[attr-defined]
+    try:
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:
+        _stopped(cli, stop)
+    if cli.trainer.is_global_zero:
+        stopwatch.note()
+        facts = {name: getattr(cli.model, name) for name in ("updates", "batches") if hasattr(cli.model, name)}
+        runs.finish(cli.run_folder, **facts, seconds=round(stopwatch.seconds, 3))
+        print(f"{cli.run_folder} is finished after {stopwatch.seconds:.0f} s.")
+
+
+def _resume(cli: RecipeCLI) -> str | None:
+    """The checkpoint to continue from."""
+    wanted = cli.config.resume
+    if wanted == "never":
+        return None
+    if wanted != "auto":
+        return _existing(wanted, "--resume")
+    assert cli.run_folder is not None
+    newest = _newest(cli.run_folder)
+    if newest is not None and cli.trainer.is_global_zero:
+        print(f"resuming from {newest}")
+    return newest
+
+
+def _checkpoint(cli: RecipeCLI) -> str | None:
+    """The checkpoint to measure."""
+    wanted = cli.config.checkpoint
+    if wanted == "none":
+        return None
+    if wanted != "newest":
+        return _existing(wanted, "--checkpoint")
+    newest = _newest(cli.run_folder) if cli.run_folder is not None else None
+    if newest is None:
+        folder = cli.run_folder or "trainer.default_root_dir, which is not given,"
+        raise UsageError(f"{folder} holds no checkpoint; name one (--checkpoint FILE), or --checkpoint none.")
+    return newest
+
+
+def _newest(run: Path) -> str | None:
+    from adc.engine.checkpoint import newest_checkpoint
+
+    newest, damaged = newest_checkpoint(run)
+    for path in damaged:
+        sys.stderr.write(f"adc: warning: {path} cannot be read and is passed over\n")
+    return None if newest is None else str(newest)
+
+
+def _existing(path: str, option: str) -> str:
+    if not Path(path).is_file():
+        raise UsageError(f"{option}: there is no checkpoint {path}.")
+    return path
+
+
+def _stopped(cli: RecipeCLI, stop: SystemExit) -> NoReturn:
+    """Say how an interrupted run goes on."""
+    by_key, by_signal = isinstance(stop.__context__, KeyboardInterrupt), isinstance(stop, SIGTERMException)
+    if not by_key and not by_signal:
+        raise stop
+    assert cli.run_folder is not None
+    newest = _newest(cli.run_folder)
+    way = f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
+    if cli.trainer.is_global_zero:
+        sys.stderr.write(f"adc: stopped; the same command {way}.\n")
+    sys.exit(INTERRUPTED if by_key else TERMINATED)
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _is_first() -> bool:
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
+
+
+def _help(command: str) -> str:
+    says = {
+        "fit": "Train the stage of a recipe; an interrupted run continues.",
+        "validate": "Measure a checkpoint on the validation data.",
+        "test": "Measure a checkpoint on the test data.",
+        "predict": "Restore the clips of a recipe's prediction data.",
+    }
+    return f"{says[command]} `adc list` shows the components that a recipe can name."
+
+
+def _silence() -> None:
+    """Leave out what libraries say on every run."""
+
+    def worth_reading(record: logging.LogRecord) -> bool:
+        return not any(words in record.getMessage() for words in CHATTER)
+
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed", "lightning.pytorch"):
+        logger = logging.getLogger(name)
+        logger.addFilter(worth_reading)
+        for handler in logger.handlers:
+            handler.addFilter(worth_reading)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.*")

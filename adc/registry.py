@@ -1,0 +1,206 @@
+"""Finds plugins and lists components. To subclass and be imported is to be registered.
+
+Plugins come from two places: installed packages with an entry point in the group ``adc.plugins``
+(the first-party plugins too), and the folders on ``ADC_PLUGIN_PATH``. Nothing is imported from the
+working directory unless it is named there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+GROUP = "adc.plugins"
+PATH_VARIABLE = "ADC_PLUGIN_PATH"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A module that registers components when it is imported.
+
+    Attributes:
+        module: The name it is imported by.
+        origin: Where it was found: a package with its version, or a folder.
+        error: Why it did not load; empty if it did.
+    """
+
+    module: str
+    origin: str
+    error: str = ""
+
+    def __str__(self) -> str:
+        """The module and where it is from."""
+        return f"{self.module} ({self.origin})"
+
+
+@dataclass(frozen=True)
+class Component:
+    """A class that a recipe can name.
+
+    Attributes:
+        name: The short name.
+        kind: The abstract class it implements.
+        path: The full class path.
+        origin: ``adc``, or the plugin.
+        summary: The first line of its docstring.
+    """
+
+    name: str
+    kind: str
+    path: str
+    origin: str
+    summary: str
+
+
+_found: dict[tuple[str, str], Plugin] = {}
+
+
+def discover() -> list[Plugin]:
+    """Import every plugin, each once in a process, and warn once of each that fails.
+
+    Returns:
+        All plugins, the broken ones with their error.
+    """
+    plugins = [_from_entry_point(point) for point in sorted(entry_points(group=GROUP), key=lambda point: point.value)]
+    for folder in plugin_folders():
+        plugins += _from_folder(folder)
+    return list(dict.fromkeys(plugins))
+
+
+def plugin_folders() -> list[Path]:
+    """The folders on ``ADC_PLUGIN_PATH``, absolute, each once."""
+    named = [entry for entry in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if entry]
+    return list(dict.fromkeys(Path(entry).expanduser().resolve() for entry in named))
+
+
+def add_plugin_folders(folders: str) -> None:
+    """Put folders in front of ``ADC_PLUGIN_PATH``, for this process and those it starts.
+
+    Args:
+        folders: Paths with ``os.pathsep`` between them.
+
+    Raises:
+        FileNotFoundError: If one is not a folder.
+    """
+    named = [Path(entry).expanduser().resolve() for entry in folders.split(os.pathsep) if entry]
+    for folder in named:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"--plugins: there is no folder {folder}; name a folder that holds modules.")
+    together = dict.fromkeys(named + plugin_folders())
+    os.environ[PATH_VARIABLE] = os.pathsep.join(str(folder) for folder in together)
+
+
+def broken() -> list[Plugin]:
+    """The plugins found so far that did not load."""
+    return [plugin for plugin in _found.values() if plugin.error]
+
+
+def subclasses(base: type) -> Iterator[type]:
+    """Every imported concrete subclass of a class that a recipe can name, itself included."""
+    seen: set[type] = set()
+    waiting = [base]
+    while waiting:
+        cls = waiting.pop()
+        if cls in seen:
+            continue
+        seen.add(cls)
+        waiting += type.__subclasses__(cls)
+        nameable = "<locals>" not in cls.__qualname__ and "._" not in f"{cls.__module__}.{cls.__qualname__}"
+        if nameable and not inspect.isabstract(cls):
+            yield cls
+
+
+def components(kinds: Iterable[type]) -> list[Component]:
+    """The imported components of each kind.
+
+    Args:
+        kinds: Abstract classes; a class belongs to the most special of those it implements.
+
+    Returns:
+        Sorted by kind and name.
+    """
+    ranks = list(kinds)
+    found: dict[type, Component] = {}
+    for base in ranks:
+        for cls in subclasses(base):
+            if cls in ranks:
+                continue
+            kind = next(parent for parent in cls.__mro__ if parent in ranks)
+            path = f"{cls.__module__}.{cls.__qualname__}"
+            found[cls] = Component(cls.__name__, kind.__name__, path, origin(cls.__module__), _summary(cls))
+    return sorted(found.values(), key=lambda component: (component.kind, component.name, component.path))
+
+
+def origin(module: str) -> str:
+    """Where the components of a module are from: ``adc``, a plugin, or the package itself."""
+    package = module.partition(".")[0]
+    for plugin in _found.values():
+        if plugin.module == module or plugin.module.partition(".")[0] == package:
+            return str(plugin)
+    return package
+
+
+def _summary(cls: type) -> str:
+    return next(iter((cls.__doc__ or "").strip().splitlines()), "")
+
+
+def _from_entry_point(point: EntryPoint) -> Plugin:
+    source = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+    return _load(point.value.partition(":")[0].strip(), source)
+
+
+def _from_folder(folder: Path) -> list[Plugin]:
+    if not folder.is_dir():
+        return [_fail(Plugin(folder.name, str(folder)), f"{PATH_VARIABLE} names {folder}, which is no folder")]
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    importlib.invalidate_caches()
+    names = sorted(info.name for info in pkgutil.iter_modules([str(folder)]))
+    return [_load(name, str(folder), folder) for name in names if _is_plugin_name(name)]
+
+
+def _is_plugin_name(name: str) -> bool:
+    return name.isidentifier() and not name.startswith(("_", "test_")) and name not in {"conftest", "setup", "tests"}
+
+
+def _load(module: str, source: str, folder: Path | None = None) -> Plugin:
+    if (module, source) in _found:
+        return _found[module, source]
+    plugin = Plugin(module, source)
+    try:
+        if folder is not None:
+            _expect_within(module, folder)
+        importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        if os.environ.get("ADC_DEBUG", "0") != "0":
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        return _fail(plugin, f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    _found[module, source] = plugin
+    return plugin
+
+
+def _expect_within(module: str, folder: Path) -> None:
+    """Refuse a module of a folder whose name something else has."""
+    loaded = sys.modules.get(module)
+    spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module)
+    place = spec.origin if spec is not None else None
+    if place is None or folder not in Path(place).resolve().parents:
+        raise ImportError(f"the name {module!r} belongs to {place or 'another module'}; rename the plugin")
+
+
+def _fail(plugin: Plugin, error: str) -> Plugin:
+    key = (plugin.module, plugin.origin)
+    if key not in _found:
+        _found[key] = Plugin(plugin.module, plugin.origin, error)
+        sys.stderr.write(f"adc: warning: plugin {plugin} did not load: {error}\n")
+    return _found[key]
