@@ -69,14 +69,14 @@ class Prunable:
 
     Attributes:
         network: The student as one network of images, ``(B, 3, h, w)`` in, pixels out.
-        example: An input of it, as small as its strides allow.
+        example: Its arguments, each as small as the strides allow.
         parts: Submodules of `network` that may be given a ratio of their own, by name. A layer
             belongs to the last part listed that holds it.
         ignored: Layers whose own output channels stay (pixels out, for one).
     """
 
     network: nn.Module
-    example: Tensor
+    example: tuple[Tensor, ...]
     parts: dict[str, nn.Module]
     ignored: list[nn.Module] = field(default_factory=list)
 

@@ -1,0 +1,48 @@
+"""Pictures of held-out clips, where people would rather look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from adc.ops.clip import enlarge, to_unit
+
+
+class Samples(pl.Callback):
+    """Logs ``bicubic | restored | truth`` of the first held-out clips to TensorBoard at each validation."""
+
+    def __init__(self, clips: int = 4, size: int = 256) -> None:
+        """
+        Args:
+            clips: How many clips.
+            size: Side of the central crop that is shown.
+        """
+        self.clips, self.size = clips, size
+        self._rows: list[Tensor] = []
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Collect a row."""
+        if len(self._rows) >= self.clips or not trainer.is_global_zero:
+            return
+        with torch.no_grad():
+            views = (enlarge(batch["lr"], pl_module.restorer.scale), pl_module.restorer.restore(batch["lr"]), batch["hr"])
+        self._rows.append(torch.cat([self._crop(view) for view in views], dim=-1))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Log the grid."""
+        experiment = getattr(trainer.logger, "experiment", None)
+        if self._rows and hasattr(experiment, "add_image"):
+            width = min(row.shape[-1] for row in self._rows)
+            grid = torch.cat([row[..., :width] for row in self._rows], dim=-2)
+            experiment.add_image("validation/bicubic_restored_truth", grid, pl_module.batches)
+        self._rows = []
+
+    def _crop(self, clip: Tensor) -> Tensor:
+        frame = to_unit(clip[0, clip.shape[1] // 2])
+        top, left = ((side - min(side, self.size)) // 2 for side in frame.shape[-2:])
+        return frame[:, top : top + self.size, left : left + self.size].cpu()

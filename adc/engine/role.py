@@ -1,0 +1,40 @@
+"""What a training step alternates between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One loss and the roles it updates.
+
+    Attributes:
+        loss: Maps the prepared batch to named scalars; their sum is differentiated.
+        updates: Roles whose parameters receive gradients and whose optimizers step.
+    """
+
+    loss: Callable[[Any], Losses]
+    updates: tuple[str, ...]
+
+
+@dataclass
+class Role:
+    """How one trainable role is optimised.
+
+    Args:
+        optimizer: Optimizer of the role's trainable parameters.
+        scheduler: Learning-rate schedule, stepped after each update of the role; null keeps the rate.
+        clip: Largest norm of the role's gradient; null leaves it as it is.
+    """
+
+    optimizer: OptimizerCallable
+    scheduler: LRSchedulerCallable | None = None
+    clip: float | None = None

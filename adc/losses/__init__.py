@@ -1,0 +1,7 @@
+"""What a stage may minimise."""
+
+from adc.losses.matching import FeatureMatching
+from adc.losses.perceptual import DISTS, LPIPS
+from adc.losses.pixel import L1, MSE, Charbonnier
+
+__all__ = ["DISTS", "L1", "LPIPS", "MSE", "Charbonnier", "FeatureMatching"]

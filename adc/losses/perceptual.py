@@ -1,0 +1,61 @@
+"""Distances of deep features that were learned elsewhere. Their libraries load when a recipe names them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from adc.interfaces import Loss
+from adc.ops.clip import to_unit
+
+
+class LPIPS(Loss):
+    """Learned perceptual image patch similarity (Zhang et al., 2018), of the lpips library, frame by frame.
+
+    Only in the pixel domain. The backbone's weights come from torchvision's cache
+    (``$TORCH_HOME/hub/checkpoints``); put the file there on a machine without a network.
+    """
+
+    def __init__(
+        self,
+        network: Literal["vgg", "alex", "squeeze"] = "vgg",
+        against: Literal["teacher", "real"] = "real",
+        weight: float = 1.0,
+    ) -> None:
+        """
+        Args:
+            network: The backbone.
+            against: What the student is compared with: the teacher's result or the real clip.
+            weight: Multiplier in the total.
+        """
+        super().__init__("pixel", against, weight)
+        import lpips
+
+        self.distance = lpips.LPIPS(net=network, verbose=False).requires_grad_(False).eval()
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Mean distance of frames; 0 for equal ones."""
+        return self.distance(prediction.flatten(0, 1), target.flatten(0, 1)).mean()
+
+
+class DISTS(Loss):
+    """Deep image structure and texture similarity (Ding et al., 2020), of the pyiqa library, frame by frame.
+
+    Only in the pixel domain; needs ``adc[metrics]``.
+    """
+
+    def __init__(self, against: Literal["teacher", "real"] = "real", weight: float = 1.0) -> None:
+        """
+        Args:
+            against: What the student is compared with: the teacher's result or the real clip.
+            weight: Multiplier in the total.
+        """
+        super().__init__("pixel", against, weight)
+        import pyiqa
+
+        self.distance = pyiqa.create_metric("dists", as_loss=True).requires_grad_(False).eval()
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Mean distance of frames; 0 for equal ones."""
+        return self.distance(to_unit(prediction).flatten(0, 1), to_unit(target).flatten(0, 1)).mean()

@@ -1,0 +1,47 @@
+"""Adversarial losses."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Form = Literal["softplus", "hinge"]
+
+
+def margin(logits: Tensor, label: int, form: Form) -> Tensor:
+    """How far logits are from saying a label, averaged.
+
+    ``softplus``: ``log(1 + exp(-label * logits))`` (Goodfellow et al., 2014, non-saturating);
+    ``hinge``: ``max(0, 1 - label * logits)`` (Lim and Ye, 2017).
+
+    Args:
+        logits: Any shape; larger is more real.
+        label: 1 for real, -1 for fake.
+        form: Which of the two.
+    """
+    if form == "softplus":
+        return F.softplus(-label * logits.float()).mean()
+    return F.relu(1 - label * logits.float()).mean()
+
+
+def persuade(logits: Tensor, form: Form) -> Tensor:
+    """What a generator minimises: ``softplus(-logits)``, or ``-logits`` beside a hinge discriminator."""
+    return margin(logits, 1, "softplus") if form == "softplus" else -logits.float().mean()
+
+
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
+    """How much the adversarial gradient must be enlarged to match the other one (Esser et al., 2021).
+
+    ``|d reconstruction / d last| / (|d adversarial / d last| + 1e-4)``, at most 1e4, without a gradient.
+
+    Args:
+        reconstruction: A scalar.
+        adversarial: A scalar.
+        last: The weight of the last layer; both scalars depend on it.
+    """
+    (a,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
+    (b,) = torch.autograd.grad(adversarial, last, retain_graph=True)
+    return (a.float().norm() / (b.float().norm() + 1e-4)).clamp(0, 1e4).detach()

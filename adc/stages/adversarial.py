@@ -1,0 +1,144 @@
+"""Adversarial distillation of features and pixels: AdcSR's second stage, AdcVSR's both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from adc.engine import Losses, Phase, Role, Stage
+from adc.interfaces import Discriminator, FeatureSpace, Loss, Restorer, Source, Student, Teacher
+from adc.ops import gan
+from adc.stages.views import Views
+
+
+@dataclass
+class Example:
+    """A kind of clip that discriminators are shown.
+
+    Args:
+        labels: For each head 1 (real), -1 (fake) or 0 (this head gets no term of it at all).
+        source: Where the clip comes from; null is the student's own output.
+    """
+
+    labels: dict[str, Literal[-1, 0, 1]]
+    source: Source | None = None
+
+
+class AdversarialDistillation(Stage):
+    """Make a student agree with its teacher and persuade the discriminators (Chen et al., 2025).
+
+    With student ``G``, teacher ``T``, discriminators ``D`` and heads ``h``, a step minimises
+
+    - for the student: ``sum of losses(G, T or truth) + w sum_D,h persuade(D_h(G))``;
+    - for the discriminators: ``sum_D,h,kind margin(D_h(kind), label[kind, h])`` over the kinds
+      whose label is not 0, on the student's output of the same step, detached.
+
+    The table of examples is the method: AdcSR has two rows (student -1, real +1) and one head,
+    AdcVSR five rows and two heads in two domains.
+    """
+
+    not_saved = ("teacher", "space", "losses")
+
+    def __init__(
+        self,
+        student: Student,
+        losses: list[Loss],
+        roles: dict[str, Role],
+        teacher: Teacher | None = None,
+        space: FeatureSpace | None = None,
+        discriminators: list[Discriminator] | None = None,
+        examples: dict[str, Example] | None = None,
+        adversarial: gan.Form = "softplus",
+        adversarial_weight: float = 1.0,
+        cycle: list[list[str]] | None = None,
+        accumulate: int = 1,
+    ) -> None:
+        """
+        Args:
+            student: The network to train.
+            losses: What the student minimises besides persuading the discriminators.
+            roles: The optimizers of ``student`` and, if there are any, ``discriminators``.
+            teacher: The frozen network to imitate; null if no loss is against it.
+            space: Maps pixels and latents to the features that the student produces; null if nothing is compared there.
+            discriminators: The critics, at most one head of a name in each domain.
+            examples: The clips that discriminators learn from and their labels, by kind.
+            adversarial: The form of the adversarial loss.
+            adversarial_weight: Its weight beside ``losses``.
+            cycle: The phases of each successive batch; null is ``[[student, discriminators]]``, the
+                discriminators seeing what the student made before its update.
+            accumulate: Batches whose gradients are averaged in one update.
+        """
+        critics = discriminators or []
+        self._has_critics = bool(critics)
+        super().__init__(roles, cycle or [["student", "discriminators"] if critics else ["student"]], accumulate)
+        self.student, self.teacher, self.space = student, teacher, space
+        self.losses = nn.ModuleList(losses)
+        self.discriminators = nn.ModuleList(critics)
+        self.examples = examples or {}
+        self.adversarial: gan.Form = adversarial
+        self.adversarial_weight = adversarial_weight
+        self._check_table()
+
+    def phases(self) -> Mapping[str, Phase]:
+        """The student's, and the discriminators' if there are any."""
+        phases = {"student": Phase(self.student_loss, ("student",))}
+        if self._has_critics:
+            phases["discriminators"] = Phase(self.discriminators_loss, ("discriminators",))
+        return phases
+
+    @property
+    def restorer(self) -> Restorer:
+        """The student."""
+        return self.student
+
+    def prepare(self, batch: dict[str, Any]) -> Views:
+        """Views that both phases share."""
+        return Views(batch, self.student, self.teacher, self.space)
+
+    def student_loss(self, views: Views) -> Losses:
+        """Distillation and persuasion."""
+        losses: Losses = {}
+        for loss in self.losses:
+            value = loss(views.student(loss.domain), views.of(loss.against, loss.domain))
+            losses[f"{type(loss).__name__}_{loss.domain}_{loss.against}"] = loss.weight * value
+        for critic in self.discriminators:
+            for head, logits in critic(views.student(critic.domain)).items():
+                losses[f"persuade_{critic.domain}_{head}"] = self.adversarial_weight * gan.persuade(logits, self.adversarial)
+        return losses
+
+    def discriminators_loss(self, views: Views) -> Losses:
+        """Every kind that has a label, for every head."""
+        losses: Losses = {}
+        for critic in self.discriminators:
+            for kind, example in self.examples.items():
+                labels = {head: example.labels[head] for head in critic.heads if example.labels[head]}
+                if not labels:
+                    continue
+                logits = critic(self._shown(example, critic.domain, views))
+                for head, label in labels.items():
+                    losses[f"{critic.domain}_{head}_{kind}"] = gan.margin(logits[head], label, self.adversarial)
+        return losses
+
+    @staticmethod
+    def _shown(example: Example, domain: Any, views: Views) -> Tensor:
+        return views.student(domain).detach() if example.source is None else views.shown(example.source, domain)
+
+    def _check_table(self) -> None:
+        heads = {head for critic in self.discriminators for head in critic.heads}
+        for kind, example in self.examples.items():
+            for head in heads ^ set(example.labels):
+                state = "no label for" if head in heads else "a label for"
+                known = ", ".join(sorted(heads)) or "none"
+                raise ValueError(f"examples.{kind}.labels: {state} head {head!r}; the discriminators' heads: {known}.")
+        for head in heads:
+            given = {example.labels[head] for example in self.examples.values()}
+            if not {-1, 1} <= given:
+                raise ValueError(f"examples: head {head!r} needs a kind labelled 1 and one labelled -1.")
+        domains = {loss.domain for loss in self.losses} | {critic.domain for critic in self.discriminators}
+        if "feature" in domains and self.space is None:
+            raise ValueError("space: features are compared, but there is no feature space; name one.")
+        if self.teacher is None and any(loss.against == "teacher" for loss in self.losses):
+            raise ValueError("teacher: a loss is against the teacher, but there is none; name one.")

@@ -1,0 +1,51 @@
+"""Supervised training of a restorer: how small teachers are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from adc.engine import Losses, Phase, Role, Stage
+from adc.interfaces import Loss, Restorer
+
+
+class Regression(Stage):
+    """Make a restorer reproduce the truth: minimise the losses between ``restore(lr)`` and ``hr``."""
+
+    not_saved = ("losses",)
+
+    def __init__(
+        self, network: Restorer, losses: list[Loss], roles: dict[str, Role], frozen: list[str] | None = None,
+        accumulate: int = 1,
+    ) -> None:
+        """
+        Args:
+            network: The restorer to train.
+            losses: What is minimised; pixels against the truth.
+            roles: The optimizer of ``network``.
+            frozen: Parts of the network that keep their weights, as attribute paths (``codec``, ``vae.decoder``).
+            accumulate: Batches whose gradients are averaged in one update.
+        """
+        super().__init__(roles, [["network"]], accumulate)
+        for loss in losses:
+            if (loss.domain, loss.against) != ("pixel", "real"):
+                raise ValueError(f"losses: {type(loss).__name__} compares {loss.domain}s with the {loss.against}; Regression knows pixels and the truth only.")
+        self.network, self.losses = network, nn.ModuleList(losses)
+        for path in frozen or []:
+            network.get_submodule(path).requires_grad_(False)
+
+    def phases(self) -> Mapping[str, Phase]:
+        """One phase."""
+        return {"network": Phase(self.network_loss, ("network",))}
+
+    @property
+    def restorer(self) -> Restorer:
+        """The network."""
+        return self.network
+
+    def network_loss(self, batch: dict[str, Any]) -> Losses:
+        """The weighted losses."""
+        restored = self.network.restore(batch["lr"])
+        return {type(loss).__name__: loss.weight * loss(restored, batch["hr"]) for loss in self.losses}

@@ -1,0 +1,22 @@
+"""Restorers built like Stable Diffusion 2.1: its codec, one-step teachers on its UNet, and the AdcSR student.
+
+Every network is made from a configuration, so the same classes are the full-size systems and the
+small ones of the demo.
+"""
+
+from adc_sd21.autoencoder import Autoencoder
+from adc_sd21.codec import SDCodec
+from adc_sd21.discriminator import PatchDiscriminator, UNetDiscriminator
+from adc_sd21.osediff import OSEDiff
+from adc_sd21.space import DecoderStem
+from adc_sd21.student import AdcSRStudent
+
+__all__ = [
+    "AdcSRStudent",
+    "Autoencoder",
+    "DecoderStem",
+    "OSEDiff",
+    "PatchDiscriminator",
+    "SDCodec",
+    "UNetDiscriminator",
+]

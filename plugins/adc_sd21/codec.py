@@ -1,0 +1,63 @@
+"""Stable Diffusion's autoencoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adc.interfaces import Codec
+from adc.ops.clip import per_frame
+from adc_sd21 import networks
+from adc_sd21.folder import load, read_config, read_weights, resolve, save
+
+
+class SDCodec(Codec):
+    """The KL autoencoder of Stable Diffusion (Rombach et al., 2022), frame by frame.
+
+    Height and width must be multiples of the stride (8 for Stable Diffusion). The latent is the
+    posterior's mean times the scaling factor; nothing is drawn.
+    """
+
+    def __init__(self, folder: str | None = None, config: dict[str, Any] | None = None) -> None:
+        """
+        Args:
+            folder: A folder in diffusers' layout that holds ``vae/``, or ``demo``; null leaves the
+                weights at their initialisation.
+            config: Entries that differ from Stable Diffusion's ``vae/config.json``; only without a folder.
+        """
+        super().__init__()
+        if folder is not None and config is not None:
+            raise ValueError("config: a codec read from a folder has its configuration there; give one of the two.")
+        home = None if folder is None else resolve(folder) / "vae"
+        self.config = networks.complete(networks.SD_VAE, config) if home is None else read_config(home)
+        self.vae = networks.vae(self.config)
+        if home is not None:
+            load(self.vae, read_weights(home), home)
+
+    @property
+    def stride(self) -> int:
+        """Pixels per latent position."""
+        return 2 ** (len(self.config["block_out_channels"]) - 1)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """The scaled mean of the posterior."""
+        return per_frame(self._mean, pixels) * self.config["scaling_factor"]
+
+    def _mean(self, image: Tensor) -> Tensor:
+        return self.vae.quant_conv(self.vae.encoder(image)).chunk(2, dim=1)[0]
+
+    def project(self, latent: Tensor) -> Tensor:
+        """Unscale, and apply the post-quantisation convolution."""
+        return per_frame(self.vae.post_quant_conv, latent / self.config["scaling_factor"])
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Pixels of a scaled latent."""
+        return per_frame(self.vae.decoder, self.project(latent))
+
+    def save_pretrained(self, folder: str, precision: torch.dtype = torch.float16) -> None:
+        """Write ``vae/`` in diffusers' layout."""
+        from pathlib import Path
+
+        save(self.vae, self.config, Path(folder) / "vae", precision)

@@ -1,0 +1,48 @@
+"""The student's half of the codec's decoder."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adc_sd21 import networks
+
+
+class Stem(nn.Module):
+    """Projected latents to features: a decoder's first convolution and middle block."""
+
+    def __init__(self, conv_in: nn.Module, mid_block: nn.Module) -> None:
+        super().__init__()
+        self.conv_in, self.mid_block = conv_in, mid_block
+
+    def forward(self, projected: Tensor) -> Tensor:
+        """``(N, Z, h, w)`` to ``(N, C, h, w)``."""
+        return self.mid_block(self.conv_in(projected))
+
+
+class HalfDecoder(nn.Module):
+    """A decoder that can be entered before and after its middle block; diffusers' names and layers."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        """Build from a ``vae/config.json``."""
+        super().__init__()
+        whole = networks.vae_decoder(config)
+        self.conv_in, self.mid_block, self.up_blocks = whole.conv_in, whole.mid_block, whole.up_blocks
+        self.conv_norm_out, self.conv_out = whole.conv_norm_out, whole.conv_out
+
+    def render(self, feature: Tensor) -> Tensor:
+        """Features after the middle block ``(N, C, h, w)`` to pixels ``(N, 3, H, W)``."""
+        for block in self.up_blocks:
+            feature = block(feature)
+        return self.conv_out(F.silu(self.conv_norm_out(feature)))
+
+    def forward(self, projected: Tensor) -> Tensor:
+        """Projected latents ``(N, Z, h, w)`` to pixels."""
+        return self.render(self.mid_block(self.conv_in(projected)))
+
+    def stem(self) -> Stem:
+        """A frozen copy of the layers that span the feature space."""
+        return copy.deepcopy(Stem(self.conv_in, self.mid_block)).requires_grad_(False)

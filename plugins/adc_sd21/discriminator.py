@@ -1,0 +1,115 @@
+"""Critics of pixels and of features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adc.interfaces import Discriminator
+from adc_sd21 import networks
+from adc_sd21.folder import load, read_config, read_weights, resolve
+
+
+class PatchDiscriminator(Discriminator):
+    """PatchGAN (Isola et al., 2017) as in latent diffusion: each logit judges a patch of pixels.
+
+    Strided 4x4 convolutions with batch normalisation and leaky ReLU 0.2; weights N(0, 0.02).
+    """
+
+    domain = "pixel"
+    heads = ("realism",)
+
+    def __init__(self, width: int = 64, layers: int = 3) -> None:
+        """
+        Args:
+            width: Channels of the first convolution; they double with each layer, up to eight times.
+            layers: Strided convolutions; three see patches of 70 pixels.
+        """
+        super().__init__()
+        widths = [width * min(2**i, 8) for i in range(layers + 1)]
+        blocks: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+            stride = 2 if i < layers - 1 else 1
+            blocks += [nn.Conv2d(before, after, 4, stride, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+        self.network = nn.Sequential(*blocks, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+        for module in self.network:
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1.0, 0.02)
+
+    def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+        """Logits ``(B, T, 1, h, w)``."""
+        assert isinstance(view, Tensor)
+        return {"realism": self.network(view.flatten(0, 1)).unflatten(0, view.shape[:2])}
+
+
+class UNetDiscriminator(Discriminator):
+    """A diffusion UNet that judges features (AdcSR, section 2.3).
+
+    Its first convolution takes features in place of latents and is tuned whole; the rest learns
+    through LoRA of every attention projection, feed-forward layer and convolution.
+    """
+
+    domain = "feature"
+
+    def __init__(
+        self,
+        channels: int,
+        folder: str | None = None,
+        unet: dict[str, Any] | None = None,
+        heads: Sequence[str] = ("realism",),
+        lora_rank: int = 4,
+        timestep: int = 999,
+    ) -> None:
+        """
+        Args:
+            channels: Channels of the features.
+            folder: A folder with ``unet/`` or ``restorer/`` to start from, or ``demo``; null for fresh weights.
+            unet: Entries that differ from Stable Diffusion's ``unet/config.json``; only without a folder.
+            heads: Names of the judgements; each has its share of the UNet's output channels.
+            lora_rank: Rank of the adapters; their scale is 8 / rank.
+            timestep: The step at which the UNet is asked.
+        """
+        super().__init__()
+        self.heads = tuple(heads)
+        self.timestep = timestep
+        home = None if folder is None else resolve(folder)
+        source = None if home is None else home / ("restorer" if (home / "restorer").is_dir() else "unet")
+        config = networks.complete(networks.SD_UNET, unet) if source is None else read_config(source)
+        self.unet = networks.unet(config)
+        if source is not None:
+            load(self.unet, read_weights(source, "unet." if source.name == "restorer" else ""), source)
+        self.unet.conv_in = _widen(self.unet.conv_in, channels)
+        self.register_buffer("prompt", torch.zeros(1, 1, config["cross_attention_dim"]), persistent=False)
+        self._add_lora(lora_rank)
+
+    def _add_lora(self, rank: int) -> None:
+        from peft import LoraConfig
+
+        targets = r".*(to_q|to_k|to_v|to_out\.0|conv|conv1|conv2|conv_shortcut|conv_out|proj_in|proj_out|net\.0\.proj|net\.2)"
+        self.unet.requires_grad_(False)
+        self.unet.add_adapter(LoraConfig(r=rank, init_lora_weights="gaussian", target_modules=targets))
+        self.unet.conv_in.requires_grad_(True)
+
+    def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+        """Logits ``(B, T, c, h, w)`` for each head; the UNet's output channels are shared out evenly."""
+        assert isinstance(view, Tensor)
+        flat = view.flatten(0, 1)
+        logits = self.unet(flat, self.timestep, self.prompt.expand(len(flat), -1, -1)).sample
+        parts = logits.unflatten(0, view.shape[:2]).chunk(len(self.heads), dim=2)
+        return dict(zip(self.heads, parts, strict=True))
+
+
+def _widen(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
+    """The same response to features that repeat a latent: weights tiled over the inputs and divided by the times."""
+    wide = nn.Conv2d(channels, conv.out_channels, 3, padding=1)
+    times = channels / conv.in_channels
+    with torch.no_grad():
+        repeated = torch.cat([conv.weight] * -(-channels // conv.in_channels), dim=1)[:, :channels]
+        wide.weight.copy_(repeated / times)
+        wide.bias.copy_(conv.bias)
+    return wide

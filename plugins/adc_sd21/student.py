@@ -1,0 +1,122 @@
+"""AdcSR: the pruned UNet and decoder as one feed-forward network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adc.interfaces import Prunable, Student
+from adc.ops.clip import per_frame
+from adc.ops.padding import crop, pad_to_multiple
+from adc_sd21 import networks
+from adc_sd21.decoder import HalfDecoder
+from adc_sd21.folder import load, read_config, read_weights, resolve
+from adc_sd21.unet import PlainUNet
+
+
+class AdcSRStudent(Student):
+    """Adversarial diffusion compression's student (Chen et al., 2025).
+
+    Pixels are unshuffled by ``unshuffle`` into channels, a UNet without time and text makes
+    features of the decoder's width (its last convolution is connected to the decoder's middle
+    block), and the decoder makes pixels. Built at full width; ``adc prune`` makes it small.
+    """
+
+    scale = 4
+
+    def __init__(
+        self,
+        folder: str | None = None,
+        vae: dict[str, Any] | None = None,
+        unet: dict[str, Any] | None = None,
+        unshuffle: int = 2,
+    ) -> None:
+        """
+        Args:
+            folder: A folder with ``vae/`` and ``unet/`` (Stable Diffusion) or ``restorer/`` (an
+                OSEDiff folder, or ``demo``) to start from; null leaves the weights at their initialisation.
+            vae: Entries that differ from Stable Diffusion's ``vae/config.json``; only without a folder.
+            unet: Entries that differ from Stable Diffusion's ``unet/config.json``; only without a folder.
+            unshuffle: Pixels of the small clip, in each direction, that become channels of one position.
+        """
+        super().__init__()
+        if folder is None:
+            vae_config = networks.complete(networks.SD_VAE, vae)
+            unet_config = networks.complete(networks.SD_UNET, unet)
+        else:
+            home = resolve(folder)
+            source = home / ("restorer" if (home / "restorer").is_dir() else "unet")
+            vae_config, unet_config = read_config(home / "vae"), read_config(source)
+        self.init_args = {"folder": None, "vae": vae_config, "unet": unet_config, "unshuffle": unshuffle}
+        self.unshuffle = nn.PixelUnshuffle(unshuffle)
+        self.decoder = HalfDecoder(vae_config)
+        self.unet = PlainUNet(unet_config, 3 * unshuffle**2, vae_config["block_out_channels"][-1])
+        self.mid_block = HalfDecoder(vae_config).mid_block
+        if folder is not None:
+            prefix = "unet." if source.name == "restorer" else ""
+            self._inherit(read_weights(home / "vae", "decoder."), read_weights(source, prefix), home)
+
+    def _inherit(self, decoder: dict[str, Tensor], unet: dict[str, Tensor], origin: Any) -> None:
+        """Start from a diffusion model: its first and last convolutions are tiled to the new channels (section 1.3)."""
+        load(self.decoder, decoder, origin / "vae")
+        self.mid_block.load_state_dict(self.decoder.mid_block.state_dict())
+        own = self.unet.state_dict()
+        kept = {name: tensor for name, tensor in unet.items() if name in own}
+        first, last = own["conv_in.weight"], own["conv_out.weight"]
+        kept["conv_in.weight"] = _tile(unet["conv_in.weight"], 1, first.shape[1])
+        for name in ("conv_out.weight", "conv_out.bias"):
+            kept[name] = _tile(unet[name], 0, last.shape[0])
+        load(self.unet, kept, origin)
+
+    @property
+    def multiple(self) -> int:
+        """Sides of the small clip are padded to multiples of this."""
+        return self.unshuffle.downscale_factor * self.unet.multiple
+
+    def encode(self, lr: Tensor) -> Tensor:
+        """Features after the middle block; a clip whose sides do not fit is padded right and below first."""
+        return per_frame(self._encode, pad_to_multiple(lr, self.multiple))
+
+    def _encode(self, image: Tensor) -> Tensor:
+        return self.mid_block(self.unet(self.unshuffle(image)))
+
+    def decode(self, feature: Tensor) -> Tensor:
+        """Pixels, padding included."""
+        return per_frame(self.decoder.render, feature)
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Enlarge a clip of any size."""
+        return crop(self.decode(self.encode(lr)), lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
+
+    def reconstruct(self, projected: Tensor) -> Tensor:
+        """Pixels of a codec's projected latents."""
+        return per_frame(self.decoder, projected)
+
+    def prunable(self) -> Prunable:
+        """Both ways into the decoder are traced together, so that they are cut alike."""
+        network = _BothWays(self)
+        side = self.multiple
+        grid = side // self.unshuffle.downscale_factor
+        example = (torch.zeros(1, 3, side, side), torch.zeros(1, self.decoder.conv_in.in_channels, grid, grid))
+        parts = {"unet": self.unet, "decoder": nn.ModuleList([self.decoder, self.mid_block])}
+        return Prunable(network, example, parts, ignored=[self.decoder.conv_out])
+
+
+class _BothWays(nn.Module):
+    def __init__(self, student: AdcSRStudent) -> None:
+        super().__init__()
+        self.unshuffle, self.unet = student.unshuffle, student.unet
+        self.mid_block, self.decoder = student.mid_block, student.decoder
+
+    def forward(self, image: Tensor, projected: Tensor) -> Tensor:
+        unet = self.unet(self.unshuffle(image))
+        latent = self.decoder.conv_in(projected)
+        both = self.mid_block(unet + latent) + self.decoder.mid_block(unet + latent)
+        return self.decoder.render(both)
+
+
+def _tile(tensor: Tensor, axis: int, length: int) -> Tensor:
+    times = -(-length // tensor.shape[axis])
+    return torch.cat([tensor] * times, dim=axis).narrow(axis, 0, length).clone()

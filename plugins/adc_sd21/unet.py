@@ -1,0 +1,145 @@
+"""The student's UNet: Stable Diffusion's without time and text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Level(nn.Module):
+    """Residual blocks of one resolution, each followed by self-attention if the level has any, and a resampler."""
+
+    def __init__(
+        self, resnets: list[nn.Module], attentions: list[nn.Module], resampler: tuple[str, nn.Module] | None
+    ) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(resnets)
+        if attentions:
+            self.attentions = nn.ModuleList(attentions)
+        if resampler is not None:
+            self.add_module(resampler[0], nn.ModuleList([resampler[1]]))
+
+    def block(self, index: int, x: Tensor) -> Tensor:
+        """One residual block and its attention."""
+        x = self.resnets[index](x, None)
+        return self.attentions[index](x) if hasattr(self, "attentions") else x
+
+
+class SelfAttention(nn.Module):
+    """Stable Diffusion's transformer block without its cross-attention; ``(N, C, h, w)`` to the same."""
+
+    def __init__(self, channels: int, heads: int, groups: int) -> None:
+        super().__init__()
+        from diffusers.models.attention import BasicTransformerBlock
+
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels)
+        self.transformer_blocks = nn.ModuleList([BasicTransformerBlock(channels, heads, channels // heads)])
+        self.proj_out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend over the positions of each image."""
+        height = x.shape[-2]
+        tokens = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
+        tokens = self.proj_out(self.transformer_blocks[0](tokens))
+        return x + tokens.transpose(1, 2).unflatten(2, (height, -1))
+
+
+class MiddleBlock(nn.Module):
+    """Residual block, self-attention, residual block."""
+
+    def __init__(self, channels: int, heads: int, groups: int) -> None:
+        super().__init__()
+        self.attentions = nn.ModuleList([SelfAttention(channels, heads, groups)])
+        self.resnets = nn.ModuleList([_resnet(channels, channels, groups) for _ in range(2)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, h, w)`` to the same."""
+        x = self.attentions[0](self.resnets[0](x, None))
+        return self.resnets[1](x, None)
+
+
+class PlainUNet(nn.Module):
+    """Stable Diffusion's UNet for one fixed step and no prompt.
+
+    Time embeddings and cross-attention are gone (AdcSR, section 1.2); every other layer keeps its
+    diffusers name, so that Stable Diffusion's weights load by name.
+    """
+
+    def __init__(self, config: dict[str, Any], in_channels: int, out_channels: int) -> None:
+        """Build from a ``unet/config.json`` with other channels at both ends."""
+        super().__init__()
+        widths, groups, depth = config["block_out_channels"], config["norm_num_groups"], config["layers_per_block"]
+        heads = config["attention_head_dim"]
+        heads = [heads] * len(widths) if isinstance(heads, int) else heads
+        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        skips, x = [widths[0]], widths[0]
+        self.down_blocks = nn.ModuleList()
+        for level, kind in enumerate(config["down_block_types"]):
+            width, last = widths[level], level == len(widths) - 1
+            resnets = [_resnet(x if i == 0 else width, width, groups) for i in range(depth)]
+            attentions = [SelfAttention(width, heads[level], groups) for _ in resnets] if "Attn" in kind else []
+            self.down_blocks.append(Level(resnets, attentions, None if last else ("downsamplers", _down(width))))
+            skips += [width] * (depth + (not last))
+            x = width
+        self.mid_block = MiddleBlock(x, heads[-1], groups)
+        self.up_blocks = nn.ModuleList()
+        for level, kind in zip(reversed(range(len(widths))), config["up_block_types"], strict=True):
+            width, last = widths[level], level == 0
+            resnets = []
+            for _ in range(depth + 1):
+                resnets.append(_resnet(x + skips.pop(), width, groups))
+                x = width
+            attentions = [SelfAttention(width, heads[level], groups) for _ in resnets] if "Attn" in kind else []
+            self.up_blocks.append(Level(resnets, attentions, None if last else ("upsamplers", _up(width))))
+        self.conv_norm_out = nn.GroupNorm(groups, x, eps=1e-5)
+        self.conv_out = nn.Conv2d(x, out_channels, 3, padding=1)
+
+    @property
+    def multiple(self) -> int:
+        """Sides of the input must be multiples of this."""
+        return 2 ** (len(self.down_blocks) - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, in_channels, h, w)`` to ``(N, out_channels, h, w)``."""
+        x = self.conv_in(x)
+        skips = [x]
+        for level in self.down_blocks:
+            for index in range(len(level.resnets)):
+                x = level.block(index, x)
+                skips.append(x)
+            if hasattr(level, "downsamplers"):
+                x = level.downsamplers[0](x)
+                skips.append(x)
+        x = self.mid_block(x)
+        for level in self.up_blocks:
+            for index in range(len(level.resnets)):
+                x = level.block(index, _join(x, skips.pop()))
+            if hasattr(level, "upsamplers"):
+                x = level.upsamplers[0](x)
+        return self.conv_out(F.silu(self.conv_norm_out(x)))
+
+
+def _join(x: Tensor, skip: Tensor) -> Tensor:
+    return torch.cat([x, skip], dim=1)
+
+
+def _resnet(inputs: int, outputs: int, groups: int) -> nn.Module:
+    from diffusers.models.resnet import ResnetBlock2D
+
+    return ResnetBlock2D(in_channels=inputs, out_channels=outputs, temb_channels=None, groups=groups, eps=1e-5)
+
+
+def _down(width: int) -> nn.Module:
+    from diffusers.models.downsampling import Downsample2D
+
+    return Downsample2D(width, use_conv=True, name="op")
+
+
+def _up(width: int) -> nn.Module:
+    from diffusers.models.upsampling import Upsample2D
+
+    return Upsample2D(width, use_conv=True)
