@@ -1,0 +1,29 @@
+"""Checks of the contracts in `adc.interfaces`, for the tests of plugins.
+
+Each check verifies the text of one abstract class: shapes, ranges, finiteness, device and
+gradients, for images (clips of one frame) and for longer clips; and what every component owes its
+users: in evaluation mode the same input gives the same result, clips of a batch do not influence
+each other, and inputs stay as they were. A check raises `AssertionError`, whose message names the
+component and the clause that is broken, and leaves the component as it found it.
+"""
+
+from adc.testing.data import check_degradation, check_source
+from adc.testing.diffusion import check_conditioner, check_denoiser
+from adc.testing.judges import check_discriminator, check_loss, check_scorer
+from adc.testing.latents import check_codec, check_feature_space
+from adc.testing.restorers import check_restorer, check_student, check_teacher
+
+__all__ = [
+    "check_codec",
+    "check_conditioner",
+    "check_degradation",
+    "check_denoiser",
+    "check_discriminator",
+    "check_feature_space",
+    "check_loss",
+    "check_restorer",
+    "check_scorer",
+    "check_source",
+    "check_student",
+    "check_teacher",
+]

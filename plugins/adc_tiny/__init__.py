@@ -1,0 +1,20 @@
+"""The smallest component of each interface: for tests, for recipes that run in seconds, and to start from."""
+
+from adc_tiny.diffusion import TinyConditioner, TinyDenoiser
+from adc_tiny.discriminator import TinyDiscriminator
+from adc_tiny.latent import TinyCodec, TinySpace
+from adc_tiny.scorer import TinyScorer
+from adc_tiny.student import TinyStudent
+from adc_tiny.teacher import Bicubic, TinyTeacher
+
+__all__ = [
+    "Bicubic",
+    "TinyCodec",
+    "TinyConditioner",
+    "TinyDenoiser",
+    "TinyDiscriminator",
+    "TinyScorer",
+    "TinySpace",
+    "TinyStudent",
+    "TinyTeacher",
+]

@@ -1,0 +1,73 @@
+"""A codec without training, and the features of a student's decoder."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adc.interfaces import Codec, FeatureSpace, Student
+from adc.ops.clip import per_frame
+from adc_tiny.student import LATENT, STRIDE, TinyDecoder
+
+
+class TinyCodec(Codec):
+    """The lowest frequencies of 4x4 blocks: 12 channels at a quarter of the size, no training.
+
+    Every channel is the mean of a block times a cosine, so flat pictures keep their values in the
+    first three channels. Sides are multiples of 4.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("basis", _cosines(), persistent=False)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """``(B, T, 3, H, W)`` to ``(B, T, 12, H / 4, W / 4)``."""
+        return per_frame(lambda x: F.conv2d(x, self.basis / STRIDE**2, stride=STRIDE), pixels)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """What the frequencies that were kept make of a block."""
+        return per_frame(lambda x: F.conv_transpose2d(x, self.basis, stride=STRIDE), latent)
+
+
+class TinySpace(FeatureSpace):
+    """What the first convolution of a student's decoder makes of a `TinyCodec` latent."""
+
+    def __init__(self, student: Student | None = None, channels: int = 8) -> None:
+        """
+        Args:
+            student: The `TinyStudent` whose pretrained decoder spans the space; null starts a decoder afresh.
+            channels: Width of the fresh decoder.
+
+        Raises:
+            ValueError: If the student is of another kind.
+        """
+        super().__init__()
+        self.codec = TinyCodec()
+        decoder = TinyDecoder(channels) if student is None else student.decoder
+        if not isinstance(decoder, TinyDecoder):
+            raise ValueError(f"student: {type(student).__name__} has no TinyDecoder; TinySpace is for TinyStudent.")
+        self.stem = copy.deepcopy(decoder.stem)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Features of pixels, by way of the codec."""
+        return self.lift(self.codec.project(self.codec.encode(pixels)))
+
+    def lift(self, projected: Tensor) -> Tensor:
+        """Features of projected latents."""
+        return per_frame(self.stem, projected)
+
+
+def _cosines() -> Tensor:
+    positions = (torch.arange(STRIDE) + 0.5) * math.pi / STRIDE
+    waves = [torch.ones(STRIDE), math.sqrt(2) * torch.cos(positions)]
+    blocks = [torch.outer(down, along) for down in waves for along in waves]
+    basis = torch.zeros(LATENT, 3, STRIDE, STRIDE)
+    for index, block in enumerate(blocks):
+        for color in range(3):
+            basis[3 * index + color, color] = block
+    return basis

@@ -1,0 +1,62 @@
+"""Restorers to imitate: none of them was trained."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from adc.interfaces import FeatureSpace, Teacher
+from adc.ops.clip import enlarge, per_frame
+from adc_tiny.latent import TinyCodec
+from adc_tiny.seeded import seeded
+from adc_tiny.student import LATENT, STRIDE
+
+
+class Bicubic(Teacher):
+    """Bicubic enlargement: the figure to beat, and the simplest teacher."""
+
+    def __init__(self, scale: int = 4) -> None:
+        """
+        Args:
+            scale: How many times larger the result is.
+        """
+        super().__init__()
+        self.scale = scale
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Enlarge."""
+        return enlarge(lr, self.scale)
+
+
+class TinyTeacher(Teacher):
+    """A latent restorer: ``z = encode(enlarge(lr))``, ``z + network(z)``, decode. Always initialised alike."""
+
+    scale = STRIDE
+
+    def __init__(self, width: int = 32) -> None:
+        """
+        Args:
+            width: Channels between its two convolutions.
+        """
+        super().__init__()
+        self.codec = TinyCodec()
+        with seeded(1):
+            self.network = nn.Sequential(
+                nn.Conv2d(LATENT, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, LATENT, 3, padding=1)
+            )
+            with torch.no_grad():
+                self.network[-1].weight.mul_(0.1)
+                self.network[-1].bias.zero_()
+
+    def latent(self, lr: Tensor) -> Tensor:
+        """The restored latent."""
+        z = self.codec.encode(enlarge(lr, self.scale))
+        return z + per_frame(self.network, z)
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Pixels of the restored latent."""
+        return self.codec.decode(self.latent(lr))
+
+    def features(self, lr: Tensor, space: FeatureSpace) -> Tensor:
+        """The restored latent lifted into the space; no pixels are made."""
+        return space.lift(self.codec.project(self.latent(lr)))

@@ -1,0 +1,109 @@
+import pytest
+import torch
+from adc_tiny import (
+    Bicubic,
+    TinyCodec,
+    TinyConditioner,
+    TinyDenoiser,
+    TinyDiscriminator,
+    TinyScorer,
+    TinySpace,
+    TinyStudent,
+    TinyTeacher,
+)
+
+from adc import testing
+from adc.interfaces import Student
+from adc.ops.clip import enlarge
+
+
+def test_teachers_keep_their_contract():
+    testing.check_teacher(Bicubic())
+    testing.check_teacher(Bicubic(scale=2))
+    testing.check_teacher(TinyTeacher(), TinySpace(), TinyStudent())
+
+
+def test_student_keeps_its_contract():
+    testing.check_student(TinyStudent(), TinySpace(), TinyCodec())
+    testing.check_student(TinyStudent(width=4, channels=6, depth=0), TinySpace(channels=6), TinyCodec())
+
+
+def test_latents_keep_their_contract():
+    testing.check_codec(TinyCodec())
+    testing.check_feature_space(TinySpace(), TinyCodec())
+
+
+@pytest.mark.parametrize(("domain", "channels"), [("feature", 8), ("pixel", 3), ("score", 5)])
+def test_discriminator_keeps_its_contract(domain, channels):
+    testing.check_discriminator(TinyDiscriminator(domain, channels, heads=["detail", "consistency"]))
+
+
+def test_diffusion_and_scorer_keep_their_contracts():
+    testing.check_denoiser(TinyDenoiser(), TinyConditioner(), taps=(0, 1))
+    testing.check_conditioner(TinyConditioner())
+    testing.check_scorer(TinyScorer())
+
+
+def test_codec_projects_onto_its_frequencies():
+    codec = TinyCodec()
+    pixels = enlarge(torch.rand(1, 2, 3, 8, 6) * 2 - 1, 4)
+    once = codec.decode(codec.encode(pixels))
+    torch.testing.assert_close(codec.decode(codec.encode(once)), once)
+    assert (once - pixels).abs().mean() < 0.1
+    flat = torch.full((1, 1, 3, 8, 8), 0.5)
+    torch.testing.assert_close(codec.encode(flat)[:, :, :3], flat[..., :2, :2])
+
+
+def test_frozen_networks_are_the_same_whatever_the_seed():
+    states = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        states.append([*TinyTeacher().parameters(), *TinySpace().parameters()])
+    for a, b in zip(*states, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_space_takes_the_decoder_of_a_student():
+    student = TinyStudent(channels=6)
+    torch.nn.init.normal_(student.decoder.stem.weight)
+    space = TinySpace(student)
+    assert torch.equal(space.stem.weight, student.decoder.stem.weight)
+    assert space.stem.weight is not student.decoder.stem.weight
+
+
+def test_a_space_refuses_another_kind_of_student():
+    class Other(Student):
+        decoder = torch.nn.Identity()
+
+        def encode(self, lr):
+            return lr
+
+        def decode(self, feature):
+            return feature
+
+    with pytest.raises(ValueError, match="Other has no TinyDecoder"):
+        TinySpace(Other())
+
+
+def test_the_student_learns_what_it_is_taught():
+    torch.manual_seed(0)
+    student, teacher = TinyStudent(), TinyTeacher()
+    lr = torch.rand(2, 1, 3, 16, 16) * 2 - 1
+    target = teacher(lr).detach()
+    optimizer = torch.optim.Adam(student.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(30):
+        loss = (student(lr) - target).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_plain_data_rebuild_the_student():
+    student = TinyStudent(width=4, channels=6, depth=2)
+    again = TinyStudent(**student.init_args)
+    again.load_state_dict(student.state_dict())
+    lr = torch.rand(1, 1, 3, 16, 16)
+    assert torch.equal(again(lr), student(lr))
