@@ -1,0 +1,45 @@
+"""Clips for training and validation; what needs Lightning is imported when it is asked for."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from adc.data.clips import HeldOutClips, TrainingClips
+from adc.data.images import EXTENSIONS, BrokenImageError, list_images, read_image, to_bytes, to_frame, write_image
+from adc.data.pairs import HeldOutPairs, TrainingPairs
+from adc.data.photos import HELD_OUT, TRAIN, held_out_photos, photo_path, training_photos
+from adc.data.sampler import PositionSampler
+from adc.data.sources import Real, ShuffledFrames
+
+if TYPE_CHECKING:
+    from adc.data.modules import ClipData, DegradedClips, PairedClips
+
+__all__ = [
+    "EXTENSIONS",
+    "HELD_OUT",
+    "TRAIN",
+    "BrokenImageError",
+    "ClipData",
+    "DegradedClips",
+    "HeldOutClips",
+    "HeldOutPairs",
+    "PairedClips",
+    "PositionSampler",
+    "Real",
+    "ShuffledFrames",
+    "TrainingClips",
+    "TrainingPairs",
+    "held_out_photos",
+    "list_images",
+    "photo_path",
+    "read_image",
+    "to_bytes",
+    "to_frame",
+    "training_photos",
+    "write_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("ClipData", "DegradedClips", "PairedClips"):
+        return getattr(import_module("adc.data.modules"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

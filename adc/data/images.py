@@ -1,0 +1,156 @@
+"""Image files as 8-bit RGB, whatever they were, and back."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from adc.ops.clip import to_unit
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Endings, in lower case, of the files that are taken for images."""
+
+_DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+class BrokenImageError(ValueError):
+    """A file that is not a readable image; the message names it."""
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an image of any mode.
+
+    Grey becomes three equal channels; palettes and CMYK become RGB; transparent pixels are laid
+    over white; 16-bit grey is scaled to 8 bits, of 16-bit colour the high byte is taken; an
+    EXIF orientation is applied. Of several pages or frames the first one is read.
+
+    Args:
+        path: An image file.
+
+    Returns:
+        uint8 ``(H, W, 3)``, writable.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        BrokenImageError: If it is truncated, not an image, or of a mode that has no clear meaning in 8 bits.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file.")
+    if not path.is_file():
+        raise BrokenImageError(f"{path}: is a folder, not an image file.")
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        raise BrokenImageError(f"{path}: not an image, or of an unknown format. Remove it or replace it.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise BrokenImageError(f"{path}: cannot be read as an image ({_one_line(error)}). Replace it.") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode in _DEEP_GRAY:
+        return _gray_to_rgb(np.asarray(image).astype(np.int64))
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return np.array(image.convert("RGB"))
+
+
+def _gray_to_rgb(values: np.ndarray) -> np.ndarray:
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("its grey values do not fit into 16 bits")
+    scaled = ((values + 128) // 257).astype(np.uint8)
+    return np.repeat(scaled[..., None], 3, axis=2)
+
+
+def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int = 95) -> None:
+    """Write an image in the format of its ending; the file appears whole or not at all.
+
+    Args:
+        path: Where to; missing folders are made.
+        pixels: uint8 ``(H, W, 3)``.
+        quality: Of formats that lose something, 1 to 100.
+
+    Raises:
+        ValueError: If the ending is none of `EXTENSIONS`, or the pixels are no 8-bit RGB image.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in EXTENSIONS:
+        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(EXTENSIONS)}.")
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"{path}: an image is written from uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    image_format = Image.registered_extensions()[path.suffix.lower()]
+    try:
+        Image.fromarray(pixels).save(temporary, image_format, quality=quality)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_frame(pixels: np.ndarray) -> Tensor:
+    """uint8 ``(H, W, 3)`` to ``(3, H, W)`` in ``[-1, 1]``."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div(255).mul(2).sub(1).contiguous()
+
+
+def to_bytes(frame: Tensor) -> np.ndarray:
+    """``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, to uint8 ``(H, W, 3)``."""
+    scaled = to_unit(frame.detach()).mul(255).round().to(torch.uint8)
+    return scaled.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """All images of a folder and of the folders in it, sorted by relative path; hidden files are left out.
+
+    Args:
+        folder: A folder; links in it are followed. An image file stands for itself.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If no image is in it.
+    """
+    root = Path(folder)
+    if root.is_file():
+        return [root]
+    if not root.exists():
+        raise FileNotFoundError(f"{root}: no such folder.")
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in files if _is_image(name)]
+    if not found:
+        raise ValueError(f"{root}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
+
+
+def name_of(path: Path, folder: str | os.PathLike[str] | None) -> str:
+    """What an image is called: its path in its folder, without the ending."""
+    root = Path(folder) if folder is not None else path.parent
+    relative = Path(path.name) if root.is_file() or not path.is_relative_to(root) else path.relative_to(root)
+    return relative.with_suffix("").as_posix()

@@ -1,0 +1,85 @@
+"""A data loader whose workers' errors arrive as they were raised."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+
+class WorkerTraceback(Exception):
+    """Where in a worker an error was raised; the cause of the error."""
+
+
+class _Deferred(Dataset[Any]):
+    """Hands errors on as items, because a `DataLoader` turns those of its workers into long texts."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+        self.skipped: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # pyright: ignore[reportArgumentType]
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self.dataset[key], frozenset(getattr(self.dataset, "skipped", ()))
+        except (ValueError, OSError) as error:
+            return error, traceback.format_exc()
+
+
+def _collate(items: Sequence[Any]) -> Any:
+    for item in items:
+        if isinstance(item[0], Exception):
+            return item
+    return default_collate([item for item, _ in items]), frozenset().union(*(skipped for _, skipped in items))
+
+
+class ClipLoader(DataLoader[Any]):
+    """Yields batches ``{"lr": (B, T, 3, h, w), "hr": (B, T, 3, H, W), "name": list of str}``.
+
+    A ``ValueError`` or ``OSError`` of the dataset is raised as it is, with the place in the
+    worker as its cause. Make it with `clip_loader`.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Yield batches."""
+        for batch, remark in super().__iter__():
+            if isinstance(batch, Exception):
+                raise batch from WorkerTraceback(remark)
+            self.dataset.skipped |= remark  # pyright: ignore[reportAttributeAccessIssue]
+            yield batch
+
+    @property
+    def skipped(self) -> list[str]:
+        """Broken files that the dataset passed over so far."""
+        return sorted(self.dataset.skipped)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def clip_loader(
+    dataset: Dataset[Any],
+    batch_size: int = 1,
+    workers: int = 0,
+    sampler: Sampler[Any] | None = None,
+    pin_memory: bool = False,
+) -> ClipLoader:
+    """Load a dataset of clips.
+
+    Args:
+        dataset: Items as of `TrainingClips`.
+        batch_size: Clips per batch.
+        workers: Processes that read and degrade, each on one thread; 0 does it in this process.
+        sampler: Keys of items; in order if none.
+        pin_memory: Whether to put batches where a GPU copies fast from.
+    """
+    return ClipLoader(
+        _Deferred(dataset),
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        collate_fn=_collate,
+    )

@@ -1,0 +1,55 @@
+"""Which sample comes at which position: a formula, so that nothing has to be remembered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+from torch.utils.data import Sampler
+
+
+def generator_of(*numbers: int) -> Generator:
+    """A generator whose state is a function of whole numbers, unrelated for different ones."""
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:8], "little") & (2**63 - 1))
+
+
+class PositionSampler(Sampler[tuple[int, int]]):
+    """Endless pairs (position, index): epoch after epoch, each a permutation of all indices.
+
+    The index at a position is a function of the seed and the position alone. Rank ``r`` of ``w``
+    takes the positions ``start + r``, ``start + r + w``, ...: the batches of two processes are
+    together the batch of one process with twice the batch size, and a run that starts at the
+    position where another one ended continues it.
+    """
+
+    def __init__(self, length: int, seed: int = 0, rank: int = 0, world: int = 1, start: int = 0) -> None:
+        """
+        Args:
+            length: Number of samples in an epoch.
+            seed: Another seed, another order.
+            rank: Number of this process.
+            world: Number of processes.
+            start: First position of all processes together.
+        """
+        if length < 1:
+            raise ValueError("There are no samples to draw from.")
+        if not 0 <= rank < world or start < 0:
+            raise ValueError(f"rank {rank} of {world} processes from position {start} makes no sense.")
+        self.length, self.seed, self.rank, self.world, self.start = length, seed, rank, world, start
+
+    def order(self, epoch: int) -> list[int]:
+        """The permutation of an epoch."""
+        return torch.randperm(self.length, generator=generator_of(self.seed, epoch)).tolist()
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield (position, index) for ever."""
+        position, order, order_epoch = self.start + self.rank, [], -1
+        while True:
+            epoch, place = divmod(position, self.length)
+            if epoch != order_epoch:
+                order, order_epoch = self.order(epoch), epoch
+            yield position, order[place]
+            position += self.world
