@@ -144,7 +144,7 @@ PRUNABLE = {
     "kind": (lambda f, s: None, "must return a Prunable"),
     "example": (lambda f, s: Prunable(f().network, torch.zeros(1, 3, 16, 16), {}), "must be a tuple of tensors"),
     "image": (lambda f, s: Prunable(f().network, (torch.zeros(1, 1, 3, 16, 16),), {}), r"an image \(B, 3, h, w\)"),
-    "pixels": (lambda f, s: Prunable(s.body, f().example, {}), r"shape must be \(1, 3, 64, 64\)"),
+    "pixels": (lambda f, s: Prunable(s.body[:1], f().example, {}), r"shape must be \(1, 3, 64, 64\)"),
     "parts": (lambda f, s: Prunable(f().network, f().example, {"x": nn.Conv2d(3, 3, 1)}), "'x' must be a part"),
     "ignored": (lambda f, s: Prunable(f().network, f().example, {}, [nn.Conv2d(3, 3, 1)]), "layers of network"),
     "copy": (lambda f, s: Prunable(TinyStudent().prunable().network, f().example, {}), "the student's own layers"),

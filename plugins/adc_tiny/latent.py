@@ -21,6 +21,8 @@ class TinyCodec(Codec):
     first three channels. Sides are multiples of 4.
     """
 
+    basis: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("basis", _cosines(), persistent=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adc.interfaces import Prunable, Student
@@ -13,29 +14,30 @@ STRIDE = 4
 
 
 class TinyDecoder(nn.Module):
-    """A latent to pixels: ``tail(stem(projected))``, always initialised alike."""
+    """A latent to pixels, ``render(stem(projected))``; always initialised alike."""
 
     def __init__(self, channels: int = 8) -> None:
         super().__init__()
         with seeded():
             self.stem = nn.Conv2d(LATENT, channels, 3, padding=1)
-            self.tail = nn.Sequential(
-                nn.LeakyReLU(0.2),
-                nn.Conv2d(channels, channels, 3, padding=1),
-                nn.LeakyReLU(0.2),
-                nn.Conv2d(channels, 3 * STRIDE**2, 3, padding=1),
-                nn.PixelShuffle(STRIDE),
-            )
+            self.hidden = nn.Conv2d(channels, channels, 3, padding=1)
+            self.last = nn.Conv2d(channels, 3 * STRIDE**2, 3, padding=1)
+
+    def render(self, feature: Tensor) -> Tensor:
+        """Pixels ``(N, 3, 4 h, 4 w)`` of what the first convolution made."""
+        hidden = F.leaky_relu(self.hidden(F.leaky_relu(feature, 0.2)), 0.2)
+        return F.pixel_shuffle(self.last(hidden), STRIDE)
 
     def forward(self, projected: Tensor) -> Tensor:
         """``(N, 12, h, w)`` to ``(N, 3, 4 h, 4 w)``."""
-        return self.tail(self.stem(projected))
+        return self.render(self.stem(projected))
 
 
 class TinyStudent(Student):
-    """A body that guesses a `TinyCodec` latent, and a decoder; the feature is the decoder's first one."""
+    """A body that guesses a `TinyCodec` latent, and a decoder; the feature is what its first convolution makes."""
 
     scale = STRIDE
+    decoder: TinyDecoder
 
     def __init__(self, width: int = 16, channels: int = 8, depth: int = 1) -> None:
         """
@@ -49,16 +51,17 @@ class TinyStudent(Student):
         layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.LeakyReLU(0.2)]
         for _ in range(depth):
             layers += [nn.Conv2d(width, width, 3, padding=1), nn.LeakyReLU(0.2)]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width, LATENT, 3, padding=1))
+        self.body = nn.Sequential(*layers)
+        self.guess = nn.Conv2d(width, LATENT, 3, padding=1)
         self.decoder = TinyDecoder(channels)
 
     def encode(self, lr: Tensor) -> Tensor:
         """``(B, T, 3, h, w)`` to ``(B, T, channels, h, w)``."""
-        return per_frame(lambda x: self.decoder.stem(self.body(x)), lr)
+        return per_frame(lambda x: self.decoder.stem(self.guess(self.body(x))), lr)
 
     def decode(self, feature: Tensor) -> Tensor:
         """``(B, T, channels, h, w)`` to ``(B, T, 3, 4 h, 4 w)``."""
-        return per_frame(self.decoder.tail, feature)
+        return per_frame(self.decoder.render, feature)
 
     def reconstruct(self, projected: Tensor) -> Tensor:
         """Pixels of a codec's latent."""
@@ -66,7 +69,7 @@ class TinyStudent(Student):
 
     def prunable(self) -> Prunable:
         """Body and decoder; the latent between them and the pixels keep their channels."""
-        network = nn.Sequential(self.body, self.decoder)
+        network = nn.Sequential(self.body, self.guess, self.decoder)
         example = (next(self.parameters()).new_zeros(1, 3, 16, 16),)
         parts: dict[str, nn.Module] = {"body": self.body, "decoder": self.decoder}
-        return Prunable(network, example, parts, ignored=[self.body[-1], self.decoder.tail[3]])
+        return Prunable(network, example, parts, ignored=[self.guess, self.decoder.last])

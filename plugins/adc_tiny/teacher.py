@@ -41,12 +41,10 @@ class TinyTeacher(Teacher):
         super().__init__()
         self.codec = TinyCodec()
         with seeded(1):
-            self.network = nn.Sequential(
-                nn.Conv2d(LATENT, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, LATENT, 3, padding=1)
-            )
+            last = nn.Conv2d(width, LATENT, 3, padding=1, bias=False)
+            self.network = nn.Sequential(nn.Conv2d(LATENT, width, 3, padding=1), nn.SiLU(), last)
             with torch.no_grad():
-                self.network[-1].weight.mul_(0.1)
-                self.network[-1].bias.zero_()
+                last.weight.mul_(0.1)
 
     def latent(self, lr: Tensor) -> Tensor:
         """The restored latent."""

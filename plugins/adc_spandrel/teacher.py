@@ -1,0 +1,106 @@
+"""Any super-resolution network that spandrel knows, from its weights alone."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adc.interfaces import Teacher
+from adc.ops.clip import enlarge, per_frame
+from adc.ops.color import luma
+from adc_spandrel.weights import read_weights
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Spandrel(Teacher):
+    """A feed-forward network of the spandrel library: Real-ESRGAN, SwinIR, HAT, DAT and some forty more.
+
+    The architecture and the scale are read off the weights. Frames are enlarged one by one; sides
+    are padded as the architecture asks. A network of grey pictures enlarges the luminance, and
+    bicubic interpolation the colours.
+    """
+
+    def __init__(self, weights: str, precision: Literal["float32", "bfloat16", "float16"] = "float32") -> None:
+        """
+        Args:
+            weights: A ``.safetensors``, ``.pth``, ``.pt`` or ``.ckpt`` file with the network's tensors.
+            precision: What the network computes in.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ImportError: If spandrel is not installed.
+            ValueError: If the file cannot be read, or holds no super-resolution network of RGB or grey pictures.
+        """
+        super().__init__()
+        descriptor = _describe(weights)
+        if precision == "float16" and not descriptor.supports_half:
+            raise ValueError(f"precision: {descriptor.architecture.name} does not work in float16; take float32.")
+        if precision == "bfloat16" and not descriptor.supports_bfloat16:
+            raise ValueError(f"precision: {descriptor.architecture.name} does not work in bfloat16; take float32.")
+        self.scale = int(descriptor.scale)
+        self.architecture: str = descriptor.architecture.name
+        self.grey: bool = descriptor.input_channels == 1
+        self.network = descriptor.model.to(PRECISIONS[precision])
+        self._call = descriptor._call_fn
+        self._padding = descriptor.size_requirements.get_padding
+        self.eval()
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Enlarge a clip of any size."""
+        if not self.grey:
+            return per_frame(self._enlarge, lr)
+        gray = (luma(lr * 0.5 + 0.5) * 255 - 16) / 219 * 2 - 1
+        return enlarge(lr, self.scale) + per_frame(self._enlarge, gray) - enlarge(gray, self.scale)
+
+    def _enlarge(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        precision = next(self.network.parameters()).dtype
+        padded = _pad(image * 0.5 + 0.5, *self._padding(width, height)).to(precision)
+        large = self._call(self.network, padded)[..., : height * self.scale, : width * self.scale]
+        return large.to(image.dtype) * 2 - 1
+
+
+def _describe(weights: str) -> Any:
+    try:
+        import spandrel
+    except ImportError:
+        raise ImportError("Spandrel needs the spandrel library: pip install 'adc[spandrel]'.") from None
+    state = spandrel.canonicalize_state_dict(read_weights(weights))
+    try:
+        descriptor = spandrel.ModelLoader().load_from_state_dict(state)
+    except spandrel.UnsupportedModelError:
+        raise ValueError(
+            f"weights: {weights}: spandrel {spandrel.__version__} does not know this network; "
+            "its list of architectures is at github.com/chaiNNer-org/spandrel."
+        ) from None
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"weights: {weights}: does not load ({reason}).") from None
+    _check(weights, descriptor)
+    return descriptor
+
+
+def _check(weights: str, descriptor: Any) -> None:
+    name = descriptor.architecture.name
+    if descriptor.purpose != "SR":
+        raise ValueError(
+            f"weights: {weights}: {name} is for {descriptor.purpose.lower()}, not super-resolution; "
+            "name the weights of a network that enlarges."
+        )
+    channels = (descriptor.input_channels, descriptor.output_channels)
+    if channels not in ((3, 3), (1, 1)):
+        raise ValueError(
+            f"weights: {weights}: {name} maps {channels[0]} channels to {channels[1]}; expected RGB or grey."
+        )
+
+
+def _pad(image: Tensor, right: int, bottom: int) -> Tensor:
+    """Mirror what there is to mirror, repeat the edge beyond that."""
+    height, width = image.shape[-2:]
+    mirrored = (min(right, width - 1), min(bottom, height - 1))
+    image = F.pad(image, (0, mirrored[0], 0, mirrored[1]), mode="reflect")
+    return F.pad(image, (0, right - mirrored[0], 0, bottom - mirrored[1]), mode="replicate")
