@@ -103,7 +103,9 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(f"adc {__version__}\n")
         return 0
     if name.startswith("-"):
-        raise UsageError(f"the command comes first, then its options: `adc COMMAND {name} ...`. `adc --help` lists them.")
+        raise UsageError(
+            f"the command comes first, then its options: `adc COMMAND {name} ...`. `adc --help` lists them."
+        )
     near = difflib.get_close_matches(name, COMMANDS, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}."
     raise UsageError(f"no command {name!r}: {hint}")

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from adc import registry
+from adc.cli.inventory import imported_kinds
 
 LIST_HINT = "`adc list` shows them all."
 
@@ -61,7 +62,7 @@ def place_of_value(recipes: Sequence[str], message: str) -> str:
     """Where a recipe names a file that a message speaks of; nothing if none does."""
     for recipe in reversed(recipes):
         for path, line, value in _leaves(recipe):
-            if ("/" in value or "." in value) and not path[-1] == "class_path" and value in message:
+            if ("/" in value or "." in value) and path[-1] != "class_path" and value in message:
                 return f"{recipe}:{line}: {'.'.join(path)}: "
     return ""
 
@@ -123,7 +124,7 @@ def _sentence(leaf: str, keys: list[str], cls: type | None, options: Sequence[st
 def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
     wanted = _slot(cls, keys[-1]) if cls is not None and keys else []
     fitting = {found.__name__ for base in wanted for found in registry.subclasses(base)}
-    known = {component.name: component for component in registry.components(known_kinds())}
+    known = {component.name: component for component in registry.components(imported_kinds())}
     kinds = " or ".join(base.__name__ for base in wanted)
     if name in known:
         takes = f"takes a {kinds}: {_some(fitting)}" if kinds else "does not take"
@@ -131,27 +132,6 @@ def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
     near = difflib.get_close_matches(name, fitting, 3, 0.5) or difflib.get_close_matches(name, known, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"this key takes {_some(fitting)}." if fitting else ""
     return f"there is no component {name!r}; {hint} {LIST_HINT}".replace("  ", " ")
-
-
-def known_kinds() -> list[type]:
-    """The abstract classes whose components `adc list` shows, as far as they are imported."""
-    import sys
-
-    import adc.interfaces
-
-    kinds: list[type] = [getattr(adc.interfaces, name) for name in adc.interfaces.__all__]
-    kinds = [kind for kind in kinds if inspect.isabstract(kind) or kind.__name__ == "Teacher"]
-    for module, name in (
-        ("adc.pruning.importance", "Importance"),
-        ("adc.engine.stage", "Stage"),
-        ("lightning.pytorch", "LightningDataModule"),
-        ("lightning.pytorch", "Callback"),
-        ("torch.optim", "Optimizer"),
-    ):
-        kind = getattr(sys.modules.get(module), name, None)
-        if kind is not None:
-            kinds.append(kind)
-    return kinds
 
 
 def _unknown_key(group: str | None, key: str, cls: type | None, options: Sequence[str]) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser
@@ -61,7 +62,7 @@ class OneLineErrors(ArgumentParser):
 
 def recipes_of(args: Sequence[str]) -> list[str]:
     """The recipe files among arguments, in their order."""
-    found = [value for flag, value in zip(args, args[1:], strict=False) if flag in {"-c", "--config"}]
+    found = [value for flag, value in pairwise(args) if flag in {"-c", "--config"}]
     found += [arg.partition("=")[2] for arg in args if arg.startswith(("--config=", "-c="))]
     return [os.fspath(path) for path in found]
 

@@ -28,7 +28,23 @@ from adc.cli.progress import StageProgress
 
 TERMINATED = 143
 OWN_OPTIONS = ("resume", "restart", "checkpoint")
-CHATTER = ("litlogger", "TPU available", "HPU available", "Seed set to", "`Trainer.fit` stopped", "Detected Keyboard")
+CHATTER = (
+    "litlogger",
+    "TPU available",
+    "HPU available",
+    "Seed set to",
+    "`Trainer.fit` stopped",
+    "Detected Keyboard",
+    "`weights_only`",
+)
+WARNINGS = (
+    "isinstance.treespec",
+    "module.s. in eval mode",
+    "does not have many workers",
+    "smaller than the logging interval",
+    "no `val_dataloader`",
+    "exists and is not empty",
+)
 
 
 def fit(argv: list[str]) -> None:
@@ -71,7 +87,7 @@ class RecipeCLI(LightningCLI):
             Stage,
             pl.LightningDataModule,
             save_config_callback=None,
-            trainer_defaults={"max_epochs": -1, "use_distributed_sampler": False},
+            trainer_defaults={"max_epochs": -1, "use_distributed_sampler": False, "enable_model_summary": False},
             seed_everything_default=0,
             parser_kwargs={"prog": f"adc {command}", "description": _help(command), **PARSER_OPTIONS},
             parser_class=RecipeParser,
@@ -111,11 +127,16 @@ class RecipeCLI(LightningCLI):
         if self.command != "fit":
             return
         if self.run_folder is None:
-            raise UsageError("trainer.default_root_dir is not given; name the run's folder, for one runs/demo/1_decoder.")
+            raise UsageError(
+                "trainer.default_root_dir is not given; name the run's folder, for one runs/demo/1_decoder."
+            )
         if self.config.restart and _is_first():
             runs.clear(self.run_folder)
         told = runs.finished(self.run_folder)
         if told is not None:
+            if not runs.follows(self.run_folder, self.recipes):
+                hint = "--restart trains it again, or name another trainer.default_root_dir."
+                raise UsageError(f"{self.run_folder} was finished with another recipe; {hint}")
             updates = ", ".join(f"{role} {count}" for role, count in told.get("updates", {}).items())
             print(f"{self.run_folder} is finished ({updates}); --restart trains it again.")
             sys.exit(0)
@@ -224,6 +245,8 @@ def _resume(cli: RecipeCLI) -> str | None:
     newest = _newest(cli.run_folder)
     if newest is not None and cli.trainer.is_global_zero:
         print(f"resuming from {newest}")
+        if not runs.follows(cli.run_folder, cli.recipes):
+            sys.stderr.write("adc: warning: the recipe has changed since this run began; --restart starts it over\n")
     return newest
 
 
@@ -298,8 +321,5 @@ def _silence() -> None:
         logger.addFilter(worth_reading)
         for handler in logger.handlers:
             handler.addFilter(worth_reading)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.*")
+    for words in WARNINGS:
+        warnings.filterwarnings("ignore", message=f".*{words}")

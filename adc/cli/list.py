@@ -1,0 +1,164 @@
+"""``adc list``: the components that a recipe can name; ``adc list NAME``: what one takes."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import json
+import sys
+from importlib import import_module
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from adc import registry
+from adc.cli import UsageError, inventory
+from adc.registry import Component
+
+
+def main(argv: list[str]) -> None:
+    """List all components, or explain one."""
+    parser = argparse.ArgumentParser("adc list", description=__doc__, allow_abbrev=False)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a component, by its short name or its class path")
+    parser.add_argument("--kind", help="only components of this kind, for one Teacher")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(argv)
+    known = inventory.components()
+    if options.name is None:
+        _list(known, options.kind, options.json)
+    else:
+        _explain(_find(options.name, known), options.json)
+
+
+def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
+    kinds = sorted({component.kind for component in known})
+    if kind is not None and kind not in kinds:
+        raise UsageError(f"--kind: there is no kind {kind!r}; there are {', '.join(kinds)}.")
+    shown = [component for component in known if kind in (None, component.kind)]
+    if as_json:
+        _print_json([vars(component) for component in shown])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("kind", style="cyan", no_wrap=True)
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    table.add_column("from", style="dim", overflow="fold")
+    previous = None
+    for component in shown:
+        if previous not in (None, component.kind):
+            table.add_row()
+        table.add_row(
+            component.kind if component.kind != previous else "", component.name, component.summary, component.origin
+        )
+        previous = component.kind
+    _console().print(table)
+    for plugin in registry.broken():
+        _console().print(f"plugin {plugin} did not load: {plugin.error}", style="red", markup=False)
+    _console().print("`adc list NAME` tells what one takes.", style="dim")
+
+
+def _find(name: str, known: list[Component]) -> Component:
+    found = [component for component in known if name in (component.name, component.path)]
+    if len(found) > 1:
+        paths = ", ".join(component.path for component in found)
+        raise UsageError(f"more than one component is called {name!r}; give its full path: {paths}.")
+    if found:
+        return found[0]
+    near = difflib.get_close_matches(name, [component.name for component in known], 3)
+    lost = "".join(f" Plugin {plugin} did not load: {plugin.error}." for plugin in registry.broken())
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise UsageError(f"there is no component {name!r}; {hint}`adc list` shows them all.{lost}")
+
+
+def _explain(component: Component, as_json: bool) -> None:
+    module, _, name = component.path.rpartition(".")
+    cls = getattr(import_module(module), name)
+    arguments = arguments_of(cls)
+    if as_json:
+        _print_json({**vars(component), "doc": inspect.getdoc(cls), "arguments": arguments})
+        return
+    console = _console()
+    console.print(f"[bold]{component.name}[/] is a [cyan]{component.kind}[/] from {component.origin}")
+    console.print(f"class_path: {component.path}\n", style="dim", markup=False, highlight=False)
+    console.print(_prose(cls), markup=False, highlight=False)
+    if not arguments:
+        console.print("\nIt takes no arguments.")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("argument", style="bold", no_wrap=True)
+    table.add_column("type", style="cyan", overflow="fold")
+    table.add_column("default", overflow="fold")
+    table.add_column("what it is", overflow="fold")
+    for argument in arguments:
+        default = "required" if argument["required"] else json.dumps(argument["default"])
+        table.add_row(
+            argument["name"], argument["type"].replace("[", "\\["), default.replace("[", "\\["), argument["help"]
+        )
+    console.print()
+    console.print(table)
+
+
+def arguments_of(cls: type) -> list[dict[str, Any]]:
+    """What a recipe may write below ``init_args`` of a class.
+
+    Returns:
+        For each argument ``name``, ``type``, ``required``, ``default`` and ``help``.
+    """
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls, "it", fail_untyped=False, sub_configs=True)
+    defaults = parser.get_defaults()
+    found = []
+    for action in parser._actions:
+        if not action.dest.startswith("it.") or "." in action.dest[3:]:
+            continue
+        kind = getattr(action, "_typehint", None) or getattr(action, "type", None)
+        default = defaults.get(action.dest)
+        found.append(
+            {
+                "name": action.dest[3:],
+                "type": _type_name(kind),
+                "required": action.dest in getattr(parser, "_extra_required_keys", ()) or bool(action.required),
+                "default": default if _is_plain(default) else str(default),
+                "help": " ".join((action.help or "").split()) if action.help != argparse.SUPPRESS else "",
+            }
+        )
+    return found
+
+
+def _prose(cls: type) -> str:
+    lines = []
+    for line in (inspect.getdoc(cls) or "").splitlines():
+        if line.strip() in {"Args:", "Attributes:", "Raises:"}:
+            break
+        lines.append(line)
+    return "\n".join(lines).strip()
+
+
+def _type_name(kind: Any) -> str:
+    if inspect.isclass(kind) and not getattr(kind, "__args__", None):
+        return kind.__name__
+    text = inspect.formatannotation(kind).replace("typing.", "").replace("NoneType", "None")
+    words = []
+    for word in text.replace("[", " [ ").replace("]", " ] ").replace(",", " , ").split():
+        words.append(word.rpartition(".")[2] if word[0].isalpha() else word)
+    return " ".join(words).replace(" [ ", "[").replace(" ]", "]").replace(" ,", ",").replace("[ ", "[")
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,260 @@
+"""``adc run FOLDER``: the numbered recipes of a folder, each in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import difflib
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adc.cli import INTERRUPTED, UsageError, runs
+
+COMMAND_OF_KEY = {"model": "fit", "ratios": "prune", "restorers": "report"}
+FOLDER_KEYS = ("folder", "output")
+FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe changed", "outdated", "interrupted", "to do"
+
+
+@dataclass
+class Step:
+    """One recipe of a folder.
+
+    Attributes:
+        recipe: Its file.
+        command: The command that its keys ask for.
+        run: Its run folder.
+        overlays: Recipes laid over it.
+        needs: The steps before it whose run folders it names.
+        state: How far it is.
+    """
+
+    recipe: Path
+    command: str
+    run: Path
+    overlays: list[str]
+    needs: list[Step] = field(default_factory=list)
+    state: str = NEW
+
+    @property
+    def name(self) -> str:
+        """The recipe's file name without its ending."""
+        return self.recipe.stem
+
+    @property
+    def recipes(self) -> list[str]:
+        """The recipe and its overlays."""
+        return [str(self.recipe), *self.overlays]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The command line after ``adc``."""
+        return [self.command, *(word for recipe in self.recipes for word in ("-c", recipe))]
+
+
+def main(argv: list[str]) -> None:
+    """Run what is not finished yet, in order."""
+    options = _parser().parse_args(argv)
+    steps = plan(options.folder, options.config or [])
+    first = _index(steps, options.start, "--from") if options.start else 0
+    last = _index(steps, options.until, "--until") if options.until else len(steps) - 1
+    if last < first:
+        raise UsageError(f"--until {options.until} comes before --from {options.start}.")
+    if options.start or options.restart:
+        for step in steps[first : last + 1]:
+            step.state = NEW
+    if options.dry_run:
+        _show(steps, first, last)
+        return
+    _check(steps[: last + 1], first, options.folder)
+    if options.start or options.restart:
+        for step in steps[first : last + 1]:
+            runs.clear(step.run)
+    for number, step in enumerate(steps[: last + 1], start=1):
+        label = f"[{number}/{len(steps)}] {step.name}"
+        if step.state == FINISHED or number - 1 < first:
+            print(f"{label}: finished, in {step.run}", flush=True)
+            continue
+        print(f"{label}: adc {' '.join(step.arguments)}", flush=True)
+        _run(step)
+    _say_where(steps[: last + 1])
+
+
+def plan(folder: str, overlays: Sequence[str] = ()) -> list[Step]:
+    """The steps of a folder of recipes, with their states.
+
+    Args:
+        folder: Holds recipes whose names begin with a number.
+        overlays: Recipes laid over those that train.
+
+    Raises:
+        UsageError: If the folder holds no numbered recipe, or one that no command is for.
+    """
+    if not Path(folder).is_dir():
+        raise UsageError(f"there is no folder {folder}.")
+    found = [path for path in Path(folder).iterdir() if re.fullmatch(r"\d+\w*.*\.ya?ml", path.name)]
+    if not found:
+        raise UsageError(f"{folder} holds no numbered recipe (such as 1_decoder.yaml).")
+    steps: list[Step] = []
+    for recipe in sorted(found, key=lambda path: (int(re.match(r"\d+", path.name)[0]), path.name)):  # type: ignore[index]
+        step = _step(recipe, list(overlays))
+        if (twin := next((other for other in steps if other.run == step.run), None)) is not None:
+            raise UsageError(f"{twin.recipe} and {step.recipe} name the same run folder, {step.run}.")
+        text = recipe.read_text(encoding="utf-8")
+        step.needs = [other for other in steps if re.search(rf"{re.escape(str(other.run))}(?![\w.-])", text)]
+        step.state = _state(step)
+        steps.append(step)
+    return steps
+
+
+def _step(recipe: Path, overlays: list[str]) -> Step:
+    content = runs.read_recipe(recipe)
+    command = next((command for key, command in COMMAND_OF_KEY.items() if key in content), None)
+    if command is None:
+        keys = ", ".join(f"{key} (adc {command})" for key, command in COMMAND_OF_KEY.items())
+        raise UsageError(f"{recipe}: no command is for it; a recipe has one of the keys {keys}.")
+    if command == "fit":
+        for overlay in overlays:
+            content = {**content, "trainer": {**_trainer(content), **_trainer(runs.read_recipe(overlay))}}
+        key, run = "trainer.default_root_dir", _trainer(content).get("default_root_dir")
+    else:
+        overlays = []
+        key = next((key for key in FOLDER_KEYS if key in content), FOLDER_KEYS[0])
+        run = content.get(key)
+    if not isinstance(run, str):
+        raise UsageError(f"{recipe}: {key} is not given; name the run's folder, for one runs/demo/{recipe.stem}.")
+    if "${" in run:
+        from omegaconf import OmegaConf
+
+        run = str(OmegaConf.select(OmegaConf.create(content), key))
+    return Step(recipe, command, Path(run), overlays)
+
+
+def _trainer(content: dict[str, Any]) -> dict[str, Any]:
+    return content.get("trainer") or {}
+
+
+def _state(step: Step) -> str:
+    told = runs.finished(step.run)
+    if told is None:
+        return INTERRUPTED_STATE if any((step.run / name).exists() for name in runs.TRACES) else NEW
+    if not runs.follows(step.run, step.recipes):
+        return NEW if step.command == "report" else CHANGED
+    finished = runs.finish_time(step.run)
+    for other in step.needs:
+        if other.state != FINISHED or runs.finish_time(other.run) > finished:
+            return NEW if step.command == "report" else OUTDATED
+    return FINISHED
+
+
+def _check(steps: list[Step], first: int, folder: str) -> None:
+    """Refuse a plan that would build on results which no longer belong together."""
+    for index, step in enumerate(steps):
+        earliest = next((other.name for other in steps if other.state != FINISHED), step.name)
+        ways = f"`adc run {folder} --from {earliest}` does it and what follows again, --restart everything."
+        if index < first:
+            if step.state in (NEW, INTERRUPTED_STATE):
+                raise UsageError(f"{step.name} is not finished; begin with --from {step.name}, or leave --from out.")
+        elif step.state == CHANGED:
+            raise UsageError(f"{step.run} was finished with another recipe than {step.recipe} is now; {ways}")
+        elif step.state == OUTDATED:
+            names = ", ".join(other.name for other in step.needs)
+            raise UsageError(f"{step.run} was made before its inputs ({names}); {ways}")
+
+
+def _run(step: Step) -> None:
+    if step.command != "fit":
+        runs.begin(step.run, step.recipes)
+    start = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "adc", *step.arguments], preexec_fn=_end_with_parent())
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        status = _wait_for_end(process)
+        sys.stderr.write(f"adc: stopped in {step.name}; the same command goes on from there.\n")
+        sys.exit(INTERRUPTED if status in (INTERRUPTED, -signal.SIGINT) else abs(status) or INTERRUPTED)
+    if status:
+        status = 128 - status if status < 0 else status
+        sys.stderr.write(f"adc: error: {step.name} failed with status {status}; the same command goes on from there.\n")
+        sys.exit(status)
+    if step.command != "fit" and runs.finished(step.run) is None:
+        runs.finish(step.run, seconds=round(time.monotonic() - start, 3))
+    if runs.finished(step.run) is None:
+        raise ValueError(f"{step.name} ended, but {step.run} holds no {runs.FINISHED}.")
+
+
+def _wait_for_end(process: subprocess.Popen[bytes]) -> int:
+    """The terminal sent the interrupt to the step too: let it end in its own time."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+
+
+def _end_with_parent() -> Any:
+    """On Linux a step dies with this process, so that two never write into one folder."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return lambda: library.prctl(1, signal.SIGKILL)
+
+
+def _index(steps: list[Step], name: str, option: str) -> int:
+    names = [step.name for step in steps]
+    if name.removesuffix(".yaml") in names:
+        return names.index(name.removesuffix(".yaml"))
+    numbered = [index for index, step in enumerate(steps) if re.match(r"\d+", step.name)[0] == name]  # type: ignore[index]
+    if len(numbered) == 1:
+        return numbered[0]
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
+    raise UsageError(f"{option}: there is no step {name!r}; {hint}")
+
+
+def _show(steps: list[Step], first: int, last: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("step", "command", "run folder", "state"):
+        table.add_column(column, overflow="fold")
+    for index, step in enumerate(steps):
+        state = step.state if first <= index <= last or step.state == FINISHED else f"{step.state}, left out"
+        table.add_row(step.name, f"adc {' '.join(step.arguments)}", str(step.run), state)
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+
+
+def _say_where(steps: list[Step]) -> None:
+    for step in steps:
+        if step.command == "report":
+            for name in ("report.html", "report.json", "samples.png"):
+                if (step.run / name).exists():
+                    print(f"report: {step.run / name}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "adc run",
+        description="Run the numbered recipes of a folder in order. Finished ones are skipped.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="holds recipes such as 0_prune.yaml and 1_decoder.yaml")
+    parser.add_argument(
+        "-c",
+        "--config",
+        action="append",
+        metavar="OVERLAY",
+        help="laid over the recipes that train: a machine's trainer",
+    )
+    parser.add_argument("--from", dest="start", metavar="NAME", help="do this recipe and what follows again")
+    parser.add_argument("--until", metavar="NAME", help="stop after this recipe")
+    parser.add_argument("--restart", action="store_true", help="do everything again")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    return parser
