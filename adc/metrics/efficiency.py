@@ -1,0 +1,235 @@
+"""What a network costs: parameters, multiply-accumulates, time, memory."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of a network costs in one forward pass.
+
+    Attributes:
+        parameters: Elements of the parameters that the pass reads, each counted once.
+        macs: Multiply-accumulates of its convolutions, linear layers and attention products.
+    """
+
+    parameters: int = 0
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Efficiency(Cost):
+    """What a network costs in one forward pass.
+
+    Attributes:
+        parts: The cost of each part, by name.
+    """
+
+    parts: dict[str, Cost] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long a call takes.
+
+    Attributes:
+        median: Seconds.
+        spread: Seconds between the first and the third quartile.
+        repeats: Calls that were timed.
+    """
+
+    median: float
+    spread: float
+    repeats: int
+
+
+def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | None = None) -> Efficiency:
+    """Count parameters and MACs of one forward pass.
+
+    A parameter that no operation of the pass reads is not counted: a decoder's first convolution
+    that a student never runs costs nothing. Works on any device; on ``meta`` (see `meta_twin`)
+    nothing is computed.
+
+    Args:
+        network: Left as it was: mode, gradients and hooks included.
+        example: The arguments of the pass.
+        parts: Submodules, or lists of them, to be counted apart; the children if None. They need
+            not be called themselves.
+    """
+    parts = dict(network.named_children()) if parts is None else parts
+    counter, reader = FlopCounterMode(display=False), _Reader()
+    spent: Counter[nn.Module] = Counter()
+    training = [(module, module.training) for module in network.modules()]
+    fused = torch.backends.mha.get_fastpath_enabled()
+    network.eval()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), counter, reader, _credited(network, counter, spent):
+            network(*example)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        for module, mode in training:
+            module.training = mode
+    whole = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
+    return Efficiency(whole.parameters, whole.macs, {name: _cost(part, reader, spent) for name, part in parts.items()})
+
+
+def meta_twin(*modules: nn.Module) -> tuple[nn.Module, ...]:
+    """Copies on the ``meta`` device: shapes without numbers, so that `count` is quick and needs no memory.
+
+    Args:
+        modules: What is copied; what they share stays shared.
+    """
+    memory: dict[int, Any] = {}
+    for module in modules:
+        for parameter in module.parameters():
+            memory[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
+        for buffer in module.buffers():
+            memory[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(modules, memory)
+
+
+def latency(function: Callable[[], Any], repeats: int = 5, warmup: int = 1) -> Latency:
+    """Time a call; work on a GPU is waited for.
+
+    Args:
+        function: What is timed.
+        repeats: How often, at least once.
+        warmup: Calls before, which are not timed.
+
+    Raises:
+        ValueError: If nothing would be timed.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1; got {repeats}.")
+    seconds = []
+    for index in range(warmup + repeats):
+        _wait()
+        start = time.perf_counter()
+        function()
+        _wait()
+        if index >= warmup:
+            seconds.append(time.perf_counter() - start)
+    first, _, third = statistics.quantiles(seconds, n=4, method="inclusive") if repeats > 1 else (0.0, 0.0, 0.0)
+    return Latency(statistics.median(seconds), third - first, repeats)
+
+
+def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu") -> int:
+    """The most bytes that a call held beyond what was held before.
+
+    Args:
+        function: What is measured.
+        device: On CUDA the allocator says exactly; elsewhere the process's resident memory is
+            watched every few milliseconds, so that memory it already had to spare goes unseen.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        function()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    before = _resident()
+    with _watched(before) as peak:
+        function()
+    return max(0, peak[0] - before)
+
+
+class _Reader(TorchDispatchMode):
+    """Notes which parameters operations read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.read.update(id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, nn.Parameter))
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _credited(network: nn.Module, counter: FlopCounterMode, spent: Counter[nn.Module]) -> Any:
+    """While this lasts, every operation is credited to the innermost module that is running."""
+    running = [network]
+    seen = 0
+
+    def credit() -> None:
+        nonlocal seen
+        total = counter.get_total_flops()
+        spent[running[-1]] += total - seen
+        seen = total
+
+    def enter(module: nn.Module, _: Any) -> None:
+        credit()
+        running.append(module)
+
+    def leave(*_: Any) -> None:
+        credit()
+        running.pop()
+
+    handles = [module.register_forward_pre_hook(enter) for module in network.modules()]
+    handles += [module.register_forward_hook(leave) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _cost(part: nn.Module, reader: _Reader, spent: Counter[nn.Module]) -> Cost:
+    return Cost(_elements(part, reader.read), sum(spent[module] for module in part.modules()) // 2)
+
+
+def _elements(module: nn.Module, read: set[int]) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if id(parameter) in read)
+
+
+def _wait() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def _watched(start: int, interval: float = 0.002) -> Any:
+    peak, done = [start], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(interval):
+            peak[0] = max(peak[0], _resident())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+        peak[0] = max(peak[0], _resident())
+
+
+def _resident() -> int:
+    import resource
+
+    status = Path("/proc/self/statm")
+    if status.exists():
+        return int(status.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+

@@ -1,0 +1,7 @@
+"""Makes students small, and keeps them as folders of data."""
+
+from adc.pruning.artifact import load_student, save_student
+from adc.pruning.importance import Importance, Magnitude, Prefix, Taylor
+from adc.pruning.prune import Cut, prune
+
+__all__ = ["Cut", "Importance", "Magnitude", "Prefix", "Taylor", "load_student", "prune", "save_student"]

@@ -1,0 +1,228 @@
+"""A student as a folder of data: ``student.yaml``, ``structure.json``, ``model.safetensors``.
+
+A student class takes part by keeping its constructor's arguments as plain data in ``init_args``,
+those that name files of weights set to None: the folder holds everything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from adc import registry
+from adc.interfaces import Student
+from adc.pruning.structure import record, replay
+
+FORMAT = 1
+DESCRIPTION, STRUCTURE, WEIGHTS = "student.yaml", "structure.json", "model.safetensors"
+
+
+def save_student(
+    student: Student, folder: str | Path, precision: Literal["float32", "float16", "bfloat16"] = "float32"
+) -> None:
+    """Write a student that `load_student` can read.
+
+    Each file appears whole or not at all; ``student.yaml`` is the last, and an old one goes first.
+
+    Args:
+        student: A student whose class keeps its ``init_args``.
+        folder: Where it goes; files of an earlier student are replaced.
+        precision: Of the numbers in the file.
+
+    Raises:
+        ValueError: If the student's class does not keep its arguments, or cannot be imported by name.
+    """
+    from safetensors.torch import save_file
+
+    class_path, init_args = _identity(student)
+    structure = record(student, _build(type(student), init_args, f"{type(student).__name__}.init_args"))
+    number = getattr(torch, precision)
+    tensors = {
+        name: tensor.detach().to("cpu", number if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
+        for name, tensor in student.state_dict().items()
+    }
+    description = {"format": FORMAT, "class_path": class_path, "scale": student.scale, "init_args": init_args}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    _write(folder / WEIGHTS, lambda path: save_file(tensors, path, {"format": "pt"}))
+    _write(folder / STRUCTURE, lambda path: path.write_text(json.dumps(structure, indent=1) + "\n"))
+    _write(folder / DESCRIPTION, lambda path: path.write_text(yaml.safe_dump(description, sort_keys=False)))
+
+
+def load_student(folder: str) -> Student:
+    """Rebuild a student from its folder; torch-pruning is not needed.
+
+    Args:
+        folder: A folder that ``adc prune`` or a stage wrote.
+
+    Returns:
+        The student, in float32 on the CPU, in training mode.
+
+    Raises:
+        FileNotFoundError: If the folder or one of its files is missing.
+        ValueError: If a file is damaged or does not fit the others; the message names file and key.
+    """
+    home = Path(folder)
+    if not home.is_dir():
+        raise FileNotFoundError(f"{home}: no such folder; expected one that `adc prune` or a stage has written.")
+    for name in (DESCRIPTION, STRUCTURE, WEIGHTS):
+        if not (home / name).is_file():
+            raise FileNotFoundError(f"{home / name}: no such file; the student folder is not complete. Write it again.")
+    description = _description(home / DESCRIPTION)
+    structure = _json(home / STRUCTURE)
+    cls = _class(description["class_path"], home / DESCRIPTION)
+    tensors = _tensors(home / WEIGHTS)
+    place = str(home / DESCRIPTION)
+    student = _shaped(_build(cls, description["init_args"], place), structure, home)
+    _compare(student, tensors, home)
+    _assign(student, tensors)
+    if not _has_numbers(student):
+        student = _shaped(_build(cls, description["init_args"], place, "cpu"), structure, home)
+        student.load_state_dict(tensors)
+    return student
+
+
+def _identity(student: Student) -> tuple[str, dict[str, Any]]:
+    cls = type(student)
+    if "<locals>" in cls.__qualname__ or cls.__module__ == "__main__":
+        raise ValueError(f"{cls.__qualname__}: a student is saved by the name of its class; define it in a module.")
+    init_args = getattr(student, "init_args", None)
+    if not isinstance(init_args, dict):
+        raise ValueError(f"{cls.__name__} has no `init_args`: set it to its constructor's arguments, as plain data.")
+    for key, value in init_args.items():
+        if not _is_plain(value):
+            raise ValueError(f"{cls.__name__}.init_args: {key} is no plain data but a {type(value).__name__}.")
+    return f"{cls.__module__}.{cls.__qualname__}", json.loads(json.dumps(init_args))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(entry) for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(entry) for entry in value)
+    return value is None or isinstance(value, str | int | float)
+
+
+def _build(cls: type, init_args: dict[str, Any], place: str, device: str = "meta") -> Student:
+    """A full-width student; without numbers, and so without time and memory, where its constructor allows."""
+    try:
+        with torch.device(device):
+            return cls(**init_args)
+    except (NotImplementedError, RuntimeError):
+        if device == "meta":
+            return _build(cls, init_args, place, "cpu")
+        raise
+    except TypeError as error:
+        raise ValueError(f"{place}: init_args: {error}.") from error
+
+
+def _shaped(student: Student, structure: Any, home: Path) -> Student:
+    try:
+        replay(student, structure)
+    except ValueError as error:
+        raise ValueError(f"{home / STRUCTURE}: {error}") from error
+    return student
+
+
+def _assign(student: Student, tensors: dict[str, Tensor]) -> None:
+    """Load; tensors of a student without numbers are put in place of its own, parameters that are shared stay so."""
+    own = student.state_dict(keep_vars=True)
+    if len({id(tensor) for tensor in own.values()}) == len(own):
+        student.load_state_dict(tensors, assign=True)
+    elif _has_numbers(student):
+        student.load_state_dict(tensors)
+
+
+def _has_numbers(student: nn.Module) -> bool:
+    for module in student.modules():
+        held = [*module._parameters.values(), *module._buffers.values(), *vars(module).values()]
+        if any(isinstance(value, Tensor) and value.is_meta for value in held):
+            return False
+    return True
+
+
+def _compare(student: Student, tensors: dict[str, Tensor], home: Path) -> None:
+    path, own = home / WEIGHTS, student.state_dict()
+    missing, extra = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
+    if missing:
+        raise ValueError(f"{path}: tensor {missing[0]} is missing{_more(missing)}; the file does not belong here.")
+    if extra:
+        raise ValueError(f"{path}: {type(student).__name__} has no tensor {extra[0]}{_more(extra)}.")
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            expected = f"{STRUCTURE} says {list(own[name].shape)}"
+            raise ValueError(f"{path}: tensor {name} is {list(tensor.shape)}, but {expected}.")
+
+
+def _more(names: list[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a YAML file: {' '.join(str(error).split())}.") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        version = found.get("format") if isinstance(found, dict) else None
+        raise ValueError(f"{path}: format is {version!r}, but this version of adc reads {FORMAT}.")
+    for key, kind in (("class_path", str), ("init_args", dict)):
+        if not isinstance(found.get(key), kind):
+            raise ValueError(f"{path}: {key} is {found.get(key)!r}; expected a {kind.__name__}.")
+    return found
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not a JSON file: {error}.") from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a whole safetensors file: {error}.") from error
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def _class(class_path: str, path: Path) -> type[Student]:
+    module, _, name = class_path.rpartition(".")
+    try:
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError:
+            registry.discover()
+            found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        hint = "install its plugin, or put its folder on ADC_PLUGIN_PATH"
+        raise ValueError(f"{path}: class_path: there is no class {class_path!r} ({error}); {hint}.") from error
+    if not (isinstance(found, type) and issubclass(found, Student)):
+        raise ValueError(f"{path}: class_path: {class_path!r} is no Student.")
+    return found
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        write(scratch)
+        scratch.chmod(0o644)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

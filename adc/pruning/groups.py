@@ -1,0 +1,124 @@
+"""Channels that can only be cut together, and which of them to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from adc.pruning.layers import norm_groups
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a layer in a group.
+
+    Attributes:
+        layer: The layer.
+        output: Whether its output channels are meant; norms have one side, and it is an output.
+        units: For each channel of that side the unit of the group it belongs to; -1 if it is another group's.
+    """
+
+    layer: nn.Module
+    output: bool
+    units: Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers whose channels can only be cut together.
+
+    A *unit* is the smallest thing that can be cut: one channel in each of the layers, both of its
+    halves in a gated layer, or its place in a concatenation.
+
+    Attributes:
+        size: Number of units.
+        sides: The sides of layers that lose channels with a unit.
+        free: Whether nothing else depends on its channels: a parameter outside of layers, or the network's result.
+    """
+
+    size: int
+    sides: list[Side]
+    free: bool = True
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Consecutive units that must fare alike.
+
+    Attributes:
+        count: Number of blocks.
+        whole: Whether whole blocks are kept; otherwise the same number of units is kept in each.
+    """
+
+    count: int = 1
+    whole: bool = False
+
+
+def kept_units(group: Group, ratio: float, heads: Mapping[nn.Module, int]) -> int:
+    """How many units are left: ``int(size * (1 - ratio))``, at least one.
+
+    Attention keeps its heads and the same number of channels in each, so there the number is
+    rounded down to a multiple of the heads.
+
+    Args:
+        group: The group.
+        ratio: What is cut, in ``[0, 1)``.
+        heads: Number of heads by projection.
+    """
+    number = max(1, int(group.size * (1 - ratio) + 1e-6))
+    per_head = _heads(group, heads)
+    return max(per_head, number // per_head * per_head)
+
+
+def blocks(group: Group, keep: int, heads: Mapping[nn.Module, int]) -> Blocks:
+    """The blocks that keep a group's structure: attention heads, or the groups of its GroupNorms.
+
+    A GroupNorm computes what it did before if its groups lose alike, or if whole groups go; where
+    its new number of groups allows neither, there is no constraint.
+    """
+    per_head = _heads(group, heads)
+    if per_head > 1:
+        return Blocks(per_head)
+    found = [_norm_blocks(side.layer, group.size, keep) for side in group.sides if _is_norm_of(group, side)]
+    return max((block for block in found if block is not None), key=lambda block: block.count, default=Blocks())
+
+
+def choose(scores: Tensor, keep: int, blocks: Blocks) -> Tensor:
+    """The units that stay.
+
+    Args:
+        scores: A score for each unit; the higher ones stay.
+        keep: How many stay.
+        blocks: What must fare alike.
+
+    Returns:
+        A mask over the units with `keep` times true.
+    """
+    table = scores.reshape(blocks.count, -1)
+    if blocks.whole:
+        best = table.sum(dim=1).argsort(descending=True, stable=True)[: keep // table.shape[1]]
+        mask = torch.zeros_like(table, dtype=torch.bool)
+        mask[best] = True
+    else:
+        best = table.argsort(dim=1, descending=True, stable=True)[:, : keep // blocks.count]
+        mask = torch.zeros_like(table, dtype=torch.bool).scatter_(1, best, True)
+    return mask.reshape(-1)
+
+
+def _heads(group: Group, heads: Mapping[nn.Module, int]) -> int:
+    return max((heads.get(side.layer, 1) for side in group.sides if side.output), default=1)
+
+
+def _is_norm_of(group: Group, side: Side) -> bool:
+    return isinstance(side.layer, nn.GroupNorm) and torch.equal(side.units, torch.arange(group.size))
+
+
+def _norm_blocks(norm: nn.Module, size: int, keep: int) -> Blocks | None:
+    old = int(norm.num_groups)  # type: ignore[arg-type]
+    new = norm_groups(keep, old)
+    if new == old:
+        return Blocks(old)
+    return Blocks(old, whole=True) if size * new == keep * old else None

@@ -1,0 +1,91 @@
+"""Where layers keep their channels, and how they lose some."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+PLAIN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+NORMS = (nn.GroupNorm, nn.LayerNorm, _NormBase)
+GROUP_COUNTS = (32, 24, 16, 12, 8, 6, 4, 2, 1)
+
+
+def width(layer: nn.Module, output: bool) -> int | None:
+    """How many channels come out of a layer, or go in; None if this module cannot tell or prune it.
+
+    Layers that treat each channel for itself (norms, depthwise convolutions) have one width.
+    """
+    if isinstance(layer, nn.Linear):
+        return layer.out_features if output else layer.in_features
+    if isinstance(layer, PLAIN + TRANSPOSED):
+        if layer.groups != 1 and not is_depthwise(layer):
+            return None
+        return layer.out_channels if output else layer.in_channels
+    if isinstance(layer, nn.GroupNorm):
+        return layer.num_channels
+    if isinstance(layer, nn.LayerNorm):
+        return layer.normalized_shape[0] if len(layer.normalized_shape) == 1 else None
+    if isinstance(layer, _NormBase):
+        return layer.num_features
+    if isinstance(layer, nn.PReLU):
+        return layer.num_parameters
+    return None
+
+
+def is_depthwise(layer: nn.Module) -> bool:
+    """Whether a convolution has a filter for each channel."""
+    return isinstance(layer, PLAIN[:3] + TRANSPOSED) and 1 < layer.groups == layer.in_channels == layer.out_channels
+
+
+def weights(layer: nn.Module, output: bool) -> dict[str, int]:
+    """The tensors of a layer that hold something for each channel, with the axis of the channels."""
+    if isinstance(layer, PLAIN + TRANSPOSED) and not is_depthwise(layer):
+        found = {"weight": int(output is isinstance(layer, TRANSPOSED))}
+        if output:
+            found["bias"] = 0
+    else:
+        found = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), 0)
+    return {name: axis for name, axis in found.items() if getattr(layer, name, None) is not None}
+
+
+def keep(layer: nn.Module, output: bool, channels: Tensor) -> None:
+    """Drop all channels of a layer but some.
+
+    Args:
+        layer: One whose `width` is known; its tensors are replaced.
+        output: Whether the channels that come out are meant.
+        channels: Indices that stay, ascending.
+    """
+    for name, axis in weights(layer, output).items():
+        old = getattr(layer, name)
+        new = old.detach().index_select(axis, channels.to(old.device)).contiguous()
+        setattr(layer, name, nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new)
+    _set_width(layer, output, len(channels))
+
+
+def _set_width(layer: nn.Module, output: bool, count: int) -> None:
+    if isinstance(layer, nn.Linear):
+        setattr(layer, "out_features" if output else "in_features", count)
+    elif is_depthwise(layer):
+        layer.in_channels = layer.out_channels = layer.groups = count
+    elif isinstance(layer, PLAIN + TRANSPOSED):
+        setattr(layer, "out_channels" if output else "in_channels", count)
+    elif isinstance(layer, nn.GroupNorm):
+        layer.num_channels, layer.num_groups = count, norm_groups(count, layer.num_groups)
+    elif isinstance(layer, nn.LayerNorm):
+        layer.normalized_shape = (count,)
+    elif isinstance(layer, _NormBase):
+        layer.num_features = count
+    elif isinstance(layer, nn.PReLU):
+        layer.num_parameters = count
+
+
+def norm_groups(channels: int, most: int) -> int:
+    """How many groups a pruned GroupNorm has (AdcSR): the first of a list that divides its channels.
+
+    Args:
+        channels: Channels that are left.
+        most: Groups that it had.
+    """
+    return next(groups for groups in GROUP_COUNTS if groups <= most and channels % groups == 0)

@@ -1,0 +1,274 @@
+"""Cuts channels out of a student. The only file that knows torch-pruning."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from adc.interfaces import Prunable, Student
+from adc.pruning.groups import Group, Side, blocks, choose, kept_units
+from adc.pruning.importance import Importance
+from adc.pruning.layers import keep, width
+from adc.pruning.structure import fit, is_attention
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What was cut out of a part.
+
+    Attributes:
+        layers: Convolutions and linear layers.
+        changed: How many of them lost channels.
+        channels: Their output channels before and after.
+        parameters: Elements of all parameters of the part before and after.
+    """
+
+    layers: int
+    changed: int
+    channels: tuple[int, int]
+    parameters: tuple[int, int]
+
+
+def prune(
+    student: Student, ratios: Mapping[str, float], importance: Importance, calibration: Iterable[Tensor] = ()
+) -> dict[str, Cut]:
+    """Cut channels out of a student, in place.
+
+    Of each group of coupled layers ``int(n * (1 - ratio))`` of its ``n`` channels stay. A group takes
+    the ratio of the last listed part that any of its layers' output channels belongs to: where a
+    UNet's last convolution feeds a decoder, it is cut to the decoder's width.
+
+    Args:
+        student: The full-width student.
+        ratios: What is cut, in ``[0, 1)``, by part; a part that is not named keeps its channels.
+        importance: Which channels stay.
+        calibration: Small clips ``(B, T, 3, h, w)``, for importances that need them.
+
+    Returns:
+        What was cut out of each part, and of the ``student``.
+
+    Raises:
+        ValueError: If a part is unknown, a ratio out of range, or the student does not run afterwards.
+    """
+    plan = student.prunable()
+    _check(ratios, plan)
+    parts = {**plan.parts, "student": student}
+    before = {name: _survey(part) for name, part in parts.items()}
+    shape = _run(plan)
+    heads = _heads(plan.network)
+    importance.prepare(student, calibration)
+    kept: dict[tuple[nn.Module, bool], Tensor] = {}
+    for group in find_groups(plan):
+        ratio = _ratio(group, plan.parts, ratios)
+        if ratio > 0 and _is_free(group, plan.ignored):
+            number = kept_units(group, ratio, heads)
+            mask = choose(importance.score(group), number, blocks(group, number, heads))
+            for side in group.sides:
+                whole = torch.ones(len(side.units), dtype=torch.bool)
+                inside = side.units >= 0
+                whole[inside] = mask[side.units[inside]]
+                kept[side.layer, side.output] = kept.get((side.layer, side.output), True) & whole
+    _apply(plan.network, kept, importance.aligned)
+    _verify(plan, shape)
+    return {name: _difference(before[name], _survey(part)) for name, part in parts.items()}
+
+
+def find_groups(plan: Prunable) -> list[Group]:
+    """All groups of coupled channels of a network, by torch-pruning's dependency graph (Fang et al., 2023)."""
+    graph = _trace(plan)
+    roots = [module for module in graph.module2node if isinstance(module, nn.modules.conv._ConvNd | nn.Linear)]
+    found: list[Group] = []
+    done: set[nn.Module] = set()
+    for root in roots:
+        if root not in done and width(root, True) is not None:
+            group = _spread(graph, root)
+            done.update(side.layer for side in group.sides if side.output)
+            found.append(group)
+    return found
+
+
+def _trace(plan: Prunable) -> Any:
+    import torch_pruning
+
+    parameters = [(parameter, parameter.requires_grad) for parameter in plan.network.parameters()]
+    modes = [(module, module.training) for module in plan.network.modules()]
+    try:
+        for parameter, _ in parameters:
+            parameter.requires_grad_(True)
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph = torch_pruning.DependencyGraph()
+            return graph.build_dependency(plan.network, _example(plan), verbose=False)
+    finally:
+        for parameter, wanted in parameters:
+            parameter.requires_grad_(wanted)
+        for module, mode in modes:
+            module.training = mode
+
+
+class _Place(NamedTuple):
+    """A channel of a layer, and the root's channel that led there; torch-pruning maps lists of these."""
+
+    idx: int
+    root_idx: int
+
+
+def _spread(graph: Any, root: nn.Module) -> Group:
+    """Follow the graph from all output channels of a layer, and note which of them meet.
+
+    torch-pruning's own groups forget that two channels of the root reach one channel of another
+    layer, as the halves of a gated layer do; so its edges are walked here.
+    """
+    count = width(root, True) or 0
+    leader = list(range(count))
+
+    def find(index: int) -> int:
+        while leader[index] != index:
+            leader[index] = leader[leader[index]]
+            index = leader[index]
+        return index
+
+    start = graph.module2node[root]
+    prune_root = graph.get_pruner_of_module(root).prune_out_channels
+    reached: dict[Any, dict[int, int]] = {(start, True): {index: index for index in range(count)}}
+    waiting = [(start, prune_root, [_Place(index, index) for index in range(count)])]
+    while waiting:
+        node, cause, places = waiting.pop()
+        for edge in node.dependencies:
+            if not edge.is_triggered_by(cause):
+                continue
+            mapped = places
+            for mapping in edge.index_mapping:
+                mapped = mapped if mapping is None else mapping(mapped)
+            known = reached.setdefault((edge.target, graph.is_out_channel_pruning_fn(edge.handler)), {})
+            news = []
+            for place in mapped:
+                if place.idx not in known:
+                    known[place.idx] = place.root_idx
+                    news.append(place)
+                else:
+                    one, other = sorted((find(place.root_idx), find(known[place.idx])))
+                    leader[other] = one
+            if news:
+                waiting.append((edge.target, edge.handler, news))
+    units = {first: unit for unit, first in enumerate(sorted({find(index) for index in range(count)}))}
+    numbers = [units[find(index)] for index in range(count)]
+    sides, free = [], True
+    for (node, output), places in reached.items():
+        if not places:
+            continue
+        if not _is_operation(node):
+            sides.append(_side(node.module, output, {place: numbers[origin] for place, origin in places.items()}))
+        elif isinstance(node.module, nn.Parameter) and node.module.numel() > 1 or _is_result(node):
+            free = False
+    return Group(len(units), sides, free)
+
+
+def _is_operation(node: Any) -> bool:
+    """Whether a node is no layer: an operation between layers, a parameter without a layer, the result."""
+    return not isinstance(node.module, nn.Module) or type(node.module).__module__.startswith("torch_pruning")
+
+
+def _is_result(node: Any) -> bool:
+    from torch_pruning import ops
+
+    return node.type == ops.OPTYPE.OUTPUT
+
+
+def _side(layer: nn.Module, output: bool, units: dict[int, int]) -> Side:
+    table = torch.full((width(layer, output) or max(units) + 1,), -1)
+    table[list(units)] = torch.tensor(list(units.values()))
+    return Side(layer, output, table)
+
+
+def _is_free(group: Group, ignored: list[nn.Module]) -> bool:
+    """Whether every layer of a group may and can be cut."""
+    fixed = {id(layer) for layer in ignored}
+    return group.free and all(
+        width(side.layer, side.output) is not None and not (side.output and id(side.layer) in fixed)
+        for side in group.sides
+    )
+
+
+def _ratio(group: Group, parts: Mapping[str, nn.Module], ratios: Mapping[str, float]) -> float:
+    layers = {side.layer for side in group.sides if side.output}
+    owners = [name for name, part in parts.items() if not layers.isdisjoint(part.modules())]
+    return ratios.get(owners[-1], 0.0) if owners else 0.0
+
+
+def _heads(network: nn.Module) -> dict[nn.Module, int]:
+    found: dict[nn.Module, int] = {}
+    for module in network.modules():
+        if is_attention(module):
+            found |= dict.fromkeys((module.to_q, module.to_k, module.to_v), module.heads)  # type: ignore[arg-type]
+    return found
+
+
+def _apply(network: nn.Module, kept: Mapping[tuple[nn.Module, bool], Tensor], aligned: bool) -> None:
+    widths = {module: module.to_q.out_features for module in network.modules() if is_attention(module)}
+    for (layer, output), mask in kept.items():
+        channels = mask.nonzero().flatten()
+        keep(layer, output, channels if aligned else torch.arange(len(channels)))
+    fit(network)
+    if aligned:
+        for attention, before in widths.items():
+            _keep_temperature(attention, before)
+
+
+def _keep_temperature(attention: Any, before: int) -> None:
+    """Narrower heads divide by a smaller root: put the difference into the queries."""
+    factor = (attention.to_q.out_features / before) ** 0.5
+    if factor != 1 and getattr(attention, "norm_q", None) is None:
+        with torch.no_grad():
+            for parameter in attention.to_q.parameters():
+                parameter.mul_(factor)
+
+
+def _check(ratios: Mapping[str, float], plan: Prunable) -> None:
+    for name, ratio in ratios.items():
+        if name not in plan.parts:
+            near = difflib.get_close_matches(name, plan.parts, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(plan.parts)}."
+            raise ValueError(f"ratios: the student has no part {name!r}; {hint}")
+        if not 0 <= ratio < 1:
+            raise ValueError(f"ratios: {name} is {ratio}; expected what is cut, at least 0 and less than 1.")
+
+
+def _example(plan: Prunable) -> tuple[Tensor, ...]:
+    own = next(plan.network.parameters())
+    return tuple(tensor.to(own) if tensor.is_floating_point() else tensor.to(own.device) for tensor in plan.example)
+
+
+def _run(plan: Prunable) -> Any:
+    with torch.no_grad():
+        output = plan.network(*_example(plan))
+    return getattr(output, "shape", None)
+
+
+def _verify(plan: Prunable, shape: Any) -> None:
+    hint = "a layer whose channels must stay is missing in `ignored` of prunable()."
+    try:
+        now = _run(plan)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"the pruned network does not run ({reason}): {hint}") from error
+    if now != shape:
+        raise ValueError(f"the pruned network returns {tuple(now)} instead of {tuple(shape)}: {hint}")
+
+
+def _survey(part: nn.Module) -> tuple[list[tuple[int, int]], int]:
+    layers = [module for module in part.modules() if isinstance(module, nn.modules.conv._ConvNd | nn.Linear)]
+    widths = [(width(layer, True) or 0, width(layer, False) or 0) for layer in layers]
+    return widths, sum(parameter.numel() for parameter in part.parameters())
+
+
+def _difference(before: tuple[list[tuple[int, int]], int], after: tuple[list[tuple[int, int]], int]) -> Cut:
+    changed = sum(one != other for one, other in zip(before[0], after[0], strict=True))
+    channels = sum(out for out, _ in before[0]), sum(out for out, _ in after[0])
+    return Cut(len(before[0]), changed, channels, (before[1], after[1]))
