@@ -1,0 +1,26 @@
+import torch
+
+from adc.data.sources import Real, ShuffledFrames
+
+
+def test_real_is_the_large_clip():
+    batch = {"hr": torch.rand(2, 3, 3, 4, 4)}
+    assert Real()(batch) is batch["hr"]
+
+
+def test_shuffled_frames_are_the_same_frames_in_another_order():
+    hr = torch.arange(5.0).view(1, 5, 1, 1, 1).expand(40, 5, 3, 2, 2)
+    torch.manual_seed(0)
+    shuffled = ShuffledFrames()({"hr": hr})
+    orders = shuffled[:, :, 0, 0, 0]
+    assert torch.equal(orders.sort(1).values, hr[:, :, 0, 0, 0])
+    assert (orders != torch.arange(5.0)).any(1).all()
+    assert len({tuple(order.tolist()) for order in orders}) > 10
+    torch.manual_seed(0)
+    assert torch.equal(shuffled, ShuffledFrames()({"hr": hr}))
+
+
+def test_two_frames_are_always_swapped_and_one_stays():
+    hr = torch.rand(8, 2, 3, 2, 2)
+    assert torch.equal(ShuffledFrames()({"hr": hr}), hr.flip(1))
+    assert torch.equal(ShuffledFrames()({"hr": hr[:, :1]}), hr[:, :1])
