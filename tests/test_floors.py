@@ -206,7 +206,7 @@ BREACHES = [
     (plugins_know_their_floors, "plugins/adc_a/x.py", "import adc_b"),
     (core_knows_no_plugin, "adc/cli/a.py", "def f():\n    import adc_b.x"),
     (heavy_libraries_are_lazy, "adc/losses/a.py", "import lpips"),
-    (heavy_libraries_are_lazy, "adc/losses/a.py", "try:\n    from torchvision import ops\nexcept ImportError:\n    pass"),
+    (heavy_libraries_are_lazy, "adc/losses/a.py", "try:\n    import torchvision.ops\nfinally:\n    pass"),
     (heavy_libraries_are_lazy, "plugins/adc_a/x.py", "class A:\n    import diffusers"),
     (notebooks_need_no_lightning, "adc/pruning/a.py", "def f():\n    import lightning.pytorch"),
     (notebooks_need_no_lightning, "plugins/adc_a/x.py", "import jsonargparse"),
@@ -230,7 +230,7 @@ def test_a_breach_is_found(rule, name, source, tmp_path):
 
 
 ALLOWED = [
-    (imports_go_down, "adc/metrics/a.py", "import adc.metrics.b\nfrom adc.ops import clip\nfrom adc import __version__"),
+    (imports_go_down, "adc/metrics/a.py", "import adc.metrics.b\nimport adc.ops.clip\nfrom adc import __version__"),
     (plugins_know_their_floors, "plugins/adc_video/x.py", "import adc_sd21\nfrom adc.testing import check_teacher"),
     (heavy_libraries_are_lazy, "adc/losses/a.py", "if TYPE_CHECKING:\n    import lpips\ndef f():\n    import lpips"),
     (stages_are_apart, "adc/stages/a.py", "from adc.stages.views import Views"),

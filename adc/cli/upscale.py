@@ -112,10 +112,8 @@ def _enlarger(
     from adc.data.images import read_image, to_bytes, to_frame, write_image
     from adc.engine.restore import restore_image
     from adc.pruning import load_student
-    from adc.registry import discover
 
     place = _device(device)
-    discover()
     restorer = load_student(student).eval().requires_grad_(False).to(place)
 
     def enlarge(source: Path, target: Path) -> None:

@@ -21,12 +21,12 @@ class TinyDecoder(nn.Module):
         with seeded():
             self.stem = nn.Conv2d(LATENT, channels, 3, padding=1)
             self.hidden = nn.Conv2d(channels, channels, 3, padding=1)
-            self.last = nn.Conv2d(channels, 3 * STRIDE**2, 3, padding=1)
+            self.conv_out = nn.Conv2d(channels, 3 * STRIDE**2, 3, padding=1)
 
     def render(self, feature: Tensor) -> Tensor:
         """Pixels ``(N, 3, 4 h, 4 w)`` of what the first convolution made."""
         hidden = F.leaky_relu(self.hidden(F.leaky_relu(feature, 0.2)), 0.2)
-        return F.pixel_shuffle(self.last(hidden), STRIDE)
+        return F.pixel_shuffle(self.conv_out(hidden), STRIDE)
 
     def forward(self, projected: Tensor) -> Tensor:
         """``(N, 12, h, w)`` to ``(N, 3, 4 h, 4 w)``."""
@@ -72,4 +72,4 @@ class TinyStudent(Student):
         network = nn.Sequential(self.body, self.guess, self.decoder)
         example = (next(self.parameters()).new_zeros(1, 3, 16, 16),)
         parts: dict[str, nn.Module] = {"body": self.body, "decoder": self.decoder}
-        return Prunable(network, example, parts, ignored=[self.guess, self.decoder.last])
+        return Prunable(network, example, parts, ignored=[self.guess, self.decoder.conv_out])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from adc_tiny import Bicubic
+from adc_tiny import Bicubic, TinyStudent
 from PIL import Image
 
 from adc.cli import main
@@ -10,6 +10,7 @@ from adc.data.images import read_image, to_frame
 from adc.engine.restore import restore_image
 from adc.interfaces import Restorer
 from adc.ops.clip import enlarge
+from adc.pruning import save_student
 
 
 class Nearest(Restorer):
@@ -182,6 +183,19 @@ def test_requests_that_make_no_sense(tmp_path, student, capsys, source, target, 
 def test_a_device_that_is_not_there(tmp_path, student, capsys):
     assert adc(write(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--device", "warp:9") == 2
     assert "--device warp:9: there is no such device here" in capsys.readouterr().err
+
+
+def test_a_student_folder(tmp_path, capsys):
+    student = TinyStudent(width=4)
+    save_student(student, tmp_path / "student")
+    source = write(tmp_path / "small.png")
+    with pytest.raises(SystemExit) as stop:
+        main(["upscale", str(source), "-o", str(tmp_path / "large.png"), "--student", str(tmp_path / "student")])
+    assert stop.value.code == 0
+    expected = restore_image(student, to_frame(read_image(source))[None, None])[0, 0]
+    assert (to_frame(read_image(tmp_path / "large.png")) - expected).abs().max() <= 1.001 / 255
+    assert adc(source, "-o", tmp_path / "other.png") == 1
+    assert "student: no such folder" in capsys.readouterr().err
 
 
 def test_plan_of_a_folder(tmp_path):

@@ -15,6 +15,7 @@ from adc_tiny import (
 from adc import testing
 from adc.interfaces import Student
 from adc.ops.clip import enlarge
+from adc.pruning import Prefix, load_student, prune, save_student
 
 
 def test_teachers_keep_their_contract():
@@ -101,9 +102,15 @@ def test_the_student_learns_what_it_is_taught():
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_plain_data_rebuild_the_student():
-    student = TinyStudent(width=4, channels=6, depth=2)
-    again = TinyStudent(**student.init_args)
-    again.load_state_dict(student.state_dict())
+def test_a_pruned_student_keeps_its_contract_and_comes_back_from_its_folder(tmp_path):
+    student = TinyStudent(width=16, channels=8, depth=2)
+    before = sum(parameter.numel() for parameter in student.parameters())
+    prune(student, {"body": 0.5, "decoder": 0.25}, Prefix())
+    assert sum(parameter.numel() for parameter in student.parameters()) < 0.6 * before
+    assert student.encode(torch.zeros(1, 1, 3, 16, 16)).shape[2] == 6
+    testing.check_student(student, TinySpace(student), TinyCodec())
+    save_student(student, tmp_path)
+    again = load_student(str(tmp_path))
     lr = torch.rand(1, 1, 3, 16, 16)
     assert torch.equal(again(lr), student(lr))
+    testing.check_student(again, TinySpace(again), TinyCodec())
