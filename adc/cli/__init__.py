@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     Args:
         argv: The command and its arguments; those of the process if None.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = [*(sys.argv[1:] if argv is None else argv)]
     try:
         arguments = _take_plugin_folders(arguments)
         status = _dispatch(arguments)

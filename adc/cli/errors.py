@@ -42,8 +42,8 @@ def explain(message: str, error: BaseException | None, recipes: Sequence[str], o
         recipes: Recipe files that were read; later ones win.
         options: Names of the command's options.
     """
-    keys, cls, leaf = _context(message, error)
-    text, token = _sentence(leaf, keys, cls, options)
+    keys, path, leaf = _context(message, error)
+    text, token = _sentence(leaf, keys, path, recipes, options)
     if text is None:
         return " ".join(leaf.split())
     return f"{place(recipes, keys, token)}{text}{_broken_plugins() if token else ''}"
@@ -67,24 +67,27 @@ def place_of_value(recipes: Sequence[str], message: str) -> str:
     return ""
 
 
-def _context(message: str, error: BaseException | None) -> tuple[list[str], type | None, str]:
-    """The keys from the outside in, the innermost class whose arguments are read, and the innermost message."""
+def _context(message: str, error: BaseException | None) -> tuple[list[str], str, str]:
+    """The keys from the outside in, the innermost class path, and the innermost message."""
     keys: list[str] = []
-    cls = None
+    path = ""
     leaf = message
     for cause in causes(error):
         leaf = str(cause) or leaf
         if (key := re.match(r'Parser key "([^"]+)"', leaf)) and key[1] not in keys[-1:]:
             keys += key[1].split(".")
-        if path := re.match(r"Problem with given class_path '([^']+)'", leaf):
-            cls = _import(path[1]) or cls
+        if problem := re.match(r"Problem with given class_path '([^']+)'", leaf):
+            path = problem[1]
     leaf = re.sub(r'^Parser key "[^"]+":\s*', "", leaf)
     leaf = re.sub(r"^Type .* expects a function or a callable class: ", "", leaf)
-    return keys, cls, leaf
+    return keys, path, leaf
 
 
-def _sentence(leaf: str, keys: list[str], cls: type | None, options: Sequence[str]) -> tuple[str | None, str | None]:
+def _sentence(
+    leaf: str, keys: list[str], path: str, recipes: Sequence[str], options: Sequence[str]
+) -> tuple[str | None, str | None]:
     """What is wrong, and the word of the recipe that is."""
+    cls = _import(path)
     if found := re.search(r"Expected a dot import path string: (\S+)", leaf):
         return _unknown_component(found[1], keys, cls), found[1]
     if found := re.search(r"Import path (\S+) does not correspond to a subclass of (\w+)", leaf):
@@ -95,12 +98,13 @@ def _sentence(leaf: str, keys: list[str], cls: type | None, options: Sequence[st
         return f"{found[1]} is abstract; name one of its subclasses. {LIST_HINT}", found[1]
     if found := re.search(r"No module named '([^']+)'", leaf):
         hint = f"install its package, or put its folder on {registry.PATH_VARIABLE}."
-        return f"there is no module {found[1]!r}; {hint}", _class_path(keys, found[1])
+        return f"there is no module {found[1]!r}; {hint}", path
     if found := re.search(r"module '([^']+)' has no attribute '([^']+)'", leaf):
         names = [name for name, value in vars(import_module(found[1])).items() if inspect.isclass(value)]
         return f"module {found[1]!r} has no {found[2]!r}{_meant(found[2], names)}", f"{found[1]}.{found[2]}"
     if found := re.search(r"(?:Group '([^']+)' does not accept option|Option) '([^']+)'", leaf):
-        return _unknown_key(found[1], found[2], cls, options)
+        word = found[2].rpartition(".")[2]
+        return _unknown_key(found[1], word, _owner(recipes, keys, word) or cls, options), word
     if found := re.search(r"the following arguments are required: (.+)", leaf):
         owner = f"{cls.__name__} needs" if cls is not None else "the recipe needs"
         return f"{owner} {found[1]}, which is not given.{_explain_hint(cls)}", None
@@ -109,15 +113,9 @@ def _sentence(leaf: str, keys: list[str], cls: type | None, options: Sequence[st
     if found := re.search(r"Not a valid subclass of (\w+)\. Got value: (.*)", leaf):
         hint = f"write {{class_path: NAME, init_args: {{...}}}} of a {found[1]}"
         return f"{_shorten(found[2])!r} is no component; {hint}. {LIST_HINT}", None
-    if found := re.search(r"File does not exist: '?([^']+)'?", leaf):
-        return f"there is no file {found[1]}.", None
     if found := re.search(r"unrecognized arguments: (.+)", leaf):
         word = found[1].split()[0].partition("=")[0]
         return f"unknown argument {found[1]!r}{_meant(word.lstrip('-'), options, '--')}", None
-    if found := re.search(r"Problems parsing config: (.*)", leaf, re.DOTALL):
-        return f"the recipe is no YAML: {' '.join(found[1].split())}", None
-    if found := re.search(r"Unexpected config: (.*)", leaf, re.DOTALL):
-        return f"a recipe is a mapping of keys, not {_shorten(found[1])!r}.", None
     return None, None
 
 
@@ -134,8 +132,7 @@ def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
     return f"there is no component {name!r}; {hint} {LIST_HINT}".replace("  ", " ")
 
 
-def _unknown_key(group: str | None, key: str, cls: type | None, options: Sequence[str]) -> tuple[str, str]:
-    word = key.rpartition(".")[2]
+def _unknown_key(group: str | None, word: str, cls: type | None, options: Sequence[str]) -> str:
     if cls is not None:
         accepted, owner = parameters(cls), cls.__name__
     elif group is not None:
@@ -145,7 +142,27 @@ def _unknown_key(group: str | None, key: str, cls: type | None, options: Sequenc
         accepted, owner = [option for option in options if "." not in option], "a recipe"
     near = difflib.get_close_matches(word, accepted, 2)
     hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {_some(accepted)}."
-    return f"{owner} has no {word!r}; {hint}{_explain_hint(cls)}", word
+    return f"{owner} has no {word!r}; {hint}{_explain_hint(cls)}"
+
+
+def _owner(recipes: Sequence[str], keys: Sequence[str], word: str) -> type | None:
+    """The class whose ``init_args`` a recipe writes a key into."""
+    for recipe in reversed(recipes):
+        leaves = list(_leaves(recipe))
+        for path, _, value in leaves:
+            if value == word and path[-2:] == ["init_args", word] and _follows(keys, path):
+                named = [
+                    name for other, _, name in leaves if other == [*path[:-2], "class_path"] and name != "class_path"
+                ]
+                return _resolve(named[0]) if named else None
+    return None
+
+
+def _resolve(name: str) -> type | None:
+    """The imported class of a short name or a class path."""
+    if "." in name:
+        return _import(name)
+    return next((cls for kind in imported_kinds() for cls in registry.subclasses(kind) if cls.__name__ == name), None)
 
 
 def parameters(cls: type) -> list[str]:
@@ -209,10 +226,6 @@ def _import(class_path: str) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError):
         return None
-
-
-def _class_path(keys: Sequence[str], module: str) -> str | None:
-    return None if not keys else module
 
 
 def _meant(word: str, names: Sequence[str], prefix: str = "") -> str:

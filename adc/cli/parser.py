@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from adc import registry
 from adc.cli import USAGE, debugging
 from adc.cli.errors import explain
+from adc.cli.runs import read_recipe
 
 PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
 COMPONENTS = ("adc.losses", "adc.degradation", "adc.metrics", "adc.pruning")
@@ -41,6 +42,11 @@ class OneLineErrors(ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None, **options: Any) -> Any:
         """Parse, remembering which recipes are read."""
         self.recipes = recipes_of(sys.argv[1:] if args is None else args)
+        try:
+            for recipe in self.recipes:
+                read_recipe(recipe)
+        except (FileNotFoundError, ValueError) as error:
+            self.error(str(error), None)
         try:
             return super().parse_args(args, namespace, **options)
         except OmegaConfBaseException as error:

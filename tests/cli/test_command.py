@@ -1,0 +1,102 @@
+"""The parent command: quick help, exit statuses, one line for each failure."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from adc import __version__, cli
+
+
+def test_help_imports_nothing_heavy():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "adc", "--help"], capture_output=True, text=True, check=True
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    heavy = {name for name in imported if re.match(r"(torch|lightning|numpy|jsonargparse|yaml|rich)\b", name)}
+    assert "adc.cli" in imported
+    assert not heavy
+    assert all(command in done.stdout for command in cli.COMMANDS)
+
+
+def test_help_answers_at_once():
+    def seconds():
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "adc", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_version(adc):
+    assert adc("--version") == (0, f"adc {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fti"], "no command 'fti': did you mean fit?"),
+        (["zzzzzz"], "there are run, list, fit"),
+        (["-c", "x.yaml", "fit"], "the command comes first"),
+        (["--plugins", "/no/such/folder", "list"], "there is no folder /no/such/folder"),
+        (["list", "--plugins"], "--plugins needs a folder"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(adc, arguments, says):
+    status, _, complaint = adc(*arguments)
+    assert status == 2
+    assert says in complaint
+    assert complaint.startswith("adc: error: ")
+    assert complaint.count("\n") == 1
+
+
+def raising(error):
+    def main(argv):
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (cli.UsageError("no such thing"), 2, "adc: error: no such thing\n"),
+        (ValueError("two\nlines"), 1, "adc: error: two lines (ValueError; ADC_DEBUG=1 shows where)\n"),
+        (KeyboardInterrupt(), 130, "adc: interrupted\n"),
+    ],
+)
+def test_failures_are_told_in_one_line(adc, monkeypatch, error, status, says):
+    monkeypatch.setattr("adc.cli.run.main", raising(error))
+    assert adc("run") == (status, "", says)
+
+
+def test_missing_file_is_named(adc, monkeypatch):
+    def main(argv):
+        open("nowhere.yaml")  # noqa: PTH123, SIM115
+
+    monkeypatch.setattr("adc.cli.run.main", main)
+    status, _, complaint = adc("run")
+    assert status == 1
+    assert "nowhere.yaml: No such file or directory" in complaint
+
+
+def test_traceback_when_asked(monkeypatch):
+    monkeypatch.setenv("ADC_DEBUG", "1")
+    monkeypatch.setattr("adc.cli.run.main", raising(ValueError("x")))
+    with pytest.raises(ValueError, match="x"):
+        cli.main(["run"])
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    monkeypatch.setattr("adc.cli.run.main", raising(AttributeError("bug")))
+    with pytest.raises(AttributeError, match="bug"):
+        cli.main(["run"])
+
+
+def test_worker_errors_are_told_by_their_last_line():
+    error = ValueError(
+        "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback:\n x\nValueError: a.png is cut"
+    )
+    assert cli.describe(error).startswith("a.png is cut")
