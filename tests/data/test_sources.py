@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 from adc.data.sources import Real, ShuffledFrames
+from adc.testing import check_source
 
 
 def test_real_is_the_large_clip():
@@ -24,3 +26,8 @@ def test_two_frames_are_always_swapped_and_one_stays():
     hr = torch.rand(8, 2, 3, 2, 2)
     assert torch.equal(ShuffledFrames()({"hr": hr}), hr.flip(1))
     assert torch.equal(ShuffledFrames()({"hr": hr[:, :1]}), hr[:, :1])
+
+
+@pytest.mark.parametrize("source", [Real(), ShuffledFrames()])
+def test_the_written_contract(source):
+    check_source(source)
