@@ -1,5 +1,7 @@
 import logging
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,6 +100,24 @@ def test_the_position_survives_a_second_resume_and_another_batch_size(folder, tm
     assert torch.load(tmp_path / "b.ckpt", weights_only=True)["DegradedClips"] == {"position": 4 * 3 + 2 * 2}
     last = fit(degraded(folder, batch_size=2), 7, tmp_path, tmp_path / "b.ckpt")
     assert torch.equal(last.seen[0]["lr"], resumed.seen[2]["lr"])
+
+
+def test_two_processes_share_position_and_clips(folder):
+    joint = degraded(folder, batch_size=4)
+    joint.setup("fit")
+    expected = list(islice(joint.train_dataloader(), 4))
+    for rank in range(2):
+        data, stage = degraded(folder, batch_size=2), SimpleNamespace(batches=7)
+        device = SimpleNamespace(root_device=torch.device("cpu"))
+        data.trainer = SimpleNamespace(lightning_module=stage, global_rank=rank, world_size=2, strategy=device)
+        data.setup("fit")
+        data.load_state_dict({"position": 8})
+        seen = list(islice(data.train_dataloader(), 2))
+        assert all(
+            torch.equal(ours["lr"], theirs["lr"][rank::2]) for ours, theirs in zip(seen, expected[2:], strict=True)
+        )
+        stage.batches = 9
+        assert data.state_dict() == {"position": 16}
 
 
 def test_validation_is_in_order_one_clip_at_a_time_and_repeats(folder, tmp_path):
