@@ -64,16 +64,25 @@ class Component:
 _found: dict[tuple[str, str], Plugin] = {}
 
 
-def discover() -> list[Plugin]:
+def discover(first_party: bool = True) -> list[Plugin]:
     """Import every plugin, each once in a process, and warn once of each that fails.
 
+    Args:
+        first_party: Whether adc's own plugins are imported too.
+
     Returns:
-        All plugins, the broken ones with their error.
+        All of them, the broken ones with their error.
     """
-    plugins = [_from_entry_point(point) for point in sorted(entry_points(group=GROUP), key=lambda point: point.value)]
+    own = {plugin.module for plugin in first_party_plugins()}
+    plugins = [_load(p.module, p.origin) for p in _installed() if first_party or p.module not in own]
     for folder in plugin_folders():
         plugins += _from_folder(folder)
     return list(dict.fromkeys(plugins))
+
+
+def first_party_plugins() -> list[Plugin]:
+    """The plugins that come with adc; nothing is imported."""
+    return [plugin for plugin in _installed() if plugin.origin.partition(" ")[0] == "adc"]
 
 
 def plugin_folders() -> list[Path]:
@@ -153,9 +162,14 @@ def _summary(cls: type) -> str:
     return next(iter((cls.__doc__ or "").strip().splitlines()), "")
 
 
-def _from_entry_point(point: EntryPoint) -> Plugin:
-    source = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
-    return _load(point.value.partition(":")[0].strip(), source)
+def _installed() -> list[Plugin]:
+    """What entry points name; nothing is imported."""
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.value)
+    return list(dict.fromkeys(Plugin(point.module, _distribution(point)) for point in points))
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an installed package"
 
 
 def _from_folder(folder: Path) -> list[Plugin]:

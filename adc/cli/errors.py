@@ -59,8 +59,10 @@ def place(recipes: Sequence[str], keys: Sequence[str], token: str | None) -> str
 
 
 def place_of_value(recipes: Sequence[str], message: str) -> str:
-    """Where a recipe names a file that a message speaks of; nothing if none does."""
+    """Where a recipe names a file that a message speaks of; nothing if none does, or the message says where."""
     for recipe in reversed(recipes):
+        if message.startswith(f"{recipe}:"):
+            return ""
         for path, line, value in _leaves(recipe):
             if ("/" in value or "." in value) and path[-1] != "class_path" and value in message:
                 return f"{recipe}:{line}: {'.'.join(path)}: "

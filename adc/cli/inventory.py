@@ -1,7 +1,7 @@
-"""Every component that a recipe can name, without importing lightning.
+"""Every component that a recipe can name, at once.
 
-The components of adc are read from their source text: stages, data modules and callbacks would
-otherwise cost the seconds that lightning takes to import. Plugins are imported.
+The components of adc and of its own plugins are read from their source text: torch and lightning
+take seconds to import. Plugins of others are imported.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import adc
@@ -30,6 +31,7 @@ class _Source:
 
     name: str
     module: str
+    origin: str
     bases: tuple[str, ...]
     abstract: bool
     summary: str
@@ -37,34 +39,38 @@ class _Source:
 
 def components() -> list[Component]:
     """All components, sorted by kind and name."""
-    registry.discover()
+    registry.discover(first_party=False)
     found = {component.path: component for component in own_components()}
     for component in registry.components(imported_kinds()):
-        if component.path.partition(".")[0] not in {"adc", "lightning", "torch"}:
+        foreign = component.path.partition(".")[0] not in {"adc", "lightning", "torch"}
+        if foreign and component.path not in found:
             kind = TRAINING_KINDS.get(component.kind, component.kind)
             found[component.path] = Component(component.name, kind, component.path, component.origin, component.summary)
     return sorted(found.values(), key=lambda component: (component.kind, component.name, component.path))
 
 
 def own_components() -> list[Component]:
-    """The components of adc itself, read from its files."""
-    sources = {source.name: source for source in _sources(Path(adc.__file__).parent)}
+    """The components of adc and of its plugins, read from their files."""
+    sources = {source.name: source for source in _sources(Path(adc.__file__).parent, "adc")}
+    for plugin in registry.first_party_plugins():
+        spec = find_spec(plugin.module)
+        if spec is not None and spec.origin is not None:
+            sources |= {source.name: source for source in _sources(Path(spec.origin).parent, str(plugin))}
     found = []
     for source in sources.values():
         kind = _kind(source, sources)
         hidden = source.abstract or source.name.startswith("_") or source.module.startswith("adc.interfaces")
         if kind is not None and not hidden:
             path = f"{source.module}.{source.name}"
-            found.append(Component(source.name, kind, path, "adc", source.summary))
+            found.append(Component(source.name, kind, path, source.origin, source.summary))
     return found
 
 
 def imported_kinds() -> list[type]:
     """The abstract classes a component may implement, as far as they are imported."""
-    import adc.interfaces
-
-    interfaces = (getattr(adc.interfaces, name) for name in adc.interfaces.__all__)
-    kinds: list[type] = [kind for kind in interfaces if isinstance(kind, type) and kind.__name__ != "Prunable"]
+    interfaces = sys.modules.get("adc.interfaces")
+    named = (getattr(interfaces, name) for name in getattr(interfaces, "__all__", ()))
+    kinds: list[type] = [kind for kind in named if isinstance(kind, type) and kind.__name__ != "Prunable"]
     optional = (
         ("adc.pruning.importance", "Importance"),
         ("adc.engine.stage", "Stage"),
@@ -80,18 +86,18 @@ def imported_kinds() -> list[type]:
     return kinds
 
 
-def _sources(root: Path) -> Iterator[_Source]:
+def _sources(root: Path, origin: str) -> Iterator[_Source]:
     for file in sorted(root.rglob("*.py")):
         parts = file.relative_to(root.parent).with_suffix("").parts
-        if parts[1] in {"cli", "testing"}:
+        if parts[:2] in (("adc", "cli"), ("adc", "testing")):
             continue
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
-                yield _source(node, module)
+                yield _source(node, module, origin)
 
 
-def _source(node: ast.ClassDef, module: str) -> _Source:
+def _source(node: ast.ClassDef, module: str, origin: str) -> _Source:
     bases = tuple(ast.unparse(base).rpartition(".")[2] for base in node.bases)
     marked = any(
         ast.unparse(decorator).endswith("abstractmethod")
@@ -100,7 +106,7 @@ def _source(node: ast.ClassDef, module: str) -> _Source:
         for decorator in item.decorator_list
     )
     summary = next(iter((ast.get_docstring(node) or "").splitlines()), "")
-    return _Source(node.name, module, bases, marked or "ABC" in bases, summary)
+    return _Source(node.name, module, origin, bases, marked or "ABC" in bases, summary)
 
 
 def _kind(source: _Source, sources: dict[str, _Source]) -> str | None:

@@ -61,6 +61,9 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
 
 def _find(name: str, known: list[Component]) -> Component:
     found = [component for component in known if name in (component.name, component.path)]
+    if not found and "." in name:
+        package, last = name.partition(".")[0], name.rpartition(".")[2]
+        found = [c for c in known if c.name == last and c.path.partition(".")[0] == package]
     if len(found) > 1:
         paths = ", ".join(component.path for component in found)
         raise UsageError(f"more than one component is called {name!r}; give its full path: {paths}.")

@@ -14,8 +14,8 @@ from jsonargparse import ActionConfigFile, ArgumentParser
 from omegaconf.errors import OmegaConfBaseException
 
 from adc import registry
-from adc.cli import USAGE, debugging
-from adc.cli.errors import explain
+from adc.cli import USAGE, UsageError, debugging, describe
+from adc.cli.errors import explain, place_of_value, root_cause
 from adc.cli.runs import read_recipe
 
 PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
@@ -53,6 +53,23 @@ class OneLineErrors(ArgumentParser):
             if not self.exit_on_error:
                 raise
             self.error(f"{error.full_key}: {str(error).splitlines()[0]}", None)
+
+    def instantiate(self, namespace: Any, *args: Any, **options: Any) -> Any:
+        """Build what a recipe names; what a constructor refuses is the recipe's fault.
+
+        Raises:
+            UsageError: In one line, with the place in the recipe if it names a file.
+        """
+        try:
+            return super().instantiate(namespace, *args, **options)
+        except Exception as error:
+            cause = root_cause(error)
+            if not self.exit_on_error or isinstance(cause, UsageError):
+                raise cause from cause.__cause__
+            if isinstance(cause, (ValueError, OSError, ImportError)):
+                line = describe(cause)
+                raise UsageError(f"{place_of_value(getattr(self, 'recipes', []), line)}{line}") from cause
+            raise cause from cause.__cause__
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print one line and exit with status 2."""

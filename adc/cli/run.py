@@ -18,7 +18,6 @@ from typing import Any
 from adc.cli import INTERRUPTED, UsageError, runs
 
 COMMAND_OF_KEY = {"model": "fit", "ratios": "prune", "restorers": "report"}
-FOLDER_KEYS = ("folder", "output")
 FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe changed", "outdated", "interrupted", "to do"
 
 
@@ -125,8 +124,7 @@ def _step(recipe: Path, overlays: list[str]) -> Step:
         key, run = "trainer.default_root_dir", _trainer(content).get("default_root_dir")
     else:
         overlays = []
-        key = next((key for key in FOLDER_KEYS if key in content), FOLDER_KEYS[0])
-        run = content.get(key)
+        key, run = "folder", content.get("folder")
     if not isinstance(run, str):
         raise UsageError(f"{recipe}: {key} is not given; name the run's folder, for one runs/demo/{recipe.stem}.")
     if "${" in run:

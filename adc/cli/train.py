@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-from adc.cli import INTERRUPTED, UsageError, describe, runs
+from adc.cli import INTERRUPTED, UsageError, runs
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -22,7 +22,6 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from adc.cli.errors import place_of_value, root_cause
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.cli.progress import StageProgress
 
@@ -141,17 +140,6 @@ class RecipeCLI(LightningCLI):
             print(f"{self.run_folder} is finished ({updates}); --restart trains it again.")
             sys.exit(0)
 
-    def instantiate_classes(self) -> None:
-        """Build everything; what a constructor refuses is the recipe's fault."""
-        try:
-            super().instantiate_classes()
-        except Exception as error:
-            cause = root_cause(error)
-            if isinstance(cause, (ValueError, OSError, ImportError, MisconfigurationException)):
-                line = describe(cause)
-                raise UsageError(f"{place_of_value(self.recipes, line)}{line}") from cause
-            raise cause from None
-
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer with atomic checkpoints, TensorBoard in the run folder and the bar of role updates."""
         given = {**self._get(self.config_init, "trainer", default={}), **kwargs}
@@ -206,8 +194,8 @@ class Clock(Callback):
 def _main(command: str, argv: list[str]) -> None:
     _silence()
     load_components(training=True)
-    cli = RecipeCLI(command, argv)
     try:
+        cli = RecipeCLI(command, argv)
         if command == "fit":
             _fit(cli)
         else:
