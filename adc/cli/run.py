@@ -17,6 +17,7 @@ from typing import Any
 
 from adc.cli import INTERRUPTED, UsageError, runs
 
+PROGRAM = [sys.executable, "-m", "adc"]
 COMMAND_OF_KEY = {"model": "fit", "ratios": "prune", "restorers": "report"}
 FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe changed", "outdated", "interrupted", "to do"
 
@@ -170,7 +171,7 @@ def _run(step: Step) -> None:
     if step.command != "fit":
         runs.begin(step.run, step.recipes)
     start = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "adc", *step.arguments], preexec_fn=_end_with_parent())
+    process = subprocess.Popen([*PROGRAM, *step.arguments], preexec_fn=_end_with_parent())
     try:
         status = process.wait()
     except KeyboardInterrupt:

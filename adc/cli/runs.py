@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 FINISHED, RECIPE, ATTEMPTS = "finished.json", "recipe.json", "attempts.json"
-TRACES = (FINISHED, RECIPE, ATTEMPTS, "config.yaml", "checkpoints", "logs")
+TRACES = (FINISHED, RECIPE, ATTEMPTS, "checkpoints", "logs")
 
 
 def write_json(path: str | Path, value: Any) -> None:
