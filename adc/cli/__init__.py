@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         argv: The command and its arguments; those of the process if None.
     """
     arguments = [*(sys.argv[1:] if argv is None else argv)]
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a name that is no file fails at once
     try:
         arguments = _take_plugin_folders(arguments)
         status = _dispatch(arguments)
@@ -78,6 +80,8 @@ def describe(error: BaseException) -> str:
 def _is_deliberate(error: BaseException) -> bool:
     if isinstance(error, UsageError):
         return True
+    if files := re.findall(r'File "([^"]+)"', str(error)):  # a worker's error, with its traceback as text
+        return os.path.dirname(os.path.dirname(__file__)) in files[-1]  # noqa: PTH120
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next

@@ -11,8 +11,6 @@ from typing import Any, NoReturn
 
 from adc.cli import INTERRUPTED, UsageError, runs
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 import lightning.pytorch as pl
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -129,8 +127,10 @@ class RecipeCLI(LightningCLI):
             raise UsageError(
                 "trainer.default_root_dir is not given; name the run's folder, for one runs/demo/1_decoder."
             )
-        if self.config.restart and _is_first():
-            runs.clear(self.run_folder)
+        if self.config.restart:
+            if _is_first():
+                runs.clear(self.run_folder)
+            return
         told = runs.finished(self.run_folder)
         if told is not None:
             if not runs.follows(self.run_folder, self.recipes):
@@ -154,8 +154,9 @@ class RecipeCLI(LightningCLI):
 
             plugins.append(AtomicCheckpointIO())
         if given.get("logger") in (None, True):
-            fits = self.command == "fit" and self.run_folder is not None
-            given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="") if fits else False
+            given["logger"] = False
+            if self.command == "fit" and self.run_folder is not None:
+                given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="")
         return self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
 
     def save_recipe(self) -> None:
@@ -225,10 +226,10 @@ def _fit(cli: RecipeCLI) -> None:
 def _resume(cli: RecipeCLI) -> str | None:
     """The checkpoint to continue from."""
     wanted = cli.config.resume
-    if wanted == "never":
-        return None
-    if wanted != "auto":
+    if wanted not in ("auto", "never"):
         return _existing(wanted, "--resume")
+    if wanted == "never" or cli.config.restart:
+        return None
     assert cli.run_folder is not None
     newest = _newest(cli.run_folder)
     if newest is not None and cli.trainer.is_global_zero:

@@ -1,5 +1,6 @@
 """The parent command: quick help, exit statuses, one line for each failure."""
 
+import os
 import re
 import subprocess
 import sys
@@ -96,7 +97,18 @@ def test_a_bug_is_not_hidden(monkeypatch):
 
 
 def test_worker_errors_are_told_by_their_last_line():
-    error = ValueError(
-        "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback:\n x\nValueError: a.png is cut"
+    text = (
+        "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+        '  File "{}", line 3, in read\nValueError: a.png is cut'
     )
-    assert cli.describe(error).startswith("a.png is cut")
+    assert cli.describe(ValueError(text.format(cli.__file__))) == "a.png is cut"
+    assert cli.describe(ValueError(text.format("torch/x.py"))) == "a.png is cut (ValueError; ADC_DEBUG=1 shows where)"
+
+
+def test_the_hub_is_not_asked(adc, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    adc("--version")
+    assert os.environ.pop("HF_HUB_OFFLINE") == "1"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    adc("--version")
+    assert os.environ["HF_HUB_OFFLINE"] == "0"
