@@ -9,8 +9,6 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-from adc.cli import INTERRUPTED, UsageError, runs
-
 import lightning.pytorch as pl
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -20,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from adc.cli import INTERRUPTED, UsageError, runs
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.cli.progress import StageProgress
 
