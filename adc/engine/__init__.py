@@ -1,6 +1,6 @@
 """The training loop that all stages share."""
 
-from adc.engine.role import Losses, Phase, Role
+from adc.engine.role import Losses, Phase, Role, named
 from adc.engine.stage import Stage
 
-__all__ = ["Losses", "Phase", "Role", "Stage"]
+__all__ = ["Losses", "Phase", "Role", "Stage", "named"]

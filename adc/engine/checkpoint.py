@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from torch import Tensor
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -42,14 +44,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.close(folder)
 
 
-def newest_checkpoint(run: str | Path) -> tuple[Path | None, list[Path]]:
-    """The newest checkpoint of a run folder that can be read, and the newer ones that cannot.
+def checkpoint_path(run: str | Path, batches: int) -> Path:
+    """The file of the checkpoint after some batches."""
+    return Path(run, "checkpoints", f"{batches:08d}.ckpt")
 
-    Args:
-        run: The run folder; its checkpoints are ``checkpoints/*.ckpt``, named by a count.
-    """
+
+def checkpoints(run: str | Path) -> list[Path]:
+    """The checkpoints of a run folder, oldest first."""
+    return sorted(Path(run, "checkpoints").glob("[0-9]" * 8 + ".ckpt"))
+
+
+def newest_checkpoint(run: str | Path) -> tuple[Path | None, list[Path]]:
+    """The newest checkpoint of a run folder that can be read, and the newer ones that cannot."""
     damaged = []
-    for path in sorted(Path(run, "checkpoints").glob("*.ckpt"), reverse=True):
+    for path in reversed(checkpoints(run)):
         try:
             torch.load(path, map_location="meta", weights_only=True, mmap=True)
         except Exception:
@@ -57,3 +65,48 @@ def newest_checkpoint(run: str | Path) -> tuple[Path | None, list[Path]]:
         else:
             return path, damaged
     return None, damaged
+
+
+def check_fit(
+    checkpoint: Mapping[str, Any], own: Mapping[str, Tensor], roles: list[str], scheduled: list[str], path: Any = None
+) -> None:
+    """Refuse a checkpoint that another recipe's stage wrote.
+
+    Args:
+        checkpoint: Its content, frozen tensors put back.
+        own: The tensors of this stage.
+        roles: The roles of this stage, in their order.
+        scheduled: Those of them that have a schedule.
+        path: Its file, for the message.
+
+    Raises:
+        ValueError: In one line, with the first thing that differs.
+    """
+    difference = _difference(checkpoint.get("adc"), checkpoint["state_dict"], own, roles, scheduled)
+    if difference is not None:
+        raise ValueError(
+            f"{path or 'the checkpoint'} is of another recipe: {difference}. "
+            "Start over (--restart), or resume with the recipe that wrote it."
+        )
+
+
+def _difference(
+    state: dict[str, Any] | None,
+    saved: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    roles: list[str],
+    scheduled: list[str],
+) -> str | None:
+    if state is None:
+        return "no stage of adc wrote it"
+    for what, theirs, ours in (("roles", state["updates"], roles), ("schedules", state["schedulers"], scheduled)):
+        if list(theirs) != ours:
+            return f"its {what} are {', '.join(theirs) or 'none'}, here {', '.join(ours) or 'none'}"
+    for key in (*own, *saved):
+        if key not in saved:
+            return f"tensor {key} is missing"
+        if key not in own:
+            return f"tensor {key} has no place here"
+        if saved[key].shape != own[key].shape:
+            return f"tensor {key} is {list(saved[key].shape)}, here {list(own[key].shape)}"
+    return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,16 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 Losses = dict[str, Tensor]
+
+
+def named(terms: Iterable[tuple[str, Tensor]]) -> Losses:
+    """Losses by name; of terms with one name the second is called ``name_2``, so that none is lost."""
+    losses: Losses = {}
+    count: Counter[str] = Counter()
+    for name, value in terms:
+        count[name] += 1
+        losses[name if count[name] == 1 else f"{name}_{count[name]}"] = value
+    return losses
 
 
 @dataclass(frozen=True)

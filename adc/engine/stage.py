@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from adc.engine.role import Losses, Phase, Role
+from adc.engine.checkpoint import check_fit
+from adc.engine.memory import keep_freed_memory
+from adc.engine.role import Phase, Role
 from adc.interfaces import Restorer
+from adc.ops.clip import quantize
 
 
 class Stage(pl.LightningModule):
@@ -27,9 +33,10 @@ class Stage(pl.LightningModule):
         updates: Optimizer steps taken, for each role. Everything that stops, saves, logs or
             averages counts by these; Lightning's ``global_step`` counts all roles together.
         batches: Batches seen by each process.
+        turn: The phases that run on the present batch.
         seed: The seed of the run (``seed_everything``); a resumed run keeps the first one.
-        not_saved: Names of attributes that hold frozen networks. They stay in evaluation mode and
-            out of checkpoints.
+        not_saved: Frozen networks, as attribute paths. They stay in evaluation mode and, like all
+            frozen parameters, out of checkpoints: a resumed run takes them from its recipe.
     """
 
     not_saved: tuple[str, ...] = ()
@@ -46,18 +53,27 @@ class Stage(pl.LightningModule):
         self.roles, self.cycle, self.accumulate = roles, cycle, accumulate
         self.updates = dict.fromkeys(roles, 0)
         self.batches = 0
+        self.turn: tuple[str, ...] = ()
+        self._resumed: dict[str, Any] | None = None
         self.seed = torch.initial_seed()
         self._check()
 
     def _check(self) -> None:
         phases = self.phases()
-        for name in (name for names in self.cycle for name in names):
-            if name not in phases:
-                raise ValueError(f"cycle: no phase {name!r}; {type(self).__name__} has {', '.join(phases)}.")
+        if not self.cycle or not all(self.cycle):
+            raise ValueError(f"cycle: {self.cycle} has a batch without a phase; there are {', '.join(phases)}.")
+        for names in self.cycle:
+            for name in names:
+                if name not in phases:
+                    raise ValueError(f"cycle: no phase {name!r}; {type(self).__name__} has {', '.join(phases)}.")
+                if names.count(name) > 1:
+                    raise ValueError(f"cycle: {name!r} comes twice on one batch; [[{name}], [{name}]] takes two.")
         trained = {role for phase in phases.values() for role in phase.updates}
         for role in (*self.roles, *trained):
             if role not in self.roles or role not in trained:
-                raise ValueError(f"roles: {type(self).__name__} trains {', '.join(sorted(trained))}; found {', '.join(self.roles)}.")
+                raise ValueError(
+                    f"roles: {type(self).__name__} trains {', '.join(sorted(trained))}; found {', '.join(self.roles)}."
+                )
         if self.accumulate < 1:
             raise ValueError(f"accumulate: {self.accumulate} batches; at least 1.")
 
@@ -74,11 +90,15 @@ class Stage(pl.LightningModule):
         return batch
 
     def active(self, phase: str) -> bool:
-        """Whether a phase runs when it is its turn."""
+        """Whether a phase runs when it is its turn; asked before any phase of the batch runs."""
         return True
 
     def after(self, phase: str) -> None:
         """Called when a phase has updated its roles."""
+
+    def over_processes(self, tensor: Tensor) -> Tensor:
+        """The mean of what each process holds."""
+        return self.trainer.strategy.reduce(tensor, reduce_op="mean")
 
     @property
     def restorer(self) -> Restorer:
@@ -89,21 +109,43 @@ class Stage(pl.LightningModule):
         """What the role's optimizer steps."""
         return self._trainable[role]
 
-    def _freeze(self) -> None:
-        for name in self.not_saved:
-            part = getattr(self, name)
-            if part is not None:
-                part.requires_grad_(False).eval()
+    def setup(self, stage: str) -> None:
+        """Freeze what no role trains, before processes are joined and a checkpoint is read."""
+        for part in self._frozen_parts():
+            part.requires_grad_(False).eval()
         self._trainable = {
             role: [p for p in self.module_of(role).parameters() if p.requires_grad] for role in self.roles
         }
         for role, parameters in self._trainable.items():
             if not parameters:
                 raise ValueError(f"roles.{role}: its network has no trainable parameter.")
+        trained = {parameter for parameters in self._trainable.values() for parameter in parameters}
+        for parameter in self.parameters():
+            parameter.requires_grad_(parameter in trained)
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.to(memory_format=torch.channels_last)
+
+    def keep(self, attribute: str, paths: Sequence[str]) -> None:
+        """Let parts of a trained network keep their weights; like `not_saved`, they stay out of checkpoints.
+
+        Args:
+            attribute: The network's attribute of this stage.
+            paths: Attribute paths below the network, as the recipe's key ``frozen`` gives them.
+
+        Raises:
+            ValueError: If the network has no such part.
+        """
+        network = getattr(self, attribute)
+        for path in paths:
+            if path not in dict(network.named_modules()):
+                raise ValueError(f"frozen: {type(network).__name__} has no part {path!r}.")
+        self.not_saved = (*self.not_saved, *(f"{attribute}.{path}" for path in paths))
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        return [part for path in self.not_saved if (part := attrgetter(path)(self)) is not None]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for each role, in the order of the recipe."""
-        self._freeze()
         optimizers = [role.optimizer(self.parameters_of(name)) for name, role in self.roles.items()]
         self._schedulers = {
             name: role.scheduler(optimizer)
@@ -112,26 +154,33 @@ class Stage(pl.LightningModule):
         }
         return optimizers
 
+    def on_fit_start(self) -> None:
+        """On a CPU, keep freed memory for the next step."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
+
     def train(self, mode: bool = True) -> Stage:
         """As usual, but frozen parts stay in evaluation mode."""
         super().train(mode)
-        for name in self.not_saved:
-            if getattr(self, name, None) is not None:
-                getattr(self, name).eval()
+        for part in self._frozen_parts():
+            part.eval()
         return self
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make all randomness of the step a function of seed, batch and process."""
-        torch.manual_seed((self.seed * 1_000_003 + self.batches) * 4099 % 2**62 + self.global_rank)
+        number = (self.seed * 1_000_003 + self.batches) * 4099 % 2**62 + self.global_rank
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        torch.manual_seed(number)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Run the phases whose turn it is."""
+        window, place = divmod(self.batches, self.accumulate)
+        self.turn = tuple(name for name in self.cycle[window % len(self.cycle)] if self.active(name))
         prepared = self.prepare(batch)
         phases = self.phases()
-        window, last = divmod(self.batches, self.accumulate)
-        for name in self.cycle[window % len(self.cycle)]:
-            if self.active(name):
-                self._run(name, phases[name], prepared, step=last == self.accumulate - 1)
+        for name in self.turn:
+            self._run(name, phases[name], prepared, step=place == self.accumulate - 1)
         self.batches += 1
 
     def _run(self, name: str, phase: Phase, prepared: Any, step: bool) -> None:
@@ -157,9 +206,7 @@ class Stage(pl.LightningModule):
         self.updates[role] += 1
         if role in self._schedulers:
             self._schedulers[role].step()
-        self.log_dict(
-            {f"updates/{role}": float(self.updates[role]), f"rate/{role}": optimizer.param_groups[0]["lr"]}
-        )
+        self.log_dict({f"updates/{role}": float(self.updates[role]), f"rate/{role}": optimizer.param_groups[0]["lr"]})
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip by role, once gradients are unscaled."""
@@ -183,17 +230,23 @@ class Stage(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Fidelity of the restorer on held-out clips."""
-        from adc.metrics.fidelity import psnr_y, ssim_y
-        from adc.ops.clip import quantize
+        self._measure("validation", batch)
 
-        restored = quantize(self.restorer.restore(batch["lr"]))
-        size = len(restored)
-        self.log("validation/psnr_y", psnr_y(restored, batch["hr"]).mean(), prog_bar=True, batch_size=size, sync_dist=True)
-        self.log("validation/ssim_y", ssim_y(restored, batch["hr"]).mean(), batch_size=size, sync_dist=True)
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """The same on test clips."""
+        self._measure("test", batch)
+
+    def _measure(self, name: str, batch: dict[str, Tensor]) -> None:
+        from adc.metrics.fidelity import psnr_y, ssim_y
+
+        restored, truth = quantize(self.restorer.restore(batch["lr"])), batch["hr"]
+        values = {f"{name}/psnr_y": psnr_y(restored, truth).mean(), f"{name}/ssim_y": ssim_y(restored, truth).mean()}
+        self.log_dict(values, prog_bar=True, batch_size=len(restored), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave frozen parts out; keep counters, schedules and the seed."""
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if not self._frozen(k)}
+        """Leave frozen parts out; keep counters, schedules, the seed and half-accumulated gradients."""
+        frozen = self._frozen_keys()
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
         checkpoint["adc"] = {
             "batches": self.batches,
             "updates": dict(self.updates),
@@ -203,20 +256,24 @@ class Stage(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put frozen parts back, so that loading stays strict."""
-        for key, tensor in self.state_dict().items():
-            if self._frozen(key):
-                checkpoint["state_dict"][key] = tensor
+        """Put frozen parts back, so that loading stays strict.
+
+        Raises:
+            ValueError: If the checkpoint is of another recipe.
+        """
+        own = self.state_dict()
+        checkpoint["state_dict"].update((key, own[key]) for key in self._frozen_keys())
+        scheduled = [name for name, role in self.roles.items() if role.scheduler is not None]
+        check_fit(checkpoint, own, list(self.roles), scheduled, getattr(self._trainer, "ckpt_path", None))
         state = checkpoint["adc"]
         self.batches, self.updates, self.seed = state["batches"], dict(state["updates"]), state["seed"]
         self._resumed = state
 
     def on_train_start(self) -> None:
         """Give schedules and half-accumulated gradients what the checkpoint holds of them."""
-        state = getattr(self, "_resumed", None)
+        state, self._resumed = self._resumed, None
         if state is None:
             return
-        del self._resumed
         for name, scheduler in self._schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
         for role, gradients in state["gradients"].items():
@@ -228,8 +285,10 @@ class Stage(pl.LightningModule):
             return {}
         return {role: [p.grad for p in parameters] for role, parameters in self._trainable.items()}
 
-    def _frozen(self, key: str) -> bool:
-        return key.startswith(tuple(f"{name}." for name in self.not_saved))
+    def _frozen_keys(self) -> set[str]:
+        frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        parts = tuple(f"{path}." for path in self.not_saved)
+        return {key for key in self.state_dict() if key in frozen or key.startswith(parts)}
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:

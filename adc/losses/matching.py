@@ -15,9 +15,7 @@ class FeatureMatching(Loss):
     A perceptual loss that needs no downloaded weights: give it a codec's own space.
     """
 
-    def __init__(
-        self, space: FeatureSpace, against: Literal["teacher", "real"] = "real", weight: float = 1.0
-    ) -> None:
+    def __init__(self, space: FeatureSpace, against: Literal["teacher", "real"] = "real", weight: float = 1.0) -> None:
         """
         Args:
             space: Where pixels are compared.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -32,7 +33,9 @@ def persuade(logits: Tensor, form: Form) -> Tensor:
     return margin(logits, 1, "softplus") if form == "softplus" else -logits.float().mean()
 
 
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
+def adaptive_weight(
+    reconstruction: Tensor, adversarial: Tensor, last: Tensor, average: Callable[[Tensor], Tensor] = lambda x: x
+) -> Tensor:
     """How much the adversarial gradient must be enlarged to match the other one (Esser et al., 2021).
 
     ``|d reconstruction / d last| / (|d adversarial / d last| + 1e-4)``, at most 1e4, without a gradient.
@@ -41,7 +44,8 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -
         reconstruction: A scalar.
         adversarial: A scalar.
         last: The weight of the last layer; both scalars depend on it.
+        average: Applied to both gradients: their mean over processes, so that all of them get one weight.
     """
     (a,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
     (b,) = torch.autograd.grad(adversarial, last, retain_graph=True)
-    return (a.float().norm() / (b.float().norm() + 1e-4)).clamp(0, 1e4).detach()
+    return (average(a.float()).norm() / (average(b.float()).norm() + 1e-4)).clamp(0, 1e4).detach()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from adc.engine import Losses, Phase, Role, Stage
+from adc.engine import Losses, Phase, Role, Stage, named
 from adc.interfaces import Discriminator, FeatureSpace, Loss, Restorer, Source, Student, Teacher
 from adc.ops import gan
 from adc.stages.views import Views
@@ -53,6 +53,7 @@ class AdversarialDistillation(Stage):
         examples: dict[str, Example] | None = None,
         adversarial: gan.Form = "softplus",
         adversarial_weight: float = 1.0,
+        frozen: list[str] | None = None,
         cycle: list[list[str]] | None = None,
         accumulate: int = 1,
     ) -> None:
@@ -63,10 +64,11 @@ class AdversarialDistillation(Stage):
             roles: The optimizers of ``student`` and, if there are any, ``discriminators``.
             teacher: The frozen network to imitate; null if no loss is against it.
             space: Maps pixels and latents to the features that the student produces; null if nothing is compared there.
-            discriminators: The critics, at most one head of a name in each domain.
+            discriminators: The critics; heads of one name share their labels.
             examples: The clips that discriminators learn from and their labels, by kind.
             adversarial: The form of the adversarial loss.
             adversarial_weight: Its weight beside ``losses``.
+            frozen: Parts of the student that keep their weights, as attribute paths (``decoder``).
             cycle: The phases of each successive batch; null is ``[[student, discriminators]]``, the
                 discriminators seeing what the student made before its update.
             accumulate: Batches whose gradients are averaged in one update.
@@ -80,6 +82,7 @@ class AdversarialDistillation(Stage):
         self.examples = examples or {}
         self.adversarial: gan.Form = adversarial
         self.adversarial_weight = adversarial_weight
+        self.keep("student", frozen or ())
         self._check_table()
 
     def phases(self) -> Mapping[str, Phase]:
@@ -95,23 +98,31 @@ class AdversarialDistillation(Stage):
         return self.student
 
     def prepare(self, batch: dict[str, Any]) -> Views:
-        """Views that both phases share."""
-        return Views(batch, self.student, self.teacher, self.space)
+        """Views that both phases share; the student makes its own before either, so that gradients find it."""
+        views = Views(batch, self.student, self.teacher, self.space)
+        if "student" in self.turn:
+            for part in (*self.losses, *self.discriminators):
+                views.student(part.domain)
+        return views
 
     def student_loss(self, views: Views) -> Losses:
         """Distillation and persuasion."""
-        losses: Losses = {}
+        return named(self._student_terms(views))
+
+    def _student_terms(self, views: Views) -> Iterator[tuple[str, Tensor]]:
         for loss in self.losses:
             value = loss(views.student(loss.domain), views.of(loss.against, loss.domain))
-            losses[f"{type(loss).__name__}_{loss.domain}_{loss.against}"] = loss.weight * value
+            yield f"{type(loss).__name__}_{loss.domain}_{loss.against}", loss.weight * value
         for critic in self.discriminators:
             for head, logits in critic(views.student(critic.domain)).items():
-                losses[f"persuade_{critic.domain}_{head}"] = self.adversarial_weight * gan.persuade(logits, self.adversarial)
-        return losses
+                value = gan.persuade(logits, self.adversarial)
+                yield f"persuade_{critic.domain}_{head}", self.adversarial_weight * value
 
     def discriminators_loss(self, views: Views) -> Losses:
         """Every kind that has a label, for every head."""
-        losses: Losses = {}
+        return named(self._discriminators_terms(views))
+
+    def _discriminators_terms(self, views: Views) -> Iterator[tuple[str, Tensor]]:
         for critic in self.discriminators:
             for kind, example in self.examples.items():
                 labels = {head: example.labels[head] for head in critic.heads if example.labels[head]}
@@ -119,8 +130,7 @@ class AdversarialDistillation(Stage):
                     continue
                 logits = critic(self._shown(example, critic.domain, views))
                 for head, label in labels.items():
-                    losses[f"{critic.domain}_{head}_{kind}"] = gan.margin(logits[head], label, self.adversarial)
-        return losses
+                    yield f"{critic.domain}_{head}_{kind}", gan.margin(logits[head], label, self.adversarial)
 
     @staticmethod
     def _shown(example: Example, domain: Any, views: Views) -> Tensor:

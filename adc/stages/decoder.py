@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adc.engine import Losses, Phase, Role, Stage
+from adc.engine import Losses, Phase, Role, Stage, named
 from adc.interfaces import Codec, Discriminator, Loss, Restorer, Student
 from adc.ops import gan
 
@@ -63,11 +63,17 @@ class DecoderPretraining(Stage):
         for loss in losses:
             if (loss.domain, loss.against) != ("pixel", "real"):
                 raise ValueError(f"losses: {type(loss).__name__} must compare pixels with the truth here.")
-        student.requires_grad_(False)
-        student.decoder.requires_grad_(True)
+        if discriminator is not None and (discriminator.domain, len(discriminator.heads)) != ("pixel", 1):
+            heads = ", ".join(discriminator.heads)
+            raise ValueError(
+                f"discriminator: it must judge pixels with one head, not {discriminator.domain}s with {heads}."
+            )
+        if adaptive and discriminator is not None and last_layer not in dict(student.decoder.named_modules()):
+            kind = type(student.decoder).__name__
+            raise ValueError(f"last_layer: {kind} has no layer {last_layer!r}; name its last one, or adaptive: false.")
         self.student, self.codec, self.discriminator = student, codec, discriminator
         self.losses = nn.ModuleList(losses)
-        self.last_layer = student.decoder.get_submodule(last_layer)
+        self.last_layer = last_layer
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
         self.adaptive, self.summed = adaptive, summed
 
@@ -108,13 +114,15 @@ class DecoderPretraining(Stage):
         restored = self.student.reconstruct(views["projected"])
         views["restored"] = restored.detach()
         size = real[0].numel() if self.summed else 1
-        losses = {type(loss).__name__: size * loss.weight * loss(restored, real) for loss in self.losses}
+        losses = named((type(loss).__name__, size * loss.weight * loss(restored, real)) for loss in self.losses)
         if self.judged:
             (logits,) = self.discriminator(restored).values()
             persuade = gan.persuade(logits, "hinge")
             balance = 1.0
             if self.adaptive:
-                balance = gan.adaptive_weight(torch.stack(list(losses.values())).sum(), persuade, self.last_layer.weight)
+                last = self.student.decoder.get_submodule(self.last_layer).weight
+                reconstruction = torch.stack(list(losses.values())).sum()
+                balance = gan.adaptive_weight(reconstruction, persuade, last, self.over_processes)
             losses["persuade"] = self.adversarial_weight * balance * persuade
         return losses
 

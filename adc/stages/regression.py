@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from adc.engine import Losses, Phase, Role, Stage
+from adc.engine import Losses, Phase, Role, Stage, named
 from adc.interfaces import Loss, Restorer
 
 
@@ -17,7 +17,11 @@ class Regression(Stage):
     not_saved = ("losses",)
 
     def __init__(
-        self, network: Restorer, losses: list[Loss], roles: dict[str, Role], frozen: list[str] | None = None,
+        self,
+        network: Restorer,
+        losses: list[Loss],
+        roles: dict[str, Role],
+        frozen: list[str] | None = None,
         accumulate: int = 1,
     ) -> None:
         """
@@ -31,10 +35,12 @@ class Regression(Stage):
         super().__init__(roles, [["network"]], accumulate)
         for loss in losses:
             if (loss.domain, loss.against) != ("pixel", "real"):
-                raise ValueError(f"losses: {type(loss).__name__} compares {loss.domain}s with the {loss.against}; Regression knows pixels and the truth only.")
+                seen = f"{loss.domain}s with the {loss.against}"
+                raise ValueError(
+                    f"losses: {type(loss).__name__} compares {seen}; Regression knows pixels and the truth."
+                )
         self.network, self.losses = network, nn.ModuleList(losses)
-        for path in frozen or []:
-            network.get_submodule(path).requires_grad_(False)
+        self.keep("network", frozen or ())
 
     def phases(self) -> Mapping[str, Phase]:
         """One phase."""
@@ -48,4 +54,4 @@ class Regression(Stage):
     def network_loss(self, batch: dict[str, Any]) -> Losses:
         """The weighted losses."""
         restored = self.network.restore(batch["lr"])
-        return {type(loss).__name__: loss.weight * loss(restored, batch["hr"]) for loss in self.losses}
+        return named((type(loss).__name__, loss.weight * loss(restored, batch["hr"])) for loss in self.losses)

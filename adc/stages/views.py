@@ -15,8 +15,7 @@ Domain = Literal["feature", "pixel"]
 class Views:
     """What student, teacher and truth make of one batch; each view is computed at most once.
 
-    Only the student's views carry gradients. The teacher's features skip its decoder
-    (`Teacher.features`) unless its pixels are there already.
+    Only the student's views carry gradients. The teacher's features skip its decoder (`Teacher.features`).
     """
 
     def __init__(

@@ -5,4 +5,4 @@ from adc.engine.callbacks.export import Export
 from adc.engine.callbacks.samples import Samples
 from adc.engine.callbacks.schedule import SaveEvery, StopAfter
 
-__all__ = ["Export", "SaveEvery", "Samples", "StopAfter", "StudentEMA"]
+__all__ = ["Export", "Samples", "SaveEvery", "StopAfter", "StudentEMA"]

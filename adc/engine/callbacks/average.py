@@ -8,6 +8,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from adc.engine.callbacks.schedule import count
+
 
 class StudentEMA(pl.Callback):
     """Exponential moving average of what a role trains, in float32.
@@ -30,14 +32,21 @@ class StudentEMA(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Begin with the weights as they are, or go on with the checkpoint's average."""
-        if self.average:
+        self._adopt(pl_module)
+        if not self.average:
+            self.count = count(pl_module, self.role)
+            self.average = [p.detach().float().clone() for p in pl_module.parameters_of(self.role)]
+
+    def _adopt(self, stage: Any) -> None:
+        """Take over what a checkpoint holds, once the parameters are known."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is None:
             return
-        parameters = pl_module.parameters_of(self.role)
-        self.average = [p.detach().float().clone() for p in parameters]
-        if self._loaded is not None:
-            for own, saved in zip(self.average, self._loaded["average"], strict=True):
-                own.copy_(saved)
-            self.count = self._loaded["count"]
+        parameters = stage.parameters_of(self.role)
+        if [p.shape for p in parameters] != [tensor.shape for tensor in loaded["average"]]:
+            raise ValueError(f"StudentEMA: the checkpoint averages another network than role {self.role!r}.")
+        self.average = [own.to(p.device) for own, p in zip(loaded["average"], parameters, strict=True)]
+        self.count = loaded["count"]
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -52,6 +61,7 @@ class StudentEMA(pl.Callback):
     @torch.no_grad()
     def swap_in(self, stage: Any) -> None:
         """Put the average in the network; a second call does nothing."""
+        self._adopt(stage)
         if self._raw is None and self.average:
             parameters = stage.parameters_of(self.role)
             self._raw = [p.detach().clone() for p in parameters]
@@ -72,6 +82,14 @@ class StudentEMA(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Train the raw weights."""
+        self.swap_out(pl_module)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Test the average."""
+        self.swap_in(pl_module)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Put the raw weights back."""
         self.swap_out(pl_module)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:

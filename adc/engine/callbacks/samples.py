@@ -30,7 +30,11 @@ class Samples(pl.Callback):
         if len(self._rows) >= self.clips or not trainer.is_global_zero:
             return
         with torch.no_grad():
-            views = (enlarge(batch["lr"], pl_module.restorer.scale), pl_module.restorer.restore(batch["lr"]), batch["hr"])
+            views = (
+                enlarge(batch["lr"], pl_module.restorer.scale),
+                pl_module.restorer.restore(batch["lr"]),
+                batch["hr"],
+            )
         self._rows.append(torch.cat([self._crop(view) for view in views], dim=-1))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

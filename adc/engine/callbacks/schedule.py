@@ -8,6 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from adc.engine.checkpoint import checkpoint_path, checkpoints
+
 
 def run_folder(trainer: pl.Trainer) -> Path:
     """The folder that a recipe's ``trainer.default_root_dir`` names."""
@@ -60,27 +62,32 @@ class SaveEvery(Checkpoint):
         if keep < 2:
             raise ValueError(f"keep: {keep} checkpoints; at least 2, so that one is always whole.")
         self.role, self.updates, self.keep = role, updates, keep
-        self._saved = 0
+        self._count = 0
+        self._written: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue the count."""
-        self._saved = count(pl_module, self.role)
+        self._count = count(pl_module, self.role)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save when the next multiple is reached."""
         now = count(pl_module, self.role)
-        if now // self.updates > self._saved // self.updates:
+        if now // self.updates > self._count // self.updates:
             self.save(trainer, pl_module)
-        self._saved = now
+        self._count = now
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """The last state is always kept."""
-        self.save(trainer, pl_module)
+        if self._written != pl_module.batches:
+            self.save(trainer, pl_module)
 
     def save(self, trainer: pl.Trainer, stage: Any) -> None:
-        """Write a checkpoint now."""
-        folder = run_folder(trainer) / "checkpoints"
-        trainer.save_checkpoint(folder / f"{stage.batches:08d}.ckpt")
+        """Write a checkpoint now; older ones make room, and those ahead are of another attempt."""
+        path = checkpoint_path(run_folder(trainer), stage.batches)
+        trainer.save_checkpoint(path)
+        self._written = stage.batches
         if trainer.is_global_zero:
-            for old in sorted(folder.glob("*.ckpt"))[: -self.keep]:
-                old.unlink(missing_ok=True)
+            names = checkpoints(run_folder(trainer))
+            place = names.index(path) + 1
+            for other in names[: max(place - self.keep, 0)] + names[place:]:
+                other.unlink(missing_ok=True)
