@@ -100,7 +100,7 @@ def meta_twin(*modules: nn.Module) -> tuple[nn.Module, ...]:
     memory: dict[int, Any] = {}
     for module in modules:
         for parameter in module.parameters():
-            memory[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
+            memory[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
         for buffer in module.buffers():
             memory[id(buffer)] = torch.empty_like(buffer, device="meta")
     return copy.deepcopy(modules, memory)
@@ -139,8 +139,7 @@ def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu")
         device: On CUDA the allocator says exactly; elsewhere the process's resident memory is
             watched every few milliseconds, so that memory it already had to spare goes unseen.
     """
-    device = torch.device(device)
-    if device.type == "cuda":
+    if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -232,4 +231,3 @@ def _resident() -> int:
     if status.exists():
         return int(status.read_text().split()[1]) * resource.getpagesize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-

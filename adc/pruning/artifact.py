@@ -55,7 +55,7 @@ def save_student(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
     _write(folder / WEIGHTS, lambda path: save_file(tensors, path, {"format": "pt"}))
-    _write(folder / STRUCTURE, lambda path: path.write_text(json.dumps(structure, indent=1) + "\n"))
+    _write(folder / STRUCTURE, lambda path: path.write_text(_by_line(structure)))
     _write(folder / DESCRIPTION, lambda path: path.write_text(yaml.safe_dump(description, sort_keys=False)))
 
 
@@ -162,6 +162,15 @@ def _compare(student: Student, tensors: dict[str, Tensor], home: Path) -> None:
         if tensor.shape != own[name].shape:
             expected = f"{STRUCTURE} says {list(own[name].shape)}"
             raise ValueError(f"{path}: tensor {name} is {list(tensor.shape)}, but {expected}.")
+
+
+def _by_line(structure: dict[str, dict[str, Any]]) -> str:
+    """JSON with one entry of a section on each line."""
+    sections = []
+    for name, entries in structure.items():
+        lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in entries.items())
+        sections.append(f" {json.dumps(name)}: {{\n{lines}\n }}" if lines else f" {json.dumps(name)}: {{}}")
+    return "{\n" + ",\n".join(sections) + "\n}\n"
 
 
 def _more(names: list[str]) -> str:

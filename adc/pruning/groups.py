@@ -36,7 +36,8 @@ class Group:
     Attributes:
         size: Number of units.
         sides: The sides of layers that lose channels with a unit.
-        free: Whether nothing else depends on its channels: a parameter outside of layers, or the network's result.
+        free: Whether its layers can be cut, and nothing else depends on their channels: no
+            parameter outside of layers, and not the network's result.
     """
 
     size: int

@@ -72,6 +72,7 @@ class Taylor(Importance):
     To first order, removing weights ``w`` moves the output along a direction ``v`` by the sum of
     ``w * d<v, output>/dw`` (Molchanov et al., 2019). Directions are drawn at random, one for each
     calibration batch, so that the unpruned student is its own reference and no truth is needed.
+    Layers that `restore` does not run are ranked as `Magnitude` ranks them.
     """
 
     def __init__(self, batches: int = 8, seed: int = 0) -> None:
@@ -129,15 +130,17 @@ class Taylor(Importance):
                 self._moved[key] = self._moved[key] + moved if key in self._moved else moved
 
     def score(self, group: Group) -> Tensor:
-        """The sum over the layers that the calibration data passed through."""
+        """The sum over the layers that the calibration data passed through; by magnitude if it passed none of them."""
         if not self._moved:
             raise ValueError("Taylor needs calibration data and got none: give `data`, or use Magnitude.")
         total = torch.zeros(group.size, dtype=torch.float64)
+        reached = False
         for side, name, axis in _linear_weights(group):
             moved = self._moved.get((id(getattr(side.layer, name)), axis))
             if moved is not None:
+                reached = True
                 total += _by_unit(moved, side, group.size)
-        return total
+        return total if reached else Magnitude().score(group)
 
 
 def _linear_weights(group: Group) -> Iterator[tuple[Side, str, int]]:

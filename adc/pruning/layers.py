@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
-PLAIN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-NORMS = (nn.GroupNorm, nn.LayerNorm, _NormBase)
 GROUP_COUNTS = (32, 24, 16, 12, 8, 6, 4, 2, 1)
 
 
@@ -18,7 +16,7 @@ def width(layer: nn.Module, output: bool) -> int | None:
     """
     if isinstance(layer, nn.Linear):
         return layer.out_features if output else layer.in_features
-    if isinstance(layer, PLAIN + TRANSPOSED):
+    if isinstance(layer, _ConvNd):
         if layer.groups != 1 and not is_depthwise(layer):
             return None
         return layer.out_channels if output else layer.in_channels
@@ -35,13 +33,14 @@ def width(layer: nn.Module, output: bool) -> int | None:
 
 def is_depthwise(layer: nn.Module) -> bool:
     """Whether a convolution has a filter for each channel."""
-    return isinstance(layer, PLAIN[:3] + TRANSPOSED) and 1 < layer.groups == layer.in_channels == layer.out_channels
+    return isinstance(layer, _ConvNd) and 1 < layer.groups == layer.in_channels == layer.out_channels
 
 
 def weights(layer: nn.Module, output: bool) -> dict[str, int]:
     """The tensors of a layer that hold something for each channel, with the axis of the channels."""
-    if isinstance(layer, PLAIN + TRANSPOSED) and not is_depthwise(layer):
-        found = {"weight": int(output is isinstance(layer, TRANSPOSED))}
+    if isinstance(layer, nn.Linear | _ConvNd) and not is_depthwise(layer):
+        transposed = isinstance(layer, _ConvNd) and layer.transposed
+        found = {"weight": int(output is transposed)}
         if output:
             found["bias"] = 0
     else:
@@ -67,10 +66,11 @@ def keep(layer: nn.Module, output: bool, channels: Tensor) -> None:
 def _set_width(layer: nn.Module, output: bool, count: int) -> None:
     if isinstance(layer, nn.Linear):
         setattr(layer, "out_features" if output else "in_features", count)
-    elif is_depthwise(layer):
-        layer.in_channels = layer.out_channels = layer.groups = count
-    elif isinstance(layer, PLAIN + TRANSPOSED):
-        setattr(layer, "out_channels" if output else "in_channels", count)
+    elif isinstance(layer, _ConvNd):
+        if is_depthwise(layer):
+            layer.in_channels = layer.out_channels = layer.groups = count
+        else:
+            setattr(layer, "out_channels" if output else "in_channels", count)
     elif isinstance(layer, nn.GroupNorm):
         layer.num_channels, layer.num_groups = count, norm_groups(count, layer.num_groups)
     elif isinstance(layer, nn.LayerNorm):

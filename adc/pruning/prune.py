@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,13 +27,11 @@ class Cut:
         layers: Convolutions and linear layers.
         changed: How many of them lost channels.
         channels: Their output channels before and after.
-        parameters: Elements of all parameters of the part before and after.
     """
 
     layers: int
     changed: int
     channels: tuple[int, int]
-    parameters: tuple[int, int]
 
 
 def prune(
@@ -97,17 +96,25 @@ def _trace(plan: Prunable) -> Any:
     import torch_pruning
 
     parameters = [(parameter, parameter.requires_grad) for parameter in plan.network.parameters()]
-    modes = [(module, module.training) for module in plan.network.modules()]
     try:
         for parameter, _ in parameters:
             parameter.requires_grad_(True)
-        with torch.enable_grad(), warnings.catch_warnings():
+        with _evaluating(plan.network), torch.enable_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             graph = torch_pruning.DependencyGraph()
             return graph.build_dependency(plan.network, _example(plan), verbose=False)
     finally:
         for parameter, wanted in parameters:
             parameter.requires_grad_(wanted)
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
         for module, mode in modes:
             module.training = mode
 
@@ -163,37 +170,30 @@ def _spread(graph: Any, root: nn.Module) -> Group:
     for (node, output), places in reached.items():
         if not places:
             continue
-        if not _is_operation(node):
+        if _is_layer(node):
             sides.append(_side(node.module, output, {place: numbers[origin] for place, origin in places.items()}))
-        elif isinstance(node.module, nn.Parameter) and node.module.numel() > 1 or _is_result(node):
-            free = False
+            free = free and width(node.module, output) == len(sides[-1].units)
+        is_parameter = isinstance(node.module, nn.Parameter) and node.module.numel() > 1
+        is_result = output and not node.outputs
+        free = free and not is_parameter and not is_result
     return Group(len(units), sides, free)
 
 
-def _is_operation(node: Any) -> bool:
-    """Whether a node is no layer: an operation between layers, a parameter without a layer, the result."""
-    return not isinstance(node.module, nn.Module) or type(node.module).__module__.startswith("torch_pruning")
-
-
-def _is_result(node: Any) -> bool:
-    from torch_pruning import ops
-
-    return node.type == ops.OPTYPE.OUTPUT
+def _is_layer(node: Any) -> bool:
+    """Whether a node is a layer; otherwise it is an operation between layers, or a parameter outside of them."""
+    return isinstance(node.module, nn.Module) and not type(node.module).__module__.startswith("torch_pruning")
 
 
 def _side(layer: nn.Module, output: bool, units: dict[int, int]) -> Side:
-    table = torch.full((width(layer, output) or max(units) + 1,), -1)
+    table = torch.full((max(width(layer, output) or 0, max(units) + 1),), -1)
     table[list(units)] = torch.tensor(list(units.values()))
     return Side(layer, output, table)
 
 
 def _is_free(group: Group, ignored: list[nn.Module]) -> bool:
-    """Whether every layer of a group may and can be cut."""
+    """Whether every layer of a group can and may be cut."""
     fixed = {id(layer) for layer in ignored}
-    return group.free and all(
-        width(side.layer, side.output) is not None and not (side.output and id(side.layer) in fixed)
-        for side in group.sides
-    )
+    return group.free and not any(side.output and id(side.layer) in fixed for side in group.sides)
 
 
 def _ratio(group: Group, parts: Mapping[str, nn.Module], ratios: Mapping[str, float]) -> float:
@@ -211,13 +211,14 @@ def _heads(network: nn.Module) -> dict[nn.Module, int]:
 
 
 def _apply(network: nn.Module, kept: Mapping[tuple[nn.Module, bool], Tensor], aligned: bool) -> None:
-    widths = {module: module.to_q.out_features for module in network.modules() if is_attention(module)}
+    attentions: list[Any] = [module for module in network.modules() if is_attention(module)]
+    widths = [attention.to_q.out_features for attention in attentions]
     for (layer, output), mask in kept.items():
         channels = mask.nonzero().flatten()
         keep(layer, output, channels if aligned else torch.arange(len(channels)))
     fit(network)
     if aligned:
-        for attention, before in widths.items():
+        for attention, before in zip(attentions, widths, strict=True):
             _keep_temperature(attention, before)
 
 
@@ -246,7 +247,7 @@ def _example(plan: Prunable) -> tuple[Tensor, ...]:
 
 
 def _run(plan: Prunable) -> Any:
-    with torch.no_grad():
+    with _evaluating(plan.network), torch.no_grad():
         output = plan.network(*_example(plan))
     return getattr(output, "shape", None)
 
@@ -262,13 +263,11 @@ def _verify(plan: Prunable, shape: Any) -> None:
         raise ValueError(f"the pruned network returns {tuple(now)} instead of {tuple(shape)}: {hint}")
 
 
-def _survey(part: nn.Module) -> tuple[list[tuple[int, int]], int]:
+def _survey(part: nn.Module) -> list[tuple[int, int]]:
     layers = [module for module in part.modules() if isinstance(module, nn.modules.conv._ConvNd | nn.Linear)]
-    widths = [(width(layer, True) or 0, width(layer, False) or 0) for layer in layers]
-    return widths, sum(parameter.numel() for parameter in part.parameters())
+    return [(width(layer, True) or 0, width(layer, False) or 0) for layer in layers]
 
 
-def _difference(before: tuple[list[tuple[int, int]], int], after: tuple[list[tuple[int, int]], int]) -> Cut:
-    changed = sum(one != other for one, other in zip(before[0], after[0], strict=True))
-    channels = sum(out for out, _ in before[0]), sum(out for out, _ in after[0])
-    return Cut(len(before[0]), changed, channels, (before[1], after[1]))
+def _difference(before: list[tuple[int, int]], after: list[tuple[int, int]]) -> Cut:
+    changed = sum(one != other for one, other in zip(before, after, strict=True))
+    return Cut(len(before), changed, (sum(out for out, _ in before), sum(out for out, _ in after)))
