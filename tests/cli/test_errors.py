@@ -66,6 +66,10 @@ CASES = {
         lambda c: init(c)["network"]["init_args"].update(zzz=4),
         ["TinyStudent has no 'zzz'", "channels, depth, width", "`adc list TinyStudent`"],
     ),
+    "unknown key that is right elsewhere": (
+        lambda c: init(c)["network"]["init_args"].update(accelerator="cpu"),
+        ["model.init_args.network.init_args.accelerator: TinyStudent has no 'accelerator'"],
+    ),
     "unknown key of a stage": (
         lambda c: init(c).update(netwrk=4),
         ["Regression has no 'netwrk'", "did you mean network?"],

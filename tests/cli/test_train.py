@@ -15,6 +15,7 @@ import yaml
 import adc.cli.train  # noqa: F401 (its loggers must not hold the captured stream of one test)
 from adc import __version__, registry
 from adc.cli import runs
+from adc.engine.checkpoint import AtomicCheckpointIO
 
 TRAINER = Path(__file__).parents[2] / "recipes" / "trainer"
 
@@ -99,6 +100,14 @@ def test_resume_takes_the_newest_whole_checkpoint(adc, recipe, run):
     assert "00000004.ckpt" in printed
     assert weights(run).keys() == whole.keys()
     assert json.loads((run / "finished.json").read_text())["updates"] == {"network": 6}
+
+
+def test_checkpoints_are_written_atomically(adc, recipe, monkeypatch):
+    written = []
+    save = AtomicCheckpointIO.save_checkpoint
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", lambda *a, **k: written.append(save(*a, **k)))
+    assert adc("fit", "-c", recipe())[0] == 0
+    assert len(written) >= 3
 
 
 def test_never_resume(adc, recipe, run):
