@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from adc.interfaces import Loss
@@ -28,11 +29,20 @@ class LPIPS(Loss):
             network: The backbone.
             against: What the student is compared with: the teacher's result or the real clip.
             weight: Multiplier in the total.
+
+        Raises:
+            FileNotFoundError: If the backbone's weights are not there and cannot be fetched.
         """
         super().__init__("pixel", against, weight)
         import lpips
 
-        self.distance = lpips.LPIPS(net=network, verbose=False).requires_grad_(False).eval()
+        try:
+            self.distance = lpips.LPIPS(net=network, verbose=False).requires_grad_(False).eval()
+        except OSError as error:
+            place = f"{torch.hub.get_dir()}/checkpoints"
+            raise FileNotFoundError(
+                f"LPIPS: torchvision's weights of {network} are not in {place} ({error})."
+            ) from error
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean distance of frames; 0 for equal ones."""

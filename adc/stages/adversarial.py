@@ -75,7 +75,8 @@ class AdversarialDistillation(Stage):
         """
         critics = discriminators or []
         self._has_critics = bool(critics)
-        super().__init__(roles, cycle or [["student", "discriminators"] if critics else ["student"]], accumulate)
+        usual = [["student", "discriminators"] if critics else ["student"]]
+        super().__init__(roles, usual if cycle is None else cycle, accumulate)
         self.student, self.teacher, self.space = student, teacher, space
         self.losses = nn.ModuleList(losses)
         self.discriminators = nn.ModuleList(critics)
