@@ -8,13 +8,14 @@ from adc_sd21.autoencoder import Autoencoder
 from adc_sd21.codec import SDCodec
 from adc_sd21.discriminator import PatchDiscriminator, UNetDiscriminator
 from adc_sd21.osediff import OSEDiff
-from adc_sd21.space import DecoderStem
+from adc_sd21.space import DecoderStem, LatentSpace
 from adc_sd21.student import AdcSRStudent
 
 __all__ = [
     "AdcSRStudent",
     "Autoencoder",
     "DecoderStem",
+    "LatentSpace",
     "OSEDiff",
     "PatchDiscriminator",
     "SDCodec",

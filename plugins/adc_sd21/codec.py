@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,19 @@ from torch import Tensor
 from adc.interfaces import Codec
 from adc.ops.clip import per_frame
 from adc_sd21 import networks
+from adc_sd21.decoder import HalfDecoder
+from adc_sd21.encoder import HalfEncoder
 from adc_sd21.folder import load, read_config, read_weights, resolve, save
+
+
+class KLAutoencoder(HalfEncoder):
+    """An encoder up to the posterior's mean, and a decoder; the state dict is diffusers' AutoencoderKL's, by name."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        """Build from a ``vae/config.json``."""
+        super().__init__(config)
+        self.post_quant_conv = networks.vae(config).post_quant_conv
+        self.decoder = HalfDecoder(config)
 
 
 class SDCodec(Codec):
@@ -25,14 +38,15 @@ class SDCodec(Codec):
         Args:
             folder: A folder in diffusers' layout that holds ``vae/``, or ``demo``; null leaves the
                 weights at their initialisation.
-            config: Entries that differ from Stable Diffusion's ``vae/config.json``; only without a folder.
+            config: Entries that differ from Stable Diffusion's ``vae/config.json``, and ``shortcut``
+                (`adc_sd21.shortcut`); only without a folder.
         """
         super().__init__()
         if folder is not None and config is not None:
             raise ValueError("config: a codec read from a folder has its configuration there; give one of the two.")
         home = None if folder is None else resolve(folder) / "vae"
         self.config = networks.complete(networks.SD_VAE, config) if home is None else read_config(home)
-        self.vae = networks.vae(self.config)
+        self.vae = KLAutoencoder(self.config)
         if home is not None:
             load(self.vae, read_weights(home), home)
 
@@ -43,10 +57,7 @@ class SDCodec(Codec):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """The scaled mean of the posterior."""
-        return per_frame(self._mean, pixels) * self.config["scaling_factor"]
-
-    def _mean(self, image: Tensor) -> Tensor:
-        return self.vae.quant_conv(self.vae.encoder(image)).chunk(2, dim=1)[0]
+        return per_frame(self.vae, pixels) * self.config["scaling_factor"]
 
     def project(self, latent: Tensor) -> Tensor:
         """Unscale, and apply the post-quantisation convolution."""
@@ -58,6 +69,4 @@ class SDCodec(Codec):
 
     def save_pretrained(self, folder: str, precision: torch.dtype = torch.float16) -> None:
         """Write ``vae/`` in diffusers' layout."""
-        from pathlib import Path
-
         save(self.vae, self.config, Path(folder) / "vae", precision)

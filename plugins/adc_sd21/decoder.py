@@ -1,4 +1,4 @@
-"""The student's half of the codec's decoder."""
+"""The half of the codec that makes pixels; the student's, once it is pruned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adc_sd21 import networks
+from adc_sd21.shortcut import CoarseOut
 
 
 class Stem(nn.Module):
@@ -32,12 +33,16 @@ class HalfDecoder(nn.Module):
         whole = networks.vae_decoder(config)
         self.conv_in, self.mid_block, self.up_blocks = whole.conv_in, whole.mid_block, whole.up_blocks
         self.conv_norm_out, self.conv_out = whole.conv_norm_out, whole.conv_out
+        widths, factor = config["block_out_channels"], config.get(networks.SHORTCUT)
+        self.coarse_out = CoarseOut(factor, 2 ** (len(widths) - 1), widths[-1]) if factor else None
 
     def render(self, feature: Tensor) -> Tensor:
         """Features after the middle block ``(N, C, h, w)`` to pixels ``(N, 3, H, W)``."""
+        x = feature
         for block in self.up_blocks:
-            feature = block(feature)
-        return self.conv_out(F.silu(self.conv_norm_out(feature)))
+            x = block(x)
+        detail = self.conv_out(F.silu(self.conv_norm_out(x)))
+        return detail if self.coarse_out is None else detail + self.coarse_out(feature)
 
     def forward(self, projected: Tensor) -> Tensor:
         """Projected latents ``(N, Z, h, w)`` to pixels."""

@@ -90,7 +90,9 @@ class UNetDiscriminator(Discriminator):
     def _add_lora(self, rank: int) -> None:
         from peft import LoraConfig
 
-        targets = r".*(to_q|to_k|to_v|to_out\.0|conv|conv1|conv2|conv_shortcut|conv_out|proj_in|proj_out|net\.0\.proj|net\.2)"
+        targets = (
+            r".*(to_q|to_k|to_v|to_out\.0|conv|conv1|conv2|conv_shortcut|conv_out|proj_in|proj_out|net\.0\.proj|net\.2)"
+        )
         self.unet.requires_grad_(False)
         self.unet.add_adapter(LoraConfig(r=rank, init_lora_weights="gaussian", target_modules=targets))
         self.unet.conv_in.requires_grad_(True)

@@ -65,7 +65,9 @@ def load(network: nn.Module, weights: dict[str, Tensor], origin: str | Path) -> 
     wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
     wrong += [name for name in weights if name not in own]
     if wrong:
-        raise ValueError(f"{origin} does not fit {type(network).__name__}: {', '.join(wrong[:4])} ({len(wrong)} in all).")
+        raise ValueError(
+            f"{origin} does not fit {type(network).__name__}: {', '.join(wrong[:4])} ({len(wrong)} in all)."
+        )
     network.load_state_dict(weights)
 
 

@@ -19,6 +19,7 @@ SD_VAE: dict[str, Any] = {
     "norm_num_groups": 32,
     "scaling_factor": 0.18215,
 }
+SHORTCUT = "shortcut"
 SD_UNET: dict[str, Any] = {
     "sample_size": 64,
     "in_channels": 4,
@@ -43,7 +44,7 @@ def complete(base: dict[str, Any], changes: dict[str, Any] | None) -> dict[str, 
         ValueError: If an entry is not one of the configuration's.
     """
     changes = changes or {}
-    unknown = sorted(set(changes) - set(base))
+    unknown = sorted(set(changes) - set(base) - {SHORTCUT})
     if unknown:
         raise ValueError(f"unknown network option {unknown[0]!r}; known: {', '.join(base)}.")
     config = {**base, **changes}
@@ -59,7 +60,7 @@ def vae(config: dict[str, Any]) -> AutoencoderKL:
     """The autoencoder of a configuration, freshly initialised."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL(**config)
+    return AutoencoderKL(**{key: value for key, value in config.items() if key != SHORTCUT})
 
 
 def vae_decoder(config: dict[str, Any]) -> Decoder:

@@ -15,6 +15,7 @@ from adc.ops.clip import enlarge, per_frame
 from adc.ops.padding import crop, pad_to_multiple
 from adc_sd21 import networks
 from adc_sd21.codec import SDCodec
+from adc_sd21.encoder import HalfEncoder
 from adc_sd21.folder import load, read_config, read_weights, resolve, save
 
 
@@ -59,12 +60,29 @@ class OSEDiff(Teacher):
             self.unet_config = read_config(home)
             extra = json.loads((home / "one_step.json").read_text())
             self.timestep, prompt_tokens = extra["timestep"], extra["prompt_tokens"]
-        self.encoder = networks.vae(self.codec.config).encoder
-        self.encoder.load_state_dict(self.codec.vae.encoder.state_dict())
+        self.encoder = HalfEncoder(self.codec.config)
+        self.encoder.load_state_dict(
+            {k: v for k, v in self.codec.vae.state_dict().items() if k in self.encoder.state_dict()}
+        )
         self.unet = networks.unet(self.unet_config)
         self.prompt = nn.Parameter(torch.zeros(1, prompt_tokens, self.unet_config["cross_attention_dim"]))
-        if folder is not None:
+        if folder is None:
+            self._start_silent()
+        else:
             self._load(resolve(folder) / "restorer")
+
+    @torch.no_grad()
+    def _start_silent(self) -> None:
+        """Scale the encoder's last layers so that a UNet that says nothing leaves the codec's latent as it is."""
+        for layer in (self.encoder.quant_conv, self.encoder.coarse_in and self.encoder.coarse_in.mix):
+            for parameter in layer.parameters() if layer is not None else ():
+                parameter.mul_(self._alpha**0.5)
+        self.unet.conv_out.weight.zero_()
+        self.unet.conv_out.bias.zero_()
+
+    @property
+    def _alpha(self) -> float:
+        return diffusion.scaled_linear_alphas()[self.timestep].item()
 
     @property
     def latent_channels(self) -> int:
@@ -79,13 +97,9 @@ class OSEDiff(Teacher):
     def latent(self, lr: Tensor) -> Tensor:
         """The restored latent ``(B, T, Z, h', w')``, scaled, of a padded clip."""
         large = pad_to_multiple(enlarge(lr, self.scale), self.multiple)
-        z = per_frame(self._encode, large).float()
+        z = (per_frame(self.encoder, large) * self.codec.config["scaling_factor"]).float()
         noise = per_frame(self._noise, z).float()
-        return diffusion.clean_from_noise(z, noise, diffusion.scaled_linear_alphas()[self.timestep].item())
-
-    def _encode(self, image: Tensor) -> Tensor:
-        mean = self.codec.vae.quant_conv(self.encoder(image)).chunk(2, dim=1)[0]
-        return mean * self.codec.config["scaling_factor"]
+        return diffusion.clean_from_noise(z, noise, self._alpha)
 
     def _noise(self, z: Tensor) -> Tensor:
         return self.unet(z, self.timestep, self.prompt.expand(len(z), -1, -1)).sample

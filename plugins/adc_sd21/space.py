@@ -33,3 +33,19 @@ class DecoderStem(FeatureSpace):
     def lift(self, projected: Tensor) -> Tensor:
         """Features of projected latents."""
         return per_frame(self.stem, projected)
+
+
+class LatentSpace(FeatureSpace):
+    """A codec's own latents: a space in which pixels are compared without downloaded weights."""
+
+    def __init__(self, codec: SDCodec) -> None:
+        """
+        Args:
+            codec: The autoencoder whose encoder looks at pixels.
+        """
+        super().__init__()
+        self.codec = codec
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Scaled latents of pixels."""
+        return self.codec.encode(pixels)

@@ -54,6 +54,8 @@ class AdcSRStudent(Student):
         self.decoder = HalfDecoder(vae_config)
         self.unet = PlainUNet(unet_config, 3 * unshuffle**2, vae_config["block_out_channels"][-1])
         self.mid_block = HalfDecoder(vae_config).mid_block
+        coarse = vae_config.get(networks.SHORTCUT)
+        self.coarse_in = nn.Conv2d(3 * unshuffle**2, vae_config["block_out_channels"][-1], 1) if coarse else None
         if folder is not None:
             prefix = "unet." if source.name == "restorer" else ""
             self._inherit(read_weights(home / "vae", "decoder."), read_weights(source, prefix), home)
@@ -80,7 +82,12 @@ class AdcSRStudent(Student):
         return per_frame(self._encode, pad_to_multiple(lr, self.multiple))
 
     def _encode(self, image: Tensor) -> Tensor:
-        return self.mid_block(self.unet(self.unshuffle(image)))
+        return self.mid_block(self.before_middle(image))
+
+    def before_middle(self, image: Tensor) -> Tensor:
+        """What the UNet hands to the decoder's middle block; small images ``(N, 3, h, w)`` to ``(N, C, h', w')``."""
+        x = self.unshuffle(image)
+        return self.unet(x) if self.coarse_in is None else self.unet(x) + self.coarse_in(x)
 
     def decode(self, feature: Tensor) -> Tensor:
         """Pixels, padding included."""
@@ -100,21 +107,20 @@ class AdcSRStudent(Student):
         side = self.multiple
         grid = side // self.unshuffle.downscale_factor
         example = (torch.zeros(1, 3, side, side), torch.zeros(1, self.decoder.conv_in.in_channels, grid, grid))
-        parts = {"unet": self.unet, "decoder": nn.ModuleList([self.decoder, self.mid_block])}
-        return Prunable(network, example, parts, ignored=[self.decoder.conv_out])
+        ends = [self.decoder, self.mid_block] + ([self.coarse_in] if self.coarse_in is not None else [])
+        parts = {"unet": self.unet, "decoder": nn.ModuleList(ends)}
+        last = [self.decoder.conv_out] + ([self.decoder.coarse_out.mix] if self.decoder.coarse_out is not None else [])
+        return Prunable(network, example, parts, ignored=last)
 
 
 class _BothWays(nn.Module):
     def __init__(self, student: AdcSRStudent) -> None:
         super().__init__()
-        self.unshuffle, self.unet = student.unshuffle, student.unet
-        self.mid_block, self.decoder = student.mid_block, student.decoder
+        self.student = student
 
     def forward(self, image: Tensor, projected: Tensor) -> Tensor:
-        unet = self.unet(self.unshuffle(image))
-        latent = self.decoder.conv_in(projected)
-        both = self.mid_block(unet + latent) + self.decoder.mid_block(unet + latent)
-        return self.decoder.render(both)
+        either = self.student.before_middle(image) + self.student.decoder.conv_in(projected)
+        return self.student.decoder.render(self.student.mid_block(either) + self.student.decoder.mid_block(either))
 
 
 def _tile(tensor: Tensor, axis: int, length: int) -> Tensor:

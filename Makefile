@@ -1,0 +1,35 @@
+# Each target makes .venv and installs what it needs; a second call is quick.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: install demo test check clean
+.DEFAULT_GOAL := install
+
+install: .venv/.base
+
+.venv/.base: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/.dev: .venv/.base
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+# Compress the teacher that ships with adc on bundled photos, and report: minutes on a CPU.
+demo: .venv/.base
+	$(BIN)/adc run recipes/demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+# Style and types.
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv runs report

@@ -1,0 +1,98 @@
+"""Restorers side by side, on the same clips, in one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adc.interfaces import Restorer
+from adc.metrics.efficiency import count, meta_twin
+from adc.metrics.fidelity import psnr_y, ssim_y
+from adc.ops.clip import quantize
+
+
+@dataclass
+class Figures:
+    """What one restorer reached.
+
+    Attributes:
+        psnr_y: Mean PSNR of the luminance in dB.
+        ssim_y: Mean SSIM of the luminance.
+        niqe: Mean NIQE, or None if its parameters are not there.
+        parameters: Parameters that one forward reads.
+        macs: Multiply-accumulates of one forward of the cost example.
+        seconds_per_image: Median over rounds of the mean time of a clip.
+        images: The figures of each clip.
+    """
+
+    psnr_y: float = 0.0
+    ssim_y: float = 0.0
+    niqe: float | None = None
+    parameters: int = 0
+    macs: int = 0
+    seconds_per_image: float = 0.0
+    images: list[dict[str, Any]] = field(default_factory=list)
+
+
+def compare(
+    restorers: Mapping[str, Restorer],
+    clips: Iterable[dict[str, Any]],
+    niqe: Callable[[Tensor], Tensor] | None = None,
+    rounds: int = 3,
+    example: tuple[int, int] = (128, 128),
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Figures]:
+    """Measure restorers; every round times all of them in turn, so that a drifting machine hurts none.
+
+    Args:
+        restorers: By name; they are put in evaluation mode.
+        clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
+        niqe: Rates clips without a reference.
+        rounds: How often each clip is restored.
+        example: Height and width of the small image for which MACs are counted.
+        progress: Told the name of a clip whenever it has been restored by all.
+    """
+    table = {name: Figures() for name in restorers}
+    seconds: dict[str, list[list[float]]] = {name: [[] for _ in range(rounds)] for name in restorers}
+    for restorer in restorers.values():
+        restorer.eval()
+    with torch.inference_mode():
+        for batch in clips:
+            for turn in range(rounds):
+                for name, restorer in restorers.items():
+                    start = time.perf_counter()
+                    restored = restorer.restore(batch["lr"])
+                    seconds[name][turn].append(time.perf_counter() - start)
+                    if turn == 0:
+                        table[name].images.append(_rate(quantize(restored), batch, niqe))
+                progress(batch["name"][0])
+    for name, restorer in restorers.items():
+        _summarise(table[name], seconds[name])
+        (twin,) = meta_twin(restorer)
+        cost = count(twin, torch.zeros(1, 1, 3, *example, device="meta"))
+        table[name].parameters, table[name].macs = cost.parameters, cost.macs
+    return table
+
+
+def _rate(restored: Tensor, batch: dict[str, Any], niqe: Callable[[Tensor], Tensor] | None) -> dict[str, Any]:
+    return {
+        "name": batch["name"][0],
+        "psnr_y": psnr_y(restored, batch["hr"]).item(),
+        "ssim_y": ssim_y(restored, batch["hr"]).item(),
+        **({} if niqe is None else {"niqe": niqe(restored).item()}),
+    }
+
+
+def _summarise(figures: Figures, seconds: list[list[float]]) -> None:
+    images = figures.images
+    figures.psnr_y = statistics.fmean(image["psnr_y"] for image in images)
+    figures.ssim_y = statistics.fmean(image["ssim_y"] for image in images)
+    if "niqe" in images[0]:
+        figures.niqe = statistics.fmean(image["niqe"] for image in images)
+    figures.seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds)
