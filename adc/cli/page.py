@@ -42,7 +42,9 @@ def render(report: dict[str, Any], curves: dict[str, dict[str, Curve]], sheet: I
         .render(
             report=report,
             tables=[("Side by side", _table(restorers)), ("Stage by stage", _table(report["stages"]))],
-            curves=[(stage, [_plot(tag, curve) for tag, curve in tags.items()]) for stage, tags in curves.items() if tags],
+            curves=[
+                (stage, [_plot(tag, curve) for tag, curve in tags.items()]) for stage, tags in curves.items() if tags
+            ],
             sheet=_data_url(sheet),
         )
     )
@@ -50,7 +52,10 @@ def render(report: dict[str, Any], curves: dict[str, dict[str, Curve]], sheet: I
 
 def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     keys = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
-    return {"head": ["", *(COLUMNS[key][0] for key in keys)], "rows": [[row["name"], *(_cell(row, k) for k in keys)] for row in rows]}
+    return {
+        "head": ["", *(COLUMNS[key][0] for key in keys)],
+        "rows": [[row["name"], *(_cell(row, k) for k in keys)] for row in rows],
+    }
 
 
 def _cell(row: dict[str, Any], key: str) -> str:
@@ -63,12 +68,17 @@ def _plot(tag: str, curve: Curve) -> dict[str, Any]:
     low, high = min(ys), max(ys)
     across, up = (max(xs) - min(xs)) or 1.0, (high - low) or 1.0
     places = [f"{(x - min(xs)) / across * WIDTH:.1f},{HEIGHT - (y - low) / up * HEIGHT:.1f}" for x, y in curve]
-    return {"tag": tag, "points": " ".join(places), "low": f"{low:.4g}", "high": f"{high:.4g}", "last": f"{ys[-1]:.4g}", "until": f"{max(xs):.0f}"}
+    return {
+        "tag": tag,
+        "points": " ".join(places),
+        "low": f"{low:.4g}",
+        "high": f"{high:.4g}",
+        "last": f"{ys[-1]:.4g}",
+        "until": f"{max(xs):.0f}",
+    }
 
 
 def _data_url(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-

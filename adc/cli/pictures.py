@@ -39,7 +39,9 @@ def sample_sheet(
         with torch.inference_mode():
             views = [restorer.restore(batch["lr"]) for restorer in restorers.values()]
         for column, view in enumerate([*views, batch["hr"]]):
-            tile = to_image(view[..., top : top + crop, left : left + crop]).resize((side, side), Image.Resampling.NEAREST)
+            tile = to_image(view[..., top : top + crop, left : left + crop]).resize(
+                (side, side), Image.Resampling.NEAREST
+            )
             sheet.paste(tile, (column * (side + GAP), HEADER + row * (side + GAP)))
     return sheet
 

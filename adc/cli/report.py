@@ -16,12 +16,14 @@ import torch
 from adc import __version__
 from adc.cli import UsageError, runs
 from adc.cli.curves import read_curves
-from adc.cli.parser import component_parser, load_components
+from adc.cli.parser import component_parser, load_components, recipes_of
 from adc.cli.pictures import sample_sheet
 from adc.interfaces import Restorer
 from adc.metrics.comparison import Figures, compare
 from adc.metrics.quality import find_niqe
 from adc.pruning import load_student
+
+RESULTS = ("report.json", "samples.png", "report.html")
 
 
 def main(argv: list[str]) -> None:
@@ -31,22 +33,30 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--folder", type=str, required=True, help="Where the report goes.")
     parser.add_subclass_arguments(pl.LightningDataModule, "data", help="Its held-out clips are restored.")
     parser.add_argument(
-        "--restorers", type=dict[str, Restorer], required=True, help="What is compared, by name; `student` is the result."
+        "--restorers",
+        type=dict[str, Restorer],
+        required=True,
+        help="What is compared, by name; `student` is the result.",
     )
     parser.add_argument(
         "--stages", type=list[str], default=[], help="Run folders of the stages in their order, each holding a student."
     )
     parser.add_argument("--title", type=str, default="adc report", help="Heading of the page.")
     parser.add_argument("--rounds", type=int, default=3, help="How often each clip is restored for its time.")
-    parser.add_argument("--niqe", type=str | None, default=None, help="File of NIQE's parameters; torch's cache if null.")
+    parser.add_argument(
+        "--niqe", type=str | None, default=None, help="File of NIQE's parameters; torch's cache if null."
+    )
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of untrained weights.")
     config = parser.parse_args(argv)
     pl.seed_everything(config.seed_everything, verbose=False)
     built = parser.instantiate_classes(config)
     folder = Path(config.folder)
-    page = write_report(folder, built.data, dict(built.restorers), config.stages, config.title, config.rounds, config.niqe)
+    runs.clear(folder)
+    runs.begin(folder, recipes_of(argv))
+    write_report(folder, built.data, dict(built.restorers), config.stages, config.title, config.rounds, config.niqe)
     runs.finish(folder)
-    print(f"report: {page.resolve()}\n        {(folder / 'report.json').resolve()}\n        {(folder / 'samples.png').resolve()}")
+    for name in RESULTS:
+        print(folder.resolve() / name)
 
 
 def write_report(
@@ -88,7 +98,10 @@ def write_report(
     report = {
         "title": title,
         "restorers": {name: _row(table[name], rate is not None) for name in restorers},
-        "stages": [{"name": name, **_row(table[f"stage {name}"], rate is not None), **_spent(run)} for run, name in names.items()],
+        "stages": [
+            {"name": name, **_row(table[f"stage {name}"], rate is not None), **_spent(run)}
+            for run, name in names.items()
+        ],
         "kept": _kept(table),
         "images": _images(table, list(restorers)),
         "niqe": origin,
@@ -144,7 +157,10 @@ def _kept(table: dict[str, Figures]) -> dict[str, float]:
 def _images(table: dict[str, Figures], names: list[str]) -> list[dict[str, Any]]:
     rows = zip(*(table[name].images for name in names), strict=True)
     return [
-        {"name": row[0]["name"], **{name: {k: v for k, v in one.items() if k != "name"} for name, one in zip(names, row, strict=True)}}
+        {
+            "name": row[0]["name"],
+            **{name: {k: v for k, v in one.items() if k != "name"} for name, one in zip(names, row, strict=True)},
+        }
         for row in rows
     ]
 
@@ -176,5 +192,3 @@ class _bar:
 
     def __exit__(self, *error: Any) -> None:
         self.progress.stop()
-
-

@@ -15,7 +15,7 @@ class Codec(nn.Module, ABC):
         """``(B, T, 3, H, W)`` in ``[-1, 1]`` to latents ``(B, T, Z, h, w)`` of unit scale."""
 
     def project(self, latent: Tensor) -> Tensor:
-        """What the first convolution of a decoder takes: unscaled, after the post-quantisation layer if there is one."""
+        """What a decoder's first convolution takes: unscaled, after the post-quantisation layer if there is one."""
         return latent
 
     @abstractmethod

@@ -50,9 +50,8 @@ def read_weights(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; convert the weights to safetensors in diffusers' layout.")
     with safe_open(path, "pt") as file:
-        return {
-            name.removeprefix(prefix): file.get_tensor(name).float() for name in file.keys() if name.startswith(prefix)
-        }
+        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+        return {name.removeprefix(prefix): file.get_tensor(name).float() for name in names}
 
 
 def load(network: nn.Module, weights: dict[str, Tensor], origin: str | Path) -> None:

@@ -7,7 +7,6 @@ has none; a configuration asks for them by ``shortcut``, the coarse factor.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

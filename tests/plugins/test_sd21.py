@@ -1,0 +1,135 @@
+"""The SD-shaped networks at small widths, and the small ones that ship with adc."""
+
+import pytest
+import torch
+from adc_sd21 import AdcSRStudent, DecoderStem, LatentSpace, OSEDiff, PatchDiscriminator, SDCodec, UNetDiscriminator
+
+from adc.ops.diffusion import scaled_linear_alphas
+from adc.pruning import Magnitude, Prefix, load_student, prune, save_student
+from adc.testing import check_codec, check_discriminator, check_feature_space, check_student, check_teacher
+
+VAE = {"block_out_channels": [8, 16, 16], "layers_per_block": 1, "latent_channels": 4, "norm_num_groups": 4}
+UNET = {
+    "block_out_channels": [16, 32],
+    "layers_per_block": 1,
+    "attention_head_dim": 2,
+    "cross_attention_dim": 8,
+    "norm_num_groups": 4,
+}
+BOTH = {"vae": VAE, "unet": UNET}
+
+
+@pytest.fixture(scope="module", params=[None, 2], ids=["plain", "shortcut"])
+def vae(request):
+    return VAE if request.param is None else {**VAE, "shortcut": request.param}
+
+
+def teacher(vae):
+    torch.manual_seed(0)
+    made = OSEDiff(vae=vae, unet=UNET, timestep=399, prompt_tokens=2)
+    torch.nn.init.normal_(made.unet.conv_out.weight, std=0.1)
+    return made.eval()
+
+
+def student(vae):
+    torch.manual_seed(1)
+    return AdcSRStudent(vae=vae, unet=UNET, unshuffle=1).eval()
+
+
+def test_contracts(vae):
+    codec = SDCodec(config=vae)
+    whole = student(vae)
+    space = DecoderStem(whole, codec)
+    check_codec(codec)
+    check_teacher(teacher(vae), space, whole)
+    check_student(whole, space, codec)
+    check_feature_space(space, codec)
+    check_feature_space(LatentSpace(codec))
+    check_discriminator(PatchDiscriminator(width=8, layers=2))
+
+
+def test_a_silent_unet_leaves_the_latent_of_the_codec(vae):
+    made = OSEDiff(vae=vae, unet=UNET, timestep=399, prompt_tokens=2).eval()
+    lr = torch.rand(1, 1, 3, 16, 16) * 2 - 1
+    from adc.ops.clip import enlarge
+
+    expected = made.codec.encode(enlarge(lr, 4))
+    torch.testing.assert_close(made.latent(lr), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_one_step_is_the_closed_form(vae):
+    made = teacher(vae)
+    lr = torch.rand(1, 1, 3, 16, 16) * 2 - 1
+    from adc.ops.clip import enlarge
+
+    z = made.encoder(enlarge(lr, 4)[:, 0]) * made.codec.config["scaling_factor"]
+    noise = made.unet(z, 399, made.prompt).sample
+    alpha = scaled_linear_alphas()[399]
+    torch.testing.assert_close(made.latent(lr)[:, 0], (z - (1 - alpha).sqrt() * noise) / alpha.sqrt())
+
+
+def test_folders_come_back(vae, tmp_path):
+    made = teacher(vae)
+    made.save_pretrained(str(tmp_path), torch.float32)
+    again = OSEDiff(str(tmp_path)).eval()
+    lr = torch.rand(1, 1, 3, 19, 30) * 2 - 1
+    assert torch.equal(made.restore(lr), again.restore(lr))
+    assert again.restore(lr).shape == (1, 1, 3, 76, 120)
+
+
+def test_a_folder_that_does_not_fit_is_named(tmp_path):
+    teacher(VAE).save_pretrained(str(tmp_path))
+    config = tmp_path / "vae" / "config.json"
+    config.write_text(config.read_text().replace('"latent_channels": 4', '"latent_channels": 8'))
+    with pytest.raises(ValueError, match=r"vae does not fit .*: .*quant_conv"):
+        SDCodec(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no/such: no such folder"):
+        SDCodec("no/such")
+    with pytest.raises(ValueError, match="unknown network option 'widths'"):
+        SDCodec(config={"widths": [1]})
+
+
+def test_the_student_inherits_by_name_and_tiles_both_ends(vae, tmp_path):
+    made = teacher(vae)
+    made.save_pretrained(str(tmp_path), torch.float32)
+    heir = AdcSRStudent(str(tmp_path), unshuffle=1)
+    own, old = heir.unet.state_dict(), made.unet.state_dict()
+    assert torch.equal(own["down_blocks.0.resnets.0.conv1.weight"], old["down_blocks.0.resnets.0.conv1.weight"])
+    assert torch.equal(own["conv_out.weight"][:4], own["conv_out.weight"][4:8])
+    assert torch.equal(own["conv_in.weight"], old["conv_in.weight"][:, :3])
+    assert not any("attn2" in name or "time" in name for name in own)
+    assert torch.equal(heir.mid_block.resnets[0].conv1.weight, made.codec.vae.decoder.mid_block.resnets[0].conv1.weight)
+
+
+@pytest.mark.parametrize("importance", [Prefix(), Magnitude()], ids=["prefix", "magnitude"])
+def test_pruned_students_come_back_and_fit_their_space(vae, importance, tmp_path):
+    small = student(vae)
+    prune(small, {"unet": 0.25, "decoder": 0.5}, importance)
+    save_student(small, tmp_path)
+    again = load_student(str(tmp_path)).eval()
+    lr = torch.rand(1, 1, 3, 22, 17) * 2 - 1
+    assert torch.equal(small.restore(lr), again.restore(lr))
+    assert small.restore(lr).shape == (1, 1, 3, 88, 68)
+    clip = torch.rand(1, 1, 3, 16, 16)
+    features = teacher(vae).features(clip, DecoderStem(again, SDCodec(config=vae)))
+    assert features.shape == again.encode(clip).shape
+    assert features.shape[2] == 8
+
+
+def test_the_unet_discriminator_trains_lora_and_its_first_convolution():
+    critic = UNetDiscriminator(channels=8, unet={**UNET, "in_channels": 4, "out_channels": 4})
+    trained = {name for name, parameter in critic.named_parameters() if parameter.requires_grad}
+    assert all("lora_" in name or "conv_in" in name for name in trained)
+    assert any("conv_in" in name and "lora_" not in name for name in trained)
+    assert any("attn2" in name for name in trained)
+    assert not any("time_emb" in name for name in trained)
+    view = torch.rand(2, 1, 8, 8, 8)
+    assert critic(view)["realism"].shape == (2, 1, 4, 8, 8)
+
+
+def test_the_shipped_teacher_is_found_by_name():
+    made = OSEDiff("demo").eval()
+    assert made.timestep == 399
+    lr = torch.rand(1, 1, 3, 16, 16) * 2 - 1
+    with torch.inference_mode():
+        assert made(lr).shape == (1, 1, 3, 64, 64)
