@@ -50,8 +50,12 @@ def read_weights(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; convert the weights to safetensors in diffusers' layout.")
     with safe_open(path, "pt") as file:
-        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-        return {name.removeprefix(prefix): file.get_tensor(name).float() for name in names}
+        return below({name: file.get_tensor(name).float() for name in file.keys()}, prefix)  # noqa: SIM118
+
+
+def below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
 def load(network: nn.Module, weights: dict[str, Tensor], origin: str | Path) -> None:

@@ -12,7 +12,7 @@ from adc.ops.clip import per_frame
 from adc.ops.padding import crop, pad_to_multiple
 from adc_sd21 import networks
 from adc_sd21.decoder import HalfDecoder
-from adc_sd21.folder import load, read_config, read_weights, resolve
+from adc_sd21.folder import below, load, read_config, read_weights, resolve
 from adc_sd21.unet import PlainUNet
 
 
@@ -55,10 +55,35 @@ class AdcSRStudent(Student):
         self.unet = PlainUNet(unet_config, 3 * unshuffle**2, vae_config["block_out_channels"][-1])
         self.mid_block = HalfDecoder(vae_config).mid_block
         coarse = vae_config.get(networks.SHORTCUT)
-        self.coarse_in = nn.Conv2d(3 * unshuffle**2, vae_config["block_out_channels"][-1], 1) if coarse else None
+        mid = vae_config["block_out_channels"][-1]
+        self.coarse_in = nn.Conv2d(3 * unshuffle**2, mid, 3, padding=1) if coarse else None
         if folder is not None:
             prefix = "unet." if source.name == "restorer" else ""
-            self._inherit(read_weights(home / "vae", "decoder."), read_weights(source, prefix), home)
+            codec = read_weights(home / "vae")
+            self._inherit(below(codec, "decoder."), read_weights(source, prefix), home)
+            if self.coarse_in is not None:
+                self._start_coarse(self.coarse_in, codec)
+
+    @torch.no_grad()
+    def _start_coarse(self, coarse_in: nn.Conv2d, codec: dict[str, Tensor]) -> None:
+        """Begin with what the codec's shortcut and the decoder's first convolution make of the small image.
+
+        All of it is linear, so it is one convolution; a silent UNet then leaves a plain enlargement.
+
+        Raises:
+            ValueError: If the codec's coarse picture is not the student's small image.
+        """
+        mix, projection = codec["coarse_in.mix.weight"][:, :, 0, 0], codec["post_quant_conv.weight"][:, :, 0, 0]
+        if mix.shape[1] != coarse_in.in_channels:
+            raise ValueError(
+                f"unshuffle: the codec's shortcut has {mix.shape[1]} channels, not {coarse_in.in_channels}."
+            )
+        first = self.decoder.conv_in
+        coarse_in.weight.copy_(torch.einsum("czhw,zi->cihw", first.weight, projection @ mix))
+        constant = projection @ codec["coarse_in.mix.bias"] + codec["post_quant_conv.bias"]
+        coarse_in.bias.copy_(first.bias + torch.einsum("czhw,z->c", first.weight, constant))
+        self.unet.conv_out.weight.zero_()
+        self.unet.conv_out.bias.zero_()
 
     def _inherit(self, decoder: dict[str, Tensor], unet: dict[str, Tensor], origin: Any) -> None:
         """Start from a diffusion model: its first and last convolutions are tiled to the new channels (section 1.3)."""

@@ -19,7 +19,7 @@ UNET = {
 BOTH = {"vae": VAE, "unet": UNET}
 
 
-@pytest.fixture(scope="module", params=[None, 2], ids=["plain", "shortcut"])
+@pytest.fixture(scope="module", params=[None, 4], ids=["plain", "shortcut"])
 def vae(request):
     return VAE if request.param is None else {**VAE, "shortcut": request.param}
 
@@ -95,10 +95,27 @@ def test_the_student_inherits_by_name_and_tiles_both_ends(vae, tmp_path):
     heir = AdcSRStudent(str(tmp_path), unshuffle=1)
     own, old = heir.unet.state_dict(), made.unet.state_dict()
     assert torch.equal(own["down_blocks.0.resnets.0.conv1.weight"], old["down_blocks.0.resnets.0.conv1.weight"])
-    assert torch.equal(own["conv_out.weight"][:4], own["conv_out.weight"][4:8])
+    if "shortcut" in vae:
+        assert not own["conv_out.weight"].any()
+    else:
+        assert torch.equal(own["conv_out.weight"][:4], own["conv_out.weight"][4:8])
     assert torch.equal(own["conv_in.weight"], old["conv_in.weight"][:, :3])
     assert not any("attn2" in name or "time" in name for name in own)
     assert torch.equal(heir.mid_block.resnets[0].conv1.weight, made.codec.vae.decoder.mid_block.resnets[0].conv1.weight)
+
+
+def test_a_student_with_a_shortcut_starts_as_the_linear_path_of_its_codec(tmp_path):
+    vae = {**VAE, "shortcut": 4, "block_out_channels": [8, 16, 16, 16]}
+    made = teacher(vae)
+    made.save_pretrained(str(tmp_path), torch.float32)
+    heir = AdcSRStudent(str(tmp_path)).eval()
+    lr = torch.rand(1, 3, 16, 16) * 2 - 1
+    hr = torch.nn.functional.interpolate(lr, scale_factor=4)
+    vae = made.codec.vae
+    expected = vae.decoder.conv_in(vae.post_quant_conv(vae.coarse_in(hr)))
+    torch.testing.assert_close(heir.before_middle(lr)[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1])
+    with pytest.raises(ValueError, match="unshuffle: the codec's shortcut has 12 channels, not 3"):
+        AdcSRStudent(str(tmp_path), unshuffle=1)
 
 
 @pytest.mark.parametrize("importance", [Prefix(), Magnitude()], ids=["prefix", "magnitude"])
