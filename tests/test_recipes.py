@@ -1,0 +1,128 @@
+"""Every recipe is read by the parser of its command, also under every overlay; the tiny ones run from end to end."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+from adc.cli import COMMANDS
+from adc.cli.parser import OneLineErrors
+from adc.cli.run import COMMAND_OF_KEY, plan
+from adc.pruning import load_student
+
+HERE = Path(__file__).parent
+RECIPES = HERE.parent / "recipes"
+OVERLAYS = sorted((RECIPES / "trainer").glob("*.yaml"))
+STAGES = sorted(path for path in RECIPES.rglob("*.yaml") if path not in OVERLAYS)
+TRAINED = [path for path in STAGES if "model" in yaml.safe_load(path.read_text())]
+DEMO, TINY = RECIPES / "demo", RECIPES / "tiny"
+
+
+def name(path):
+    return str(path.relative_to(RECIPES))
+
+
+def command_of(path):
+    return next(command for key, command in COMMAND_OF_KEY.items() if key in yaml.safe_load(path.read_text()))
+
+
+class Parsed(BaseException):
+    """Ends a command when its recipe is read."""
+
+
+@pytest.fixture
+def parse(monkeypatch, tmp_path):
+    """Reads recipes, the first of which says the command, and builds nothing."""
+    monkeypatch.chdir(tmp_path)
+    read = OneLineErrors.parse_args
+
+    def stop(self, args=None, namespace=None, **options):
+        raise Parsed(read(self, args, namespace, **options))
+
+    def run(*recipes):
+        module, function, _ = COMMANDS[command_of(recipes[0])]
+        with monkeypatch.context() as patched, pytest.raises(Parsed) as parsed:
+            patched.setattr(OneLineErrors, "parse_args", stop)
+            getattr(import_module(module), function)([word for path in recipes for word in ("-c", str(path))])
+        return parsed.value.args[0]
+
+    return run
+
+
+@pytest.mark.parametrize("recipe", STAGES, ids=name)
+def test_a_recipe_is_read_by_its_command(parse, recipe):
+    config = parse(recipe)
+    folder = config.trainer.default_root_dir if command_of(recipe) == "fit" else config.folder
+    assert folder and not Path(folder).is_absolute()
+
+
+@pytest.mark.parametrize("recipe", TRAINED, ids=name)
+def test_a_recipe_says_when_it_ends_and_what_it_leaves(recipe):
+    content = yaml.safe_load(recipe.read_text())
+    callbacks = {callback["class_path"]: callback.get("init_args", {}) for callback in content["trainer"]["callbacks"]}
+    assert {"StopAfter", "SaveEvery", "Export"} <= set(callbacks)
+    roles = content["model"]["init_args"]["roles"]
+    for callback in ("StopAfter", "SaveEvery"):
+        assert callbacks[callback]["role"] in roles
+    end = callbacks["StopAfter"]
+    schedule = roles[end["role"]].get("scheduler")
+    if schedule is not None and "total_steps" in schedule["init_args"]:
+        assert schedule["init_args"]["total_steps"] == end["updates"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_changes_the_trainer_alone(parse, overlay):
+    for recipe in TRAINED:
+        plain, laid = parse(recipe), parse(recipe, overlay)
+        assert laid.model == plain.model and laid.data == plain.data
+        for key, value in yaml.safe_load(overlay.read_text())["trainer"].items():
+            assert laid.trainer[key] == value
+        assert laid.trainer.default_root_dir == plain.trainer.default_root_dir
+
+
+@pytest.mark.parametrize("recipe", sorted(DEMO.rglob("*.yaml")), ids=name)
+def test_a_recipe_of_the_demo_has_a_tiny_twin(recipe):
+    twin = TINY / recipe.relative_to(DEMO)
+    assert twin.is_file()
+    assert command_of(twin) == command_of(recipe)
+    stages = [yaml.safe_load(path.read_text()).get("model", {}).get("class_path") for path in (recipe, twin)]
+    assert stages[0] == stages[1]
+
+
+def run_tiny(folder, *options):
+    environment = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "engine" / "plugins"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "adc", "run", str(TINY), *options]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+
+
+@pytest.mark.slow
+def test_the_tiny_recipes_run_and_go_on_when_they_are_killed(tmp_path, monkeypatch):
+    killing = {"class_path": "Kill", "init_args": {"batch": 13, "role": "discriminators"}}
+    overlay = tmp_path / "killing.yaml"
+    overlay.write_text(yaml.safe_dump({"trainer": {"callbacks+": [killing]}}))
+    killed = run_tiny(tmp_path, "-c", str(overlay))
+    assert killed.returncode == 137, killed.stderr
+    assert "2_distill failed with status 137; the same command goes on from there" in killed.stderr
+
+    done = run_tiny(tmp_path, "-c", str(overlay))
+    assert done.returncode == 0, done.stderr
+    assert "[1/4] 0_prune: finished" in done.stdout and "[2/4] 1_decoder: finished" in done.stdout
+    assert "resuming from runs/tiny/2_distill/checkpoints/00000012.ckpt" in done.stdout
+
+    monkeypatch.chdir(tmp_path)
+    assert [step.state for step in plan(str(TINY), [str(overlay)])] == ["finished"] * 4
+    students = [load_student(f"runs/tiny/{stage}") for stage in ("0_prune", "1_decoder", "2_distill")]
+    sizes = [sum(p.numel() for p in student.parameters()) for student in students]
+    assert sizes[0] == sizes[1] == sizes[2]
+    report = json.loads(Path("runs/tiny/3_report/report.json").read_text())
+    assert set(report["restorers"]) == {"bicubic", "teacher", "student"}
+    assert report["restorers"]["student"]["parameters"] == sizes[2]
+    assert [stage["name"] for stage in report["stages"]] == ["0_prune", "1_decoder", "2_distill"]
+    assert report["stages"][2]["updates"] == {"student": 24, "discriminators": 24}
+    for name in ("report.html", "samples.png"):
+        assert Path("runs/tiny/3_report", name).stat().st_size > 1000
