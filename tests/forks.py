@@ -1,7 +1,7 @@
-"""Runs commands of `adc` one after the other, each in a process of its own that need not import anything.
+"""Runs commands of `adc` one after the other, each in a process of its own that has everything imported.
 
-``python forks.py JOBS``: JOBS is a JSON list of command lines. Prints a JSON list of
-``{"status": ..., "output": ...}``; a status below 0 is the signal that ended the process.
+``python forks.py JOBS MODULE...``: JOBS is a JSON list of command lines; modules are imported before all of them.
+Prints a JSON list of ``{"status": ..., "output": ...}``; a status below 0 is the signal that ended the process.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import traceback
+from importlib import import_module
 
 
 def run(argv):
@@ -38,4 +39,6 @@ if __name__ == "__main__":
     from adc.cli import train
 
     train.load_components(training=True)
+    for module in sys.argv[2:]:
+        import_module(module)
     print(json.dumps([run(argv) for argv in json.loads(sys.argv[1])]))

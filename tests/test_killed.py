@@ -15,13 +15,13 @@ TINY = HERE.parent / "recipes" / "tiny"
 LONG = {"cycle": [["discriminators"], ["discriminators"], ["student"]], "accumulate": 2}
 
 
-def adc(folder, jobs):
-    """Run commands in a folder; what each said and how it ended."""
+def adc(folder, jobs, *modules):
+    """Run commands, by name, in a folder; what each said and how it ended."""
     environment = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "engine" / "plugins"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(HERE / "forks.py"), json.dumps(jobs)]
+    command = [sys.executable, str(HERE / "forks.py"), json.dumps(list(jobs.values())), *modules]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return dict(zip(jobs, json.loads(done.stdout), strict=True))
 
 
 def overlay(path, content):
@@ -69,7 +69,7 @@ def runs(tmp_path_factory):
     for attempt in range(3):
         jobs[f"decoder {attempt}"] = fit("1_decoder.yaml", "killed/decoder", *decoder)
         jobs[f"distill {attempt}"] = fit("2_distill.yaml", "killed/distill", *long, *distill, *often, *stop)
-    return folder, dict(zip(jobs, adc(folder, list(jobs.values())), strict=True))
+    return folder, adc(folder, jobs)
 
 
 def equal(one, other):
@@ -96,18 +96,47 @@ def test_a_killed_stage_ends_as_an_undisturbed_one(runs, stage, whole, resumed):
     for attempt, batches in zip(attempts[1:], resumed, strict=True):
         assert f"resuming from killed/{stage}/checkpoints/{batches:08d}.ckpt" in attempt["output"]
 
-    files = [
-        sorted(path.name for path in (folder / run / "checkpoints").iterdir()) for run in (whole, f"killed/{stage}")
-    ]
-    assert files[0] == files[1] and len(files[0]) == 2, files
-    for name in files[0]:
-        first, second = (
-            torch.load(folder / run / "checkpoints" / name, weights_only=True) for run in (whole, f"killed/{stage}")
-        )
-        assert {"state_dict", "optimizer_states", "callbacks", "adc"} <= set(first)
+    compare(folder / whole, folder / "killed" / stage)
+
+
+def compare(whole, killed):
+    """Two run folders hold the same checkpoints and the same result."""
+    names = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (whole, killed)]
+    assert names[0] == names[1] and len(names[0]) == 2, names
+    for name in names[0]:
+        first, second = (torch.load(run / "checkpoints" / name, weights_only=True) for run in (whole, killed))
         for part in ("state_dict", "optimizer_states", "callbacks", "adc", "DegradedClips"):
             assert equal(first[part], second[part]), part
-    for name in ("model.safetensors", "structure.json", "student.yaml"):
-        assert (folder / whole / name).read_bytes() == (folder / f"killed/{stage}" / name).read_bytes()
-    facts = [json.loads((folder / run / "finished.json").read_text()) for run in (whole, f"killed/{stage}")]
-    assert facts[0]["updates"] == facts[1]["updates"]
+    exported = [path.relative_to(whole) for path in whole.rglob("*.safetensors")]
+    assert exported
+    for path in exported:
+        assert (whole / path).read_bytes() == (killed / path).read_bytes(), path
+    updates = [json.loads((run / "finished.json").read_text())["updates"] for run in (whole, killed)]
+    assert updates[0] == updates[1]
+
+
+@pytest.mark.slow
+def test_a_killed_teacher_ends_as_an_undisturbed_one(tmp_path):
+    """The networks of Stable Diffusion's shape: attention, group norms, frozen codec, in bfloat16."""
+    kill = killing(tmp_path / "kill.yaml", ("Kill", {"batch": 6, "role": "network"}))
+    jobs = {
+        "codec": ["fit", "-c", str(TINY / "teacher" / "0_codec.yaml")],
+        "whole": fit("teacher/1_restorer.yaml", "whole"),
+        "killed": fit("teacher/1_restorer.yaml", "killed", *kill),
+        "resumed": fit("teacher/1_restorer.yaml", "killed", *kill),
+    }
+    networks = ("diffusers.models.unets.unet_2d_condition", "diffusers.models.autoencoders.autoencoder_kl")
+    told = adc(tmp_path, jobs, *networks)
+    assert [told[name]["status"] for name in jobs] == [0, 0, -9, 0], told
+    assert "resuming from killed/checkpoints/00000004.ckpt" in told["resumed"]["output"]
+    compare(tmp_path / "whole", tmp_path / "killed")
+    (newest,) = (tmp_path / "whole" / "checkpoints").glob("*8.ckpt")
+    assert not any(key.startswith("network.codec.") for key in torch.load(newest, weights_only=True)["state_dict"])
+
+    from adc_sd21 import OSEDiff, SDCodec
+
+    teacher = OSEDiff(str(tmp_path / "whole"))
+    codec = SDCodec(str(tmp_path / "runs" / "tiny_teacher" / "0_codec"))
+    assert teacher.restore(torch.zeros(1, 1, 3, 16, 16)).shape == (1, 1, 3, 64, 64)
+    for name, tensor in codec.state_dict().items():
+        assert torch.equal(tensor, teacher.codec.state_dict()[name]), name

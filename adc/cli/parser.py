@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from adc import registry
 from adc.cli import USAGE, UsageError, debugging, describe
 from adc.cli.errors import explain, place_of_value, root_cause
+from adc.cli.names import prefer_torch
 from adc.cli.runs import read_recipe
 
 PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
@@ -34,6 +35,7 @@ def load_components(training: bool = False) -> None:
         for info in pkgutil.walk_packages(module.__path__, f"{package}."):
             import_module(info.name)
     registry.discover()
+    prefer_torch()
 
 
 class OneLineErrors(ArgumentParser):
