@@ -73,6 +73,20 @@ def test_each_role_is_clipped_by_its_own_norm():
     assert clipped["discriminators"] == pytest.approx(free["discriminators"], rel=1e-6)
 
 
+def test_clipping_one_role_leaves_what_another_has_accumulated():
+    moves = []
+    for clip in (None, 1e-4):
+        stage = distillation(
+            roles={"student": Role(SGD, clip=1.0), "discriminators": Role(SGD, clip=clip)}, accumulate=2
+        )
+        before = torch.cat([p.detach().flatten().clone() for p in stage.discriminators.parameters()])
+        train(stage, 1)
+        moves.append(torch.cat([p.detach().flatten() for p in stage.discriminators.parameters()]) - before)
+    free, clipped = moves
+    assert clipped.norm().item() == pytest.approx(0.1 * 1e-4, rel=1e-2)
+    assert torch.nn.functional.cosine_similarity(free, clipped, dim=0).item() == pytest.approx(1, abs=1e-4)
+
+
 def test_schedules_follow_the_updates_of_their_role():
     cycle = [["discriminators"], ["discriminators"], ["student"]]
     scheduled = {
@@ -228,3 +242,15 @@ def test_video_networks_keep_their_layout():
     stage.setup("fit")
     assert stage.network.extra.frame.weight.is_contiguous(memory_format=torch.channels_last)
     assert stage.network.extra.flow.weight.is_contiguous()
+
+
+def test_everything_is_frozen_before_processes_join():
+    """DDP takes what asks for gradients when it wraps the stage, after `setup` and before the optimizers."""
+    stage = distillation()
+    stage.setup("fit")
+    asking = {name.split(".")[0] for name, p in stage.named_parameters() if p.requires_grad}
+    assert asking == {"student", "discriminators"}
+    stage = decoding()
+    stage.setup("fit")
+    asking = [name for name, p in stage.named_parameters() if p.requires_grad]
+    assert all(name.startswith(("student.decoder.", "discriminator.")) for name in asking)
