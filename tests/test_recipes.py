@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adc.cli import COMMANDS
+from adc.cli import COMMANDS, train
 from adc.cli.parser import OneLineErrors
 from adc.cli.run import COMMAND_OF_KEY, plan
+from adc.data.images import read_image
 from adc.pruning import load_student
 
 HERE = Path(__file__).parent
@@ -115,6 +116,9 @@ def test_the_tiny_recipes_run_and_go_on_when_they_are_killed(tmp_path, monkeypat
     assert "resuming from runs/tiny/2_distill/checkpoints/00000012.ckpt" in done.stdout
 
     monkeypatch.chdir(tmp_path)
+    train.predict(["-c", str(TINY / "2_distill.yaml")])
+    for photo in ("astronaut", "chelsea"):
+        assert read_image(f"runs/tiny/2_distill/predictions/{photo}.png").shape == (64, 64, 3)
     assert [step.state for step in plan(str(TINY), [str(overlay)])] == ["finished"] * 4
     students = [load_student(f"runs/tiny/{stage}") for stage in ("0_prune", "1_decoder", "2_distill")]
     sizes = [sum(p.numel() for p in student.parameters()) for student in students]

@@ -45,12 +45,12 @@ class Clips(LightningDataModule):
 
     def train_dataloader(self):
         first = self.trainer.lightning_module.batches * self.batch_size
-        return DataLoader(Numbered(first, 10_000), self.batch_size)
+        return DataLoader(Numbered(first, 10_000), batch_size=self.batch_size)
 
     def val_dataloader(self):
-        return DataLoader(Numbered(20_000, 2), 1)
+        return DataLoader(Numbered(20_000, 2), batch_size=1)
 
-    test_dataloader = val_dataloader
+    test_dataloader = predict_dataloader = val_dataloader
 
 
 def distillation(seed=0, critics=("feature",), roles=None, losses=None, **options):

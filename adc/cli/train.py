@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from adc.cli import INTERRUPTED, UsageError, runs
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
+from adc.cli.predictions import PredictionWriter
 from adc.cli.progress import StageProgress
 
 TERMINATED = 143
@@ -147,6 +148,8 @@ class RecipeCLI(LightningCLI):
             callbacks.append(StageProgress())
         if given.get("enable_checkpointing") is None and not any(isinstance(c, Checkpoint) for c in callbacks):
             given["enable_checkpointing"] = False
+        if self.command == "predict":
+            callbacks.append(PredictionWriter())
         plugins = _listed(given.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             from adc.engine.checkpoint import AtomicCheckpointIO
@@ -199,7 +202,9 @@ def _main(command: str, argv: list[str]) -> None:
         if command == "fit":
             _fit(cli)
         else:
-            getattr(cli.trainer, command)(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli), weights_only=True)
+            options = {"return_predictions": False} if command == "predict" else {}
+            work = getattr(cli.trainer, command)
+            work(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli), weights_only=True, **options)
     except MisconfigurationException as error:
         raise UsageError(" ".join(str(error).split())) from error
 

@@ -95,6 +95,10 @@ class ClipData(LightningDataModule, ABC):
         """The same as `val_dataloader`."""
         return self.val_dataloader()
 
+    def predict_dataloader(self) -> ClipLoader | list[Any]:
+        """The same as `val_dataloader`."""
+        return self.val_dataloader()
+
     def teardown(self, stage: str) -> None:
         """Name the broken files that were skipped."""
         if self._train_loader is not None and self._train_loader.skipped:

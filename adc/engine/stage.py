@@ -236,6 +236,10 @@ class Stage(pl.LightningModule):
         """The same on test clips."""
         self._measure("test", batch)
 
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """What the restorer makes of clips."""
+        return self.restorer.restore(batch["lr"])
+
     def _measure(self, name: str, batch: dict[str, Tensor]) -> None:
         from adc.metrics.fidelity import psnr_y, ssim_y
 

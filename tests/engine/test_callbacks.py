@@ -129,16 +129,16 @@ def test_validation_sees_the_average_and_training_the_weights():
 
 
 def test_a_checkpoint_is_measured_by_its_average(tmp_path):
-    """Validating and testing a file see what training's own validation saw."""
+    """Validating, testing and predicting with a file see what training's own validation saw."""
     stage, average = distillation(), StudentEMA()
     train(stage, 3, folder=tmp_path, callbacks=[average, SaveEvery("student", 9)])
     expected = of(average, stage)
-    for command in ("validate", "test"):
+    for command, verbose in (("validate", {"verbose": False}), ("test", {"verbose": False}), ("predict", {})):
         look, fresh = Look(), distillation(seed=1)
-        look.on_test_batch_start = look.on_validation_batch_start
+        look.on_test_batch_start = look.on_predict_batch_start = look.on_validation_batch_start
         run = trainer(tmp_path, [StudentEMA(), look], limit_val_batches=1.0)
         path = checkpoint_path(tmp_path, 3)
-        getattr(run, command)(fresh, datamodule=Clips(), ckpt_path=path, weights_only=True, verbose=False)
+        getattr(run, command)(fresh, datamodule=Clips(), ckpt_path=path, weights_only=True, **verbose)
         assert look.seen["validation"] and all(same(seen, expected) for seen in look.seen["validation"])
         assert same(weights(fresh.student), weights(stage.student))
 

@@ -92,6 +92,14 @@ class StudentEMA(pl.Callback):
         """Put the raw weights back."""
         self.swap_out(pl_module)
 
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Predict with the average."""
+        self.swap_in(pl_module)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Put the raw weights back."""
+        self.swap_out(pl_module)
+
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Leave the raw weights behind."""
         self.swap_out(pl_module)
