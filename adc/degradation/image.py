@@ -121,22 +121,38 @@ def _resize(frames: Tensor, height: float, width: float, generator: Generator) -
 
 
 class BicubicDown(Degradation):
-    """Antialiased bicubic reduction (a = -0.5, as Pillow and MATLAB do it), rounded to 8 bits; nothing is drawn."""
+    """Antialiased bicubic reduction (a = -0.5, as Pillow and MATLAB do it), rounded to 8 bits.
 
-    def __init__(self, scale: int = 4) -> None:
+    With noise it is the classical noisy reduction of SRMD (Zhang et al., 2018): white Gaussian
+    noise of the small clip, its standard deviation drawn uniformly.
+    """
+
+    def __init__(self, scale: int = 4, noise_sigma: tuple[float, float] = (0.0, 0.0)) -> None:
         """
         Args:
             scale: How many times smaller the result is.
+            noise_sigma: Lowest and highest standard deviation of the noise, in steps of 8-bit values; 0 adds none.
         """
         super().__init__()
         self.scale = _check_scale(scale)
+        low, high = noise_sigma
+        if not 0 <= low <= high:
+            raise ValueError(
+                f"noise_sigma: {list(noise_sigma)} must be two numbers of at least 0, the lower one first."
+            )
+        self.noise_sigma = (low, high)
 
     @reproducible()
     def forward(self, hr: Tensor, generator: Generator) -> Tensor:
         """See `Degradation.forward`."""
         _check_frames(hr, self.scale)
         size = (hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
-        return quantize(F.interpolate(hr.float(), size=size, mode="bicubic", antialias=True))
+        small = F.interpolate(hr.float(), size=size, mode="bicubic", antialias=True)
+        low, high = self.noise_sigma
+        if high > 0:
+            sigma = uniform(generator, low, high)
+            small = gaussian_noise(to_unit(small), sigma, False, generator) * 2 - 1
+        return quantize(small)
 
 
 class NoDegradation(Degradation):

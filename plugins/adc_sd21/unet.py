@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adc_sd21.networks import without_norms
+
 
 class Level(nn.Module):
     """Residual blocks of one resolution, each followed by self-attention if the level has any, and a resampler."""
@@ -72,7 +74,8 @@ class PlainUNet(nn.Module):
     def __init__(self, config: dict[str, Any], in_channels: int, out_channels: int) -> None:
         """Build from a ``unet/config.json`` with other channels at both ends."""
         super().__init__()
-        widths, groups, depth = config["block_out_channels"], config["norm_num_groups"], config["layers_per_block"]
+        widths, depth = config["block_out_channels"], config["layers_per_block"]
+        groups = config["norm_num_groups"] or 1
         heads = config["attention_head_dim"]
         heads = [heads] * len(widths) if isinstance(heads, int) else heads
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
@@ -97,6 +100,8 @@ class PlainUNet(nn.Module):
             self.up_blocks.append(Level(resnets, attentions, None if last else ("upsamplers", _up(width))))
         self.conv_norm_out = nn.GroupNorm(groups, x, eps=1e-5)
         self.conv_out = nn.Conv2d(x, out_channels, 3, padding=1)
+        if config["norm_num_groups"] is None:
+            without_norms(self)
 
     @property
     def multiple(self) -> int:

@@ -179,3 +179,15 @@ def test_a_scale_below_one_is_refused():
 @pytest.mark.parametrize("degradation", [SecondOrder(), SecondOrder(scale=2), BicubicDown(), NoDegradation()])
 def test_the_written_contract(degradation):
     check_degradation(degradation)
+
+
+def test_a_noisy_reduction_is_the_reduction_and_noise_of_the_drawn_strength():
+    flat = torch.zeros(1, 3, 256, 256)
+    noisy = BicubicDown(noise_sigma=(20.0, 20.0))(flat, torch.Generator().manual_seed(0))
+    assert ((noisy - flat[..., ::4, ::4]).std() * 127.5 - 20.0).abs() < 0.5
+    again = BicubicDown(noise_sigma=(20.0, 20.0))(flat, torch.Generator().manual_seed(0))
+    assert torch.equal(noisy, again)
+    drawn = [BicubicDown(noise_sigma=(10.0, 30.0))(flat, torch.Generator().manual_seed(i)).std() for i in range(5)]
+    assert all(9.5 < float(s) * 127.5 < 30.5 for s in drawn) and len({round(float(s), 4) for s in drawn}) == 5
+    with pytest.raises(ValueError, match=r"noise_sigma: \[3, 1\]"):
+        BicubicDown(noise_sigma=(3, 1))

@@ -118,6 +118,18 @@ def test_a_student_with_a_shortcut_starts_as_the_linear_path_of_its_codec(tmp_pa
         AdcSRStudent(str(tmp_path), unshuffle=1)
 
 
+def test_without_norms_nothing_forgets_the_contrast():
+    """Every branch is silent at the start, so networks are the sum of their linear ways, and no norm is left."""
+    plain = {**VAE, "norm_num_groups": None}
+    codec = SDCodec(config=plain)
+    whole = AdcSRStudent(vae=plain, unet={**UNET, "norm_num_groups": None}, unshuffle=1)
+    for network in (codec, whole, OSEDiff(vae=plain, unet={**UNET, "norm_num_groups": None}, prompt_tokens=2)):
+        assert not any(isinstance(module, torch.nn.GroupNorm) for module in network.modules())
+        assert all(not m.conv2.weight.any() for m in network.modules() if type(m).__name__ == "ResnetBlock2D")
+    prune(whole, {"unet": 0.25, "decoder": 0.5}, Magnitude())
+    assert whole.eval().restore(torch.rand(1, 1, 3, 16, 16)).shape == (1, 1, 3, 64, 64)
+
+
 @pytest.mark.parametrize("importance", [Prefix(), Magnitude()], ids=["prefix", "magnitude"])
 def test_pruned_students_come_back_and_fit_their_space(vae, importance, tmp_path):
     small = student(vae)
