@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from adc.engine.checkpoint import check_fit
 from adc.engine.memory import keep_freed_memory
@@ -147,11 +148,16 @@ class Stage(pl.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for each role, in the order of the recipe."""
         optimizers = [role.optimizer(self.parameters_of(name)) for name, role in self.roles.items()]
-        self._schedulers = {
-            name: role.scheduler(optimizer)
-            for (name, role), optimizer in zip(self.roles.items(), optimizers, strict=True)
-            if role.scheduler is not None
-        }
+        self._schedulers: dict[str, LRScheduler] = {}
+        for (name, role), optimizer in zip(self.roles.items(), optimizers, strict=True):
+            if role.scheduler is None:
+                continue
+            scheduler = role.scheduler(optimizer)
+            if isinstance(scheduler, ReduceLROnPlateau):
+                raise ValueError(
+                    f"roles.{name}.scheduler: {type(scheduler).__name__} waits for a metric; here schedules follow updates."
+                )
+            self._schedulers[name] = scheduler
         return optimizers
 
     def on_fit_start(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
 from adc.engine import Losses, Phase, Role, Stage, named
 from adc.interfaces import Discriminator, FeatureSpace, Loss, Restorer, Source, Student, Teacher
 from adc.ops import gan
-from adc.stages.views import Views
+from adc.stages.views import DOMAINS, Views
 
 
 @dataclass
@@ -78,8 +78,8 @@ class AdversarialDistillation(Stage):
         usual = [["student", "discriminators"] if critics else ["student"]]
         super().__init__(roles, usual if cycle is None else cycle, accumulate)
         self.student, self.teacher, self.space = student, teacher, space
-        self.losses = nn.ModuleList(losses)
-        self.discriminators = nn.ModuleList(critics)
+        self.losses = cast(list[Loss], nn.ModuleList(losses))
+        self.discriminators = cast(list[Discriminator], nn.ModuleList(critics))
         self.examples = examples or {}
         self.adversarial: gan.Form = adversarial
         self.adversarial_weight = adversarial_weight
@@ -138,6 +138,12 @@ class AdversarialDistillation(Stage):
         return views.student(domain).detach() if example.source is None else views.shown(example.source, domain)
 
     def _check_table(self) -> None:
+        for critic in self.discriminators:
+            if critic.domain not in DOMAINS:
+                kind = type(critic).__name__
+                raise ValueError(
+                    f"discriminators: {kind} judges {critic.domain}s; here there are {' and '.join(DOMAINS)}s."
+                )
         heads = {head for critic in self.discriminators for head in critic.heads}
         for kind, example in self.examples.items():
             for head in heads ^ set(example.labels):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ class DecoderPretraining(Stage):
             kind = type(student.decoder).__name__
             raise ValueError(f"last_layer: {kind} has no layer {last_layer!r}; name its last one, or adaptive: false.")
         self.student, self.codec, self.discriminator = student, codec, discriminator
-        self.losses = nn.ModuleList(losses)
+        self.losses = cast(list[Loss], nn.ModuleList(losses))
         self.last_layer = last_layer
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
         self.adaptive, self.summed = adaptive, summed
@@ -116,11 +116,11 @@ class DecoderPretraining(Stage):
         size = real[0].numel() if self.summed else 1
         losses = named((type(loss).__name__, size * loss.weight * loss(restored, real)) for loss in self.losses)
         if self.judged:
-            (logits,) = self.discriminator(restored).values()
+            logits = self._judge(restored)
             persuade = gan.persuade(logits, "hinge")
             balance = 1.0
             if self.adaptive:
-                last = self.student.decoder.get_submodule(self.last_layer).weight
+                last = self.student.decoder.get_parameter(f"{self.last_layer}.weight")
                 reconstruction = torch.stack(list(losses.values())).sum()
                 balance = gan.adaptive_weight(reconstruction, persuade, last, self.over_processes)
             losses["persuade"] = self.adversarial_weight * balance * persuade
@@ -128,9 +128,12 @@ class DecoderPretraining(Stage):
 
     def discriminator_loss(self, views: dict[str, Tensor]) -> Losses:
         """Half of both hinges."""
-        (real,) = self.discriminator(views["real"]).values()
-        (fake,) = self.discriminator(views["restored"]).values()
         return {
-            "real": 0.5 * gan.margin(real, 1, "hinge"),
-            "fake": 0.5 * gan.margin(fake, -1, "hinge"),
+            "real": 0.5 * gan.margin(self._judge(views["real"]), 1, "hinge"),
+            "fake": 0.5 * gan.margin(self._judge(views["restored"]), -1, "hinge"),
         }
+
+    def _judge(self, pixels: Tensor) -> Tensor:
+        assert self.discriminator is not None
+        (logits,) = self.discriminator(pixels).values()
+        return logits

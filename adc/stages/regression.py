@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -39,7 +39,7 @@ class Regression(Stage):
                 raise ValueError(
                     f"losses: {type(loss).__name__} compares {seen}; Regression knows pixels and the truth."
                 )
-        self.network, self.losses = network, nn.ModuleList(losses)
+        self.network, self.losses = network, cast(list[Loss], nn.ModuleList(losses))
         self.keep("network", frozen or ())
 
     def phases(self) -> Mapping[str, Phase]:

@@ -102,6 +102,12 @@ def test_schedules_follow_the_updates_of_their_role():
     assert rates == [(0.1, 0.1), (0.1, 0.1), (0.05, 0.1), (0.05, 0.01), (0.05, 0.01), (0.025, 0.01)]
 
 
+def test_a_schedule_that_waits_for_a_metric_is_refused():
+    role = Role(SGD, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    with pytest.raises(ValueError, match=r"roles\.network\.scheduler: ReduceLROnPlateau waits for a metric"):
+        train(regression(role=role), 1)
+
+
 def test_what_is_logged():
     stage = distillation(roles=roles(clip=1.0))
     run = train(stage, 2)

@@ -113,6 +113,7 @@ def options(**changes):
         ({"examples": {"real": Example({"realsm": 1})}}, "examples.real.labels: .*head 'real"),
         ({"discriminators": None}, "roles: AdversarialDistillation trains student; found student, discriminators"),
         ({"roles": {"student": Role(torch.optim.SGD)}}, "trains discriminators, student; found student"),
+        ({"discriminators": [TinyDiscriminator("score")]}, "discriminators: TinyDiscriminator judges scores; here"),
         ({"cycle": [["student"], ["critics"]]}, "cycle: no phase 'critics'; .* has student, discriminators"),
         ({"cycle": [["student", "student"]]}, "cycle: 'student' comes twice on one batch"),
         ({"cycle": []}, r"cycle: \[\] has a batch without a phase"),

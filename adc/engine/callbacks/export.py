@@ -25,7 +25,7 @@ class Export(pl.Callback):
         """Write it on the first process."""
         if not trainer.is_global_zero:
             return
-        averages = [callback for callback in trainer.callbacks if isinstance(callback, StudentEMA)]
+        averages = [callback for callback in trainer.callbacks if isinstance(callback, StudentEMA)]  # type: ignore[attr-defined]
         for average in averages:
             average.swap_in(pl_module)
         try:

@@ -39,7 +39,7 @@ class Samples(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log the grid."""
-        experiment = getattr(trainer.logger, "experiment", None)
+        experiment: Any = getattr(trainer.logger, "experiment", None)
         if self._rows and hasattr(experiment, "add_image"):
             width = min(row.shape[-1] for row in self._rows)
             grid = torch.cat([row[..., :width] for row in self._rows], dim=-2)
