@@ -53,6 +53,18 @@ def read_weights(folder: Path, prefix: str = "") -> dict[str, Tensor]:
         return below({name: file.get_tensor(name).float() for name in file.keys()}, prefix)  # noqa: SIM118
 
 
+def one_step(folder: Path) -> dict[str, Any]:
+    """The timestep and the prompt's length of a one-step restorer.
+
+    Raises:
+        FileNotFoundError: If the folder holds no ``one_step.json``.
+    """
+    path = folder / "one_step.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; a one-step restorer's folder holds it beside its config.json.")
+    return json.loads(path.read_text())
+
+
 def below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}

@@ -16,7 +16,7 @@ from adc.ops.padding import crop, pad_to_multiple
 from adc_sd21 import networks
 from adc_sd21.codec import SDCodec
 from adc_sd21.encoder import HalfEncoder
-from adc_sd21.folder import load, read_config, read_weights, resolve, save
+from adc_sd21.folder import load, one_step, read_config, read_weights, resolve, save
 
 
 class OSEDiff(Teacher):
@@ -58,7 +58,7 @@ class OSEDiff(Teacher):
             home = resolve(folder) / "restorer"
             self.codec = SDCodec(folder)
             self.unet_config = read_config(home)
-            extra = json.loads((home / "one_step.json").read_text())
+            extra = one_step(home)
             self.timestep, prompt_tokens = extra["timestep"], extra["prompt_tokens"]
         self.encoder = HalfEncoder(self.codec.config)
         self.encoder.load_state_dict(

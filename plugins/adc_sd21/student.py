@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 from adc.interfaces import Prunable, Student
 from adc.ops.clip import per_frame
 from adc.ops.padding import crop, pad_to_multiple
-from adc_sd21 import networks
+from adc_sd21 import inherit, networks
 from adc_sd21.decoder import HalfDecoder
-from adc_sd21.folder import below, load, read_config, read_weights, resolve
+from adc_sd21.folder import below, load, one_step, read_config, read_weights, resolve
 from adc_sd21.unet import PlainUNet
 
 
@@ -52,50 +53,30 @@ class AdcSRStudent(Student):
         self.init_args = {"folder": None, "vae": vae_config, "unet": unet_config, "unshuffle": unshuffle}
         self.unshuffle = nn.PixelUnshuffle(unshuffle)
         self.decoder = HalfDecoder(vae_config)
-        self.unet = PlainUNet(unet_config, 3 * unshuffle**2, vae_config["block_out_channels"][-1])
         self.mid_block = HalfDecoder(vae_config).mid_block
-        coarse = vae_config.get(networks.SHORTCUT)
-        mid = vae_config["block_out_channels"][-1]
-        self.coarse_in = nn.Conv2d(3 * unshuffle**2, mid, 3, padding=1) if coarse else None
+        inputs, width = 3 * unshuffle**2, vae_config["block_out_channels"][-1]
+        coarse = bool(vae_config.get(networks.SHORTCUT))
+        self.unet = PlainUNet(unet_config, inputs, width, last_kernel=5 if coarse else 3)
+        self.coarse_in = nn.Conv2d(inputs, width, 3, padding=1) if coarse else None
         if folder is not None:
-            prefix = "unet." if source.name == "restorer" else ""
-            codec = read_weights(home / "vae")
-            self._inherit(below(codec, "decoder."), read_weights(source, prefix), home)
-            if self.coarse_in is not None:
-                self._start_coarse(self.coarse_in, codec)
+            self._inherit(home, source)
 
     @torch.no_grad()
-    def _start_coarse(self, coarse_in: nn.Conv2d, codec: dict[str, Tensor]) -> None:
-        """Begin with what the codec's shortcut and the decoder's first convolution make of the small image.
-
-        All of it is linear, so it is one convolution; a silent UNet then leaves a plain enlargement.
-
-        Raises:
-            ValueError: If the codec's coarse picture is not the student's small image.
-        """
-        mix, projection = codec["coarse_in.mix.weight"][:, :, 0, 0], codec["post_quant_conv.weight"][:, :, 0, 0]
-        if mix.shape[1] != coarse_in.in_channels:
-            raise ValueError(
-                f"unshuffle: the codec's shortcut has {mix.shape[1]} channels, not {coarse_in.in_channels}."
-            )
-        first = self.decoder.conv_in
-        coarse_in.weight.copy_(torch.einsum("czhw,zi->cihw", first.weight, projection @ mix))
-        constant = projection @ codec["coarse_in.mix.bias"] + codec["post_quant_conv.bias"]
-        coarse_in.bias.copy_(first.bias + torch.einsum("czhw,z->c", first.weight, constant))
-        self.unet.conv_out.weight.zero_()
-        self.unet.conv_out.bias.zero_()
-
-    def _inherit(self, decoder: dict[str, Tensor], unet: dict[str, Tensor], origin: Any) -> None:
-        """Start from a diffusion model: its first and last convolutions are tiled to the new channels (section 1.3)."""
-        load(self.decoder, decoder, origin / "vae")
+    def _inherit(self, home: Path, source: Path) -> None:
+        """Start from a diffusion model; `adc_sd21.inherit` says how both ends of its UNet are fitted."""
+        codec, tuned = read_weights(home / "vae"), read_weights(source)
+        load(self.decoder, below(codec, "decoder."), home / "vae")
         self.mid_block.load_state_dict(self.decoder.mid_block.state_dict())
+        unet = below(tuned, "unet.") if source.name == "restorer" else tuned
+        if self.coarse_in is None:
+            unet = inherit.tile_ends(unet, self.unet.conv_in, self.unet.conv_out)
+        else:
+            step = one_step(source)["timestep"]
+            unet = inherit.fold_time(unet, step, self.init_args["unet"]["block_out_channels"][0])
+            unet, coarse = inherit.fold_ends(unet, tuned, codec, step, self.init_args["vae"]["scaling_factor"])
+            load(self.coarse_in, coarse, source)
         own = self.unet.state_dict()
-        kept = {name: tensor for name, tensor in unet.items() if name in own}
-        first, last = own["conv_in.weight"], own["conv_out.weight"]
-        kept["conv_in.weight"] = _tile(unet["conv_in.weight"], 1, first.shape[1])
-        for name in ("conv_out.weight", "conv_out.bias"):
-            kept[name] = _tile(unet[name], 0, last.shape[0])
-        load(self.unet, kept, origin)
+        load(self.unet, {name: tensor for name, tensor in unet.items() if name in own}, source)
 
     @property
     def multiple(self) -> int:
@@ -146,8 +127,3 @@ class _BothWays(nn.Module):
     def forward(self, image: Tensor, projected: Tensor) -> Tensor:
         either = self.student.before_middle(image) + self.student.decoder.conv_in(projected)
         return self.student.decoder.render(self.student.mid_block(either) + self.student.decoder.mid_block(either))
-
-
-def _tile(tensor: Tensor, axis: int, length: int) -> Tensor:
-    times = -(-length // tensor.shape[axis])
-    return torch.cat([tensor] * times, dim=axis).narrow(axis, 0, length).clone()

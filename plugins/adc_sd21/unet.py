@@ -71,8 +71,8 @@ class PlainUNet(nn.Module):
     diffusers name, so that Stable Diffusion's weights load by name.
     """
 
-    def __init__(self, config: dict[str, Any], in_channels: int, out_channels: int) -> None:
-        """Build from a ``unet/config.json`` with other channels at both ends."""
+    def __init__(self, config: dict[str, Any], in_channels: int, out_channels: int, last_kernel: int = 3) -> None:
+        """Build from a ``unet/config.json`` with other channels at both ends and a last kernel of any odd size."""
         super().__init__()
         widths, depth = config["block_out_channels"], config["layers_per_block"]
         groups = config["norm_num_groups"] or 1
@@ -99,7 +99,7 @@ class PlainUNet(nn.Module):
             attentions = [SelfAttention(width, heads[level], groups) for _ in resnets] if "Attn" in kind else []
             self.up_blocks.append(Level(resnets, attentions, None if last else ("upsamplers", _up(width))))
         self.conv_norm_out = nn.GroupNorm(groups, x, eps=1e-5)
-        self.conv_out = nn.Conv2d(x, out_channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(x, out_channels, last_kernel, padding=last_kernel // 2)
         if config["norm_num_groups"] is None:
             without_norms(self)
 
