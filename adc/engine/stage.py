@@ -154,9 +154,8 @@ class Stage(pl.LightningModule):
                 continue
             scheduler = role.scheduler(optimizer)
             if isinstance(scheduler, ReduceLROnPlateau):
-                raise ValueError(
-                    f"roles.{name}.scheduler: {type(scheduler).__name__} waits for a metric; here schedules follow updates."
-                )
+                kind = type(scheduler).__name__
+                raise ValueError(f"roles.{name}.scheduler: {kind} waits for a metric; schedules follow updates here.")
             self._schedulers[name] = scheduler
         return optimizers
 
