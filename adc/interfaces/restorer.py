@@ -116,6 +116,12 @@ class Student(Restorer):
         """
         raise NotImplementedError(f"{type(self).__name__} has no decoder of latents to pretrain.")
 
+    def adopt_decoder(self) -> None:
+        """Take over what other parts of the student are copies of, once the decoder has been pretrained.
+
+        Called before the student is shown or written; by default there are no copies.
+        """
+
     def prunable(self) -> Prunable:
         """Describe the student to ``adc prune``.
 

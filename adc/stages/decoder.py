@@ -90,7 +90,8 @@ class DecoderPretraining(Stage):
 
     @property
     def restorer(self) -> Restorer:
-        """The student; its decoder is better than the rest of it as yet."""
+        """The student with what its decoder has learned; its decoder is better than the rest of it as yet."""
+        self.student.adopt_decoder()
         return self.student
 
     @property

@@ -66,7 +66,7 @@ class AdcSRStudent(Student):
         """Start from a diffusion model; `adc_sd21.inherit` says how both ends of its UNet are fitted."""
         codec, tuned = read_weights(home / "vae"), read_weights(source)
         load(self.decoder, below(codec, "decoder."), home / "vae")
-        self.mid_block.load_state_dict(self.decoder.mid_block.state_dict())
+        self.adopt_decoder()
         unet = below(tuned, "unet.") if source.name == "restorer" else tuned
         if self.coarse_in is None:
             unet = inherit.tile_ends(unet, self.unet.conv_in, self.unet.conv_out)
@@ -106,6 +106,10 @@ class AdcSRStudent(Student):
     def reconstruct(self, projected: Tensor) -> Tensor:
         """Pixels of a codec's projected latents."""
         return per_frame(self.decoder, projected)
+
+    def adopt_decoder(self) -> None:
+        """Copy the decoder's middle block, with which the student's own begins (AdcSR, section 1.1)."""
+        self.mid_block.load_state_dict(self.decoder.mid_block.state_dict())
 
     def prunable(self) -> Prunable:
         """Both ways into the decoder are traced together, so that they are cut alike."""

@@ -180,3 +180,13 @@ def test_the_shipped_teacher_is_found_by_name():
     lr = torch.rand(1, 1, 3, 16, 16) * 2 - 1
     with torch.inference_mode():
         assert made(lr).shape == (1, 1, 3, 64, 64)
+
+
+def test_the_student_adopts_its_pretrained_decoders_middle_block():
+    whole = student(VAE)
+    torch.nn.init.normal_(whole.decoder.mid_block.resnets[0].conv1.weight)
+    clip = torch.rand(1, 1, 3, 16, 16)
+    before = whole.encode(clip)
+    whole.adopt_decoder()
+    assert torch.equal(whole.mid_block.resnets[0].conv1.weight, whole.decoder.mid_block.resnets[0].conv1.weight)
+    assert not torch.equal(whole.encode(clip), before)

@@ -117,3 +117,10 @@ def options(**changes):
 def test_what_does_not_fit_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         DecoderPretraining(**options(**changes))
+
+
+def test_what_is_shown_and_written_has_adopted_the_decoder():
+    stage, told = decoding(), []
+    stage.student.adopt_decoder = lambda: told.append(True)
+    assert stage.restorer is stage.student
+    assert told == [True]
