@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of untrained weights.")
     config = parser.parse_args(argv)
     pl.seed_everything(config.seed_everything, verbose=False)
-    built = parser.instantiate_classes(config)
+    built: Any = parser.instantiate_classes(config)
     folder = Path(config.folder)
     runs.clear(folder)
     runs.begin(folder, recipes_of(argv))

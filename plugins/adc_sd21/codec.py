@@ -22,7 +22,7 @@ class KLAutoencoder(HalfEncoder):
     def __init__(self, config: dict[str, Any]) -> None:
         """Build from a ``vae/config.json``."""
         super().__init__(config)
-        self.post_quant_conv = networks.vae(config).post_quant_conv
+        self.post_quant_conv: Any = networks.vae(config).post_quant_conv
         self.decoder = HalfDecoder(config)
 
 

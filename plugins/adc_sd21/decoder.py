@@ -27,10 +27,17 @@ class Stem(nn.Module):
 class HalfDecoder(nn.Module):
     """A decoder that can be entered before and after its middle block; diffusers' names and layers."""
 
+    conv_in: nn.Conv2d
+    mid_block: nn.Module
+    up_blocks: nn.ModuleList
+    conv_norm_out: nn.Module
+    conv_out: nn.Conv2d
+    coarse_out: CoarseOut | None
+
     def __init__(self, config: dict[str, Any]) -> None:
         """Build from a ``vae/config.json``."""
         super().__init__()
-        whole = networks.vae_decoder(config)
+        whole: Any = networks.vae_decoder(config)
         self.conv_in, self.mid_block, self.up_blocks = whole.conv_in, whole.mid_block, whole.up_blocks
         self.conv_norm_out, self.conv_out = whole.conv_norm_out, whole.conv_out
         widths, factor = config["block_out_channels"], config.get(networks.SHORTCUT)

@@ -56,6 +56,7 @@ class UNetDiscriminator(Discriminator):
     """
 
     domain = "feature"
+    prompt: Tensor
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class UNetDiscriminator(Discriminator):
         home = None if folder is None else resolve(folder)
         source = None if home is None else home / ("restorer" if (home / "restorer").is_dir() else "unet")
         config = networks.complete(networks.SD_UNET, unet) if source is None else read_config(source)
-        self.unet = networks.unet(config)
+        self.unet: Any = networks.unet(config)
         if source is not None:
             load(self.unet, read_weights(source, "unet." if source.name == "restorer" else ""), source)
         self.unet.conv_in = _widen(self.unet.conv_in, channels)
@@ -107,9 +108,9 @@ class UNetDiscriminator(Discriminator):
         return dict(zip(self.heads, parts, strict=True))
 
 
-def _widen(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
+def _widen(conv: Any, channels: int) -> nn.Conv2d:
     """The same response to features that repeat a latent: weights tiled over the inputs and divided by the times."""
-    wide = nn.Conv2d(channels, conv.out_channels, 3, padding=1)
+    wide: Any = nn.Conv2d(channels, conv.out_channels, 3, padding=1)
     times = channels / conv.in_channels
     with torch.no_grad():
         repeated = torch.cat([conv.weight] * -(-channels // conv.in_channels), dim=1)[:, :channels]

@@ -16,7 +16,7 @@ class HalfEncoder(nn.Module):
     def __init__(self, config: dict[str, Any]) -> None:
         """Build from a ``vae/config.json``."""
         super().__init__()
-        whole = networks.vae(config)
+        whole: Any = networks.vae(config)
         self.encoder, self.quant_conv = whole.encoder, whole.quant_conv
         stride = 2 ** (len(config["block_out_channels"]) - 1)
         factor = config.get(networks.SHORTCUT)

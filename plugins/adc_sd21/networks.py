@@ -66,7 +66,8 @@ def without_norms(network: nn.Module) -> nn.Module:
     contrast that a restorer must keep, and it is a third of a step on a CPU. A configuration asks
     for it by ``norm_num_groups: null``.
     """
-    for module in list(network.modules()):
+    modules: list[Any] = list(network.modules())
+    for module in modules:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.GroupNorm):
                 setattr(module, name, nn.Identity())

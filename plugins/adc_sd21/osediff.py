@@ -64,7 +64,7 @@ class OSEDiff(Teacher):
         self.encoder.load_state_dict(
             {k: v for k, v in self.codec.vae.state_dict().items() if k in self.encoder.state_dict()}
         )
-        self.unet = networks.unet(self.unet_config)
+        self.unet: Any = networks.unet(self.unet_config)
         self.prompt = nn.Parameter(torch.zeros(1, prompt_tokens, self.unet_config["cross_attention_dim"]))
         if folder is None:
             self._start_silent()

@@ -7,6 +7,7 @@ from torch import Tensor
 from adc.interfaces import FeatureSpace, Student
 from adc.ops.clip import per_frame
 from adc_sd21.codec import SDCodec
+from adc_sd21.decoder import HalfDecoder
 
 
 class DecoderStem(FeatureSpace):
@@ -21,8 +22,13 @@ class DecoderStem(FeatureSpace):
         Args:
             student: The student whose pretrained decoder spans the space: the folder of the decoder's stage.
             codec: The plain autoencoder that the decoder belongs to.
+
+        Raises:
+            ValueError: If the student's decoder is of another kind.
         """
         super().__init__()
+        if not isinstance(student.decoder, HalfDecoder):
+            raise ValueError(f"student: {type(student).__name__} has no decoder of Stable Diffusion's kind.")
         self.codec = codec
         self.stem = student.decoder.stem()
 

@@ -26,6 +26,8 @@ class AdcSRStudent(Student):
     """
 
     scale = 4
+    decoder: HalfDecoder
+    mid_block: nn.Module
 
     def __init__(
         self,
@@ -117,9 +119,13 @@ class AdcSRStudent(Student):
         side = self.multiple
         grid = side // self.unshuffle.downscale_factor
         example = (torch.zeros(1, 3, side, side), torch.zeros(1, self.decoder.conv_in.in_channels, grid, grid))
-        ends = [self.decoder, self.mid_block] + ([self.coarse_in] if self.coarse_in is not None else [])
-        parts = {"unet": self.unet, "decoder": nn.ModuleList(ends)}
-        last = [self.decoder.conv_out] + ([self.decoder.coarse_out.mix] if self.decoder.coarse_out is not None else [])
+        ends: list[nn.Module] = [self.decoder, self.mid_block]
+        if self.coarse_in is not None:
+            ends.append(self.coarse_in)
+        parts: dict[str, nn.Module] = {"unet": self.unet, "decoder": nn.ModuleList(ends)}
+        last: list[nn.Module] = [self.decoder.conv_out]
+        if self.decoder.coarse_out is not None:
+            last.append(self.decoder.coarse_out.mix)
         return Prunable(network, example, parts, ignored=last)
 
 

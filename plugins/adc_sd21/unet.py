@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ class Level(nn.Module):
     """Residual blocks of one resolution, each followed by self-attention if the level has any, and a resampler."""
 
     def __init__(
-        self, resnets: list[nn.Module], attentions: list[nn.Module], resampler: tuple[str, nn.Module] | None
+        self, resnets: Sequence[nn.Module], attentions: Sequence[nn.Module], resampler: tuple[str, nn.Module] | None
     ) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(resnets)
@@ -80,7 +81,7 @@ class PlainUNet(nn.Module):
         heads = [heads] * len(widths) if isinstance(heads, int) else heads
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
         skips, x = [widths[0]], widths[0]
-        self.down_blocks = nn.ModuleList()
+        self.down_blocks: Any = nn.ModuleList()
         for level, kind in enumerate(config["down_block_types"]):
             width, last = widths[level], level == len(widths) - 1
             resnets = [_resnet(x if i == 0 else width, width, groups) for i in range(depth)]
@@ -89,7 +90,7 @@ class PlainUNet(nn.Module):
             skips += [width] * (depth + (not last))
             x = width
         self.mid_block = MiddleBlock(x, heads[-1], groups)
-        self.up_blocks = nn.ModuleList()
+        self.up_blocks: Any = nn.ModuleList()
         for level, kind in zip(reversed(range(len(widths))), config["up_block_types"], strict=True):
             width, last = widths[level], level == 0
             resnets = []
@@ -135,7 +136,8 @@ def _join(x: Tensor, skip: Tensor) -> Tensor:
 def _resnet(inputs: int, outputs: int, groups: int) -> nn.Module:
     from diffusers.models.resnet import ResnetBlock2D
 
-    return ResnetBlock2D(in_channels=inputs, out_channels=outputs, temb_channels=None, groups=groups, eps=1e-5)
+    no_time: Any = None
+    return ResnetBlock2D(in_channels=inputs, out_channels=outputs, temb_channels=no_time, groups=groups, eps=1e-5)
 
 
 def _down(width: int) -> nn.Module:
