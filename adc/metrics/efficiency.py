@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import statistics
 import sys
 import threading
@@ -137,7 +138,7 @@ def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu")
     Args:
         function: What is measured.
         device: On CUDA the allocator says exactly; elsewhere the process's resident memory is
-            watched every few milliseconds, so that memory it already had to spare goes unseen.
+            watched every few milliseconds, after memory it had to spare is given back.
     """
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
@@ -146,6 +147,7 @@ def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu")
         function()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+    _give_back_freed_memory()
     before = _resident()
     with _watched(before) as peak:
         function()
@@ -222,6 +224,12 @@ def _watched(start: int, interval: float = 0.002) -> Any:
         done.set()
         thread.join()
         peak[0] = max(peak[0], _resident())
+
+
+def _give_back_freed_memory() -> None:
+    """What the process has to spare would be used unseen."""
+    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def _resident() -> int:

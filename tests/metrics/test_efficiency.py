@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 
 import pytest
@@ -110,3 +112,20 @@ def test_peak_memory_sees_what_is_freed_again():
     found = peak_memory(lambda: torch.ones(25_000_000).sum())
     assert 90e6 < found < 200e6
     assert peak_memory(lambda: None) < 20e6
+
+
+def test_peak_memory_sees_it_when_freed_memory_is_kept():
+    """As in training on a CPU, in a process of its own: how glibc allocates cannot be taken back."""
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import torch; from adc.engine.memory import keep_freed_memory; keep_freed_memory();"
+            "from adc.metrics.efficiency import peak_memory; torch.ones(25_000_000);"
+            "print(peak_memory(lambda: torch.ones(25_000_000).sum()))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 90e6 < int(told.stdout) < 300e6

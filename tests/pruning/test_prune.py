@@ -111,8 +111,9 @@ def test_a_joint_takes_the_ratio_of_the_last_part():
 
 
 def test_halves_of_a_gate_are_one_unit():
-    plan = small_student().prunable()
-    gate = plan.network.unet.down_blocks[0].attentions[0].transformer_blocks[0].ff.net[0].proj
+    student = small_student()
+    plan = student.prunable()
+    gate = student.unet.down_blocks[0].attentions[0].transformer_blocks[0].ff.net[0].proj
     (group,) = [g for g in find_groups(plan) if any(s.layer is gate and s.output for s in g.sides)]
     assert group.size == 128
     (side,) = [s for s in group.sides if s.layer is gate]
