@@ -15,7 +15,7 @@ FLOORS = (
     {"registry"},
     {"interfaces"},
     {"ops"},
-    {"losses", "metrics", "degradation", "pruning", "testing"},
+    {"losses", "metrics", "degradation", "pruning", "testing", "weights"},
     {"engine", "data"},
     {"stages"},
     {"cli"},

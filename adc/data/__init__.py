@@ -3,8 +3,18 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from adc.data.augment import Augmentation
 from adc.data.clips import HeldOutClips, TrainingClips
-from adc.data.images import EXTENSIONS, BrokenImageError, list_images, read_image, to_bytes, to_frame, write_image
+from adc.data.images import (
+    EXTENSIONS,
+    BrokenImageError,
+    list_images,
+    list_photos,
+    read_image,
+    to_bytes,
+    to_frame,
+    write_image,
+)
 from adc.data.pairs import HeldOutPairs, TrainingPairs
 from adc.data.photos import HELD_OUT, TRAIN, held_out_photos, photo_path, training_photos
 from adc.data.sampler import PositionSampler
@@ -17,6 +27,7 @@ __all__ = [
     "EXTENSIONS",
     "HELD_OUT",
     "TRAIN",
+    "Augmentation",
     "BrokenImageError",
     "ClipData",
     "DegradedClips",
@@ -30,6 +41,7 @@ __all__ = [
     "TrainingPairs",
     "held_out_photos",
     "list_images",
+    "list_photos",
     "photo_path",
     "read_image",
     "to_bytes",

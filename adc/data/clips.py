@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from adc.data.images import BrokenImageError, list_images, name_of, read_image, to_frame
+from adc.data.augment import Augmentation
+from adc.data.images import BrokenImageError, caption_of, list_photos, name_of, read_image, to_frame
 from adc.data.photos import held_out_photos, training_photos
 from adc.data.sampler import generator_of
+from adc.data.shards import Packed
 from adc.degradation.draws import chance, whole
 from adc.degradation.filters import reflected
 from adc.interfaces import Degradation
+
+DRAWS = "draws"
+"""Of an item or a batch: states of the generators with which clips are still to be degraded."""
 
 Key = int | tuple[int, int]
 """An index, which means epoch 0, or a pair (position, index) of a `PositionSampler`."""
@@ -44,9 +50,9 @@ class PhotoReader:
             megabytes: Room for decoded photos.
         """
         self.room = megabytes * 2**20
-        self.kept: dict[Path, np.ndarray] = {}
+        self.kept: dict[Path | Packed, np.ndarray] = {}
 
-    def __call__(self, path: Path) -> np.ndarray:
+    def __call__(self, path: Path | Packed) -> np.ndarray:
         """uint8 ``(H, W, 3)``; not to be written to."""
         if path in self.kept:
             return self.kept[path]
@@ -57,7 +63,7 @@ class PhotoReader:
         return pixels
 
 
-def too_small(path: Path, pixels: np.ndarray, size: int, scale: int, way_out: str = "") -> ValueError:
+def too_small(path: Path | Packed, pixels: np.ndarray, size: int, scale: int, way_out: str = "") -> ValueError:
     """The error for a photo ``(H, W, 3)`` into which a crop does not fit; names the file, its size and the way out."""
     height, width = pixels.shape[:2]
     fitting = min(height, width) // scale * scale
@@ -80,7 +86,7 @@ def central(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[top : top + height, left : left + width]
 
 
-def steps_within(path: Path, pixels: np.ndarray, largest: int | None, step: int) -> tuple[int, int]:
+def steps_within(path: Path | Packed, pixels: np.ndarray, largest: int | None, step: int) -> tuple[int, int]:
     """Height and width of the largest part of a photo whose sides are multiples of ``step`` and at most ``largest``.
 
     Raises:
@@ -106,6 +112,21 @@ def still(pixels: np.ndarray) -> Tensor:
     return to_frame(pixels)[None]
 
 
+def degraded(batch: dict[str, Any], degradation: Degradation) -> dict[str, Any]:
+    """A batch with ``lr``, made where its ``hr`` lies, in float32, from the states of its generators.
+
+    The draws are those of a worker. Sums on another device may differ in their last bit, and so
+    may a pixel by one step of 8 bits.
+    """
+    small = []
+    with torch.autocast(batch["hr"].device.type, enabled=False):
+        for hr, state in zip(batch["hr"], batch[DRAWS], strict=True):
+            generator = Generator()
+            generator.set_state(state.cpu())
+            small.append(degradation(hr.float(), generator))
+    return {**{key: value for key, value in batch.items() if key != DRAWS}, "lr": torch.stack(small)}
+
+
 class TrainingClips(Dataset[dict[str, Any]]):
     """Random crops of photos, perhaps mirrored, with their degraded twins.
 
@@ -126,6 +147,9 @@ class TrainingClips(Dataset[dict[str, Any]]):
         small: Literal["error", "reflect"] = "error",
         broken: Literal["error", "skip"] = "error",
         cache: int = 64,
+        augment: Augmentation | None = None,
+        captions: bool = False,
+        degrade: Literal["workers", "device"] = "workers",
     ) -> None:
         """
         Args:
@@ -137,12 +161,18 @@ class TrainingClips(Dataset[dict[str, Any]]):
             small: What to do with a photo smaller than the crop: stop, or mirror it at its borders.
             broken: What to do with an unreadable file: stop, or take the next file in its place.
             cache: Megabytes of decoded photos that each process keeps.
+            augment: Changes crops before they are degraded.
+            captions: Whether items have a ``text``, read from the file beside each photo.
+            degrade: With ``device`` items hold the state of their generator (`DRAWS`) in place of ``lr``,
+                and `degraded` makes it later.
         """
         check_frames(frames)
         check_size("size", size, degradation.scale)
         self.degradation, self.size, self.seed, self.small, self.broken = degradation, size, seed, small, broken
+        self.augment, self.captions = augment, captions
+        self.degrade: Literal["workers", "device"] = degrade
         self.folder = clips
-        self.files = training_photos() if clips is None else list_images(clips)
+        self.files: Sequence[Path | Packed] = training_photos() if clips is None else list_photos(clips)
         self.read = PhotoReader(cache)
         self.skipped: set[str] = set()
 
@@ -154,29 +184,47 @@ class TrainingClips(Dataset[dict[str, Any]]):
         """The item of an index in epoch 0, or of a pair (position, index) in the position's epoch."""
         position, index = key if isinstance(key, tuple) else (0, key)
         generator = generator_of(self.seed, index, position // len(self))
+        hr, path = self._clip(index, generator)
+        if self.augment is not None and self.augment.blends(generator):
+            other, _ = self._clip(whole(generator, 0, len(self) - 1), generator)
+            hr = self.augment.mix(hr, other, generator)
+        item = {"hr": hr, "name": name_of(path, self.folder)}
+        if self.captions:
+            item["text"] = caption_of(path)
+        if self.degrade == "workers":
+            item["lr"] = self.degradation(hr, generator)
+        else:
+            item[DRAWS] = generator.get_state()
+        return item
+
+    def _clip(self, index: int, generator: Generator) -> tuple[Tensor, Path | Packed]:
         path, pixels = self._readable(index)
         if min(pixels.shape[:2]) < self.size:
             if self.small == "error":
                 raise too_small(path, pixels, self.size, self.degradation.scale, ", or small: reflect")
             pixels = mirror_up_to(pixels, self.size)
-        hr = still(self._crop(pixels, generator))
-        return {"lr": self.degradation(hr, generator), "hr": hr, "name": name_of(path, self.folder)}
+        if self.augment is None:
+            return still(self._crop(pixels, self.size, generator)), path
+        side = self.augment.side(self.size, min(pixels.shape[:2]), generator)
+        crop = self._crop(pixels, side, generator)
+        return still(self.augment.change(crop, self.size, generator)), path
 
-    def _readable(self, index: int) -> tuple[Path, np.ndarray]:
+    def _readable(self, index: int) -> tuple[Path | Packed, np.ndarray]:
         for offset in range(len(self)):
             path = self.files[(index + offset) % len(self)]
             try:
                 return path, self.read(path)
-            except BrokenImageError:
+            except (BrokenImageError, FileNotFoundError):
                 if self.broken == "error":
                     raise
                 self.skipped.add(str(path))
         raise BrokenImageError(f"{self.folder}: none of its {len(self)} images can be read.")
 
-    def _crop(self, pixels: np.ndarray, generator: Generator) -> np.ndarray:
-        top = whole(generator, 0, pixels.shape[0] - self.size)
-        left = whole(generator, 0, pixels.shape[1] - self.size)
-        crop = pixels[top : top + self.size, left : left + self.size]
+    @staticmethod
+    def _crop(pixels: np.ndarray, side: int, generator: Generator) -> np.ndarray:
+        top = whole(generator, 0, pixels.shape[0] - side)
+        left = whole(generator, 0, pixels.shape[1] - side)
+        crop = pixels[top : top + side, left : left + side]
         return crop[:, ::-1] if chance(generator, 0.5) else crop
 
 
@@ -194,6 +242,7 @@ class HeldOutClips(Dataset[dict[str, Any]]):
         seed: int = 0,
         multiple: int = 16,
         limit: int | None = None,
+        captions: bool = False,
     ) -> None:
         """
         Args:
@@ -203,11 +252,13 @@ class HeldOutClips(Dataset[dict[str, Any]]):
             seed: Of all draws.
             multiple: The small clip's height and width are multiples of this.
             limit: Take the first so many photos only.
+            captions: Whether items have a ``text``, read from the file beside each photo.
         """
+        self.captions = captions
         self.degradation, self.size, self.seed, self.step = degradation, size, seed, multiple * degradation.scale
         check_largest(size, self.step)
         self.folder = clips
-        files: Sequence[Path] = held_out_photos() if clips is None else list_images(clips)
+        files: Sequence[Path | Packed] = held_out_photos() if clips is None else list_photos(clips)
         self.files = list(files)[:limit]
 
     def __len__(self) -> int:
@@ -220,4 +271,5 @@ class HeldOutClips(Dataset[dict[str, Any]]):
         pixels = read_image(path)
         hr = still(central(pixels, *steps_within(path, pixels, self.size, self.step)))
         generator = generator_of(self.seed, index, 0)
-        return {"lr": self.degradation(hr, generator), "hr": hr, "name": name_of(path, self.folder)}
+        item = {"lr": self.degradation(hr, generator), "hr": hr, "name": name_of(path, self.folder)}
+        return {**item, "text": caption_of(path)} if self.captions else item

@@ -11,10 +11,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from adc.data.shards import CAPTION, Packed, members
 from adc.ops.clip import to_unit
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """Endings, in lower case, of the files that are taken for images."""
+SHARD = ".tar"
 
 _DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
@@ -23,7 +25,7 @@ class BrokenImageError(ValueError):
     """A file that is not a readable image; the message names it."""
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+def read_image(path: str | os.PathLike[str] | Packed) -> np.ndarray:
     """Read an image of any mode.
 
     Grey becomes three equal channels; palettes and CMYK become RGB; transparent pixels are laid
@@ -31,7 +33,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     EXIF orientation is applied. Of several pages or frames the first one is read.
 
     Args:
-        path: An image file.
+        path: An image file, perhaps one inside a tar file.
 
     Returns:
         uint8 ``(H, W, 3)``, writable.
@@ -40,13 +42,14 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         BrokenImageError: If it is truncated, not an image, or of a mode that has no clear meaning in 8 bits.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file.")
-    if not path.is_file():
-        raise BrokenImageError(f"{path}: is a folder, not an image file.")
+    path = path if isinstance(path, Packed) else Path(path)
+    held = path.shard if isinstance(path, Packed) else path
+    if not held.exists():
+        raise FileNotFoundError(f"{held}: no such file.")
+    if not held.is_file():
+        raise BrokenImageError(f"{held}: is a folder, not an image file.")
     try:
-        with Image.open(path) as image:
+        with Image.open(path.stream() if isinstance(path, Packed) else path) as image:
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
@@ -125,7 +128,34 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
         FileNotFoundError: If there is no such folder.
         ValueError: If no image is in it.
     """
-    root = Path(folder)
+    found = [path for path in _files(Path(folder)) if _is_image(path.name)]
+    if not found:
+        raise ValueError(f"{folder}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
+    return found
+
+
+def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
+    """What `list_images` lists, and the images inside the uncompressed tar files that lie there.
+
+    Args:
+        folder: A folder, or one tar file.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If no image is in it, or a tar file cannot be read.
+    """
+    found: list[Path | Packed] = []
+    for path in _files(Path(folder)):
+        if path.suffix.lower() == SHARD:
+            found += members(path, EXTENSIONS)
+        elif _is_image(path.name):
+            found.append(path)
+    if not found:
+        raise ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, SHARD))}).")
+    return found
+
+
+def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     if not root.exists():
@@ -139,18 +169,34 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in files if _is_image(name)]
-    if not found:
-        raise ValueError(f"{root}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
+        found += [Path(place, name) for name in files]
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def caption_of(path: Path | Packed) -> str:
+    """The text beside an image: ``photo.txt`` beside ``photo.png``, white space at its ends left off.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if isinstance(path, Packed):
+        text = path.text()
+    else:
+        beside = path.with_suffix(CAPTION)
+        text = beside.read_text(encoding="utf-8") if beside.is_file() else None
+    if text is None:
+        raise FileNotFoundError(f"{path}: no caption beside it; add a file that ends in {CAPTION}.")
+    return text.strip()
 
 
 def _is_image(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
 
 
-def name_of(path: Path, folder: str | os.PathLike[str] | None) -> str:
-    """What an image is called: its path in its folder, without the ending."""
+def name_of(path: Path | Packed, folder: str | os.PathLike[str] | None) -> str:
+    """What an image is called: its path in its folder or tar file, without the ending."""
+    if isinstance(path, Packed):
+        return path.stem
     root = Path(folder) if folder is not None else path.parent
     relative = Path(path.name) if root.is_file() or not path.is_relative_to(root) else path.relative_to(root)
     return relative.with_suffix("").as_posix()

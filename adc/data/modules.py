@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import Dataset
 
-from adc.data.clips import HeldOutClips, TrainingClips, check_frames, check_largest, check_size
+from adc.data.augment import Augmentation
+from adc.data.clips import DRAWS, HeldOutClips, TrainingClips, check_frames, check_largest, check_size, degraded
 from adc.data.loader import ClipLoader, clip_loader
 from adc.data.pairs import HeldOutPairs, TrainingPairs
 from adc.data.sampler import PositionSampler
@@ -138,12 +139,16 @@ class DegradedClips(ClipData):
         validation_size: int | None = None,
         validation_limit: int | None = None,
         multiple: int = 16,
+        augment: Augmentation | None = None,
+        captions: bool = False,
+        degrade: Literal["workers", "device"] = "workers",
     ) -> None:
         """
         Args:
             degradation: What makes the small clip; it knows the scale.
             batch_size: Clips per batch and process.
-            clips: Folder of training photos, searched with its sub-folders; eleven photos of scikit-image if none.
+            clips: Folder of training photos, searched with its sub-folders and the tar files in them; eleven photos
+                of scikit-image if none.
             held_out: Folder of validation photos; four other photos of scikit-image if none.
             frames: Frames per clip; photos have one.
             size: Height and width of the large clip, a multiple of the scale.
@@ -155,6 +160,9 @@ class DegradedClips(ClipData):
             validation_size: Largest height and width of validation photos, cut from the middle; whole photos if none.
             validation_limit: Validate on the first so many photos only.
             multiple: Validation photos are cut so that the small clip's height and width are multiples of this.
+            augment: Changes training crops before they are degraded, for where photos are few.
+            captions: Read the text beside each photo (photo.txt beside photo.png), for prompts.
+            degrade: Where training clips are degraded: in the workers, or in float32 on the device that trains.
         """
         super().__init__(batch_size, workers, seed)
         check_frames(frames)
@@ -165,18 +173,40 @@ class DegradedClips(ClipData):
         self.small: Literal["error", "reflect"] = small
         self.broken: Literal["error", "skip"] = broken
         self.validation_size, self.validation_limit, self.multiple = validation_size, validation_limit, multiple
+        self.augment, self.captions = augment, captions
+        self.degrade: Literal["workers", "device"] = degrade
 
     def training_set(self) -> TrainingClips:
         """Random crops."""
         return TrainingClips(
-            self.degradation, self.clips, self.frames, self.size, self.seed, self.small, self.broken, self.cache
+            self.degradation,
+            self.clips,
+            self.frames,
+            self.size,
+            self.seed,
+            self.small,
+            self.broken,
+            self.cache,
+            self.augment,
+            self.captions,
+            self.degrade,
         )
 
     def held_out_set(self) -> HeldOutClips:
         """Middles of the held-out photos."""
         return HeldOutClips(
-            self.degradation, self.held_out, self.validation_size, self.seed, self.multiple, self.validation_limit
+            self.degradation,
+            self.held_out,
+            self.validation_size,
+            self.seed,
+            self.multiple,
+            self.validation_limit,
+            self.captions,
         )
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Degrade what the workers left to the device."""
+        return degraded(batch, self.degradation) if DRAWS in batch else batch
 
 
 class PairedClips(ClipData):

@@ -75,7 +75,7 @@ def gaussian_noise(frames: Tensor, sigma: float, is_gray: bool, generator: Gener
         generator: The only source of randomness; frames get noise of their own.
     """
     template = frames[:, :1] if is_gray else frames
-    noise = torch.randn(template.shape, generator=generator, device=frames.device)
+    noise = torch.randn(template.shape, generator=generator, device=generator.device).to(frames.device)
     return (frames + noise * (sigma / 255)).clamp(0, 1)
 
 
@@ -95,5 +95,6 @@ def poisson_noise(frames: Tensor, scale: float, is_gray: bool, generator: Genera
     distinct = int((torch.bincount(steps.long().flatten(), minlength=256) > 0).sum())
     photons = 2 ** (distinct - 1).bit_length()
     clean = steps / 255
-    noise = torch.poisson(clean * photons, generator=generator) / photons - clean
+    counts = torch.poisson((clean * photons).to(generator.device), generator=generator)
+    noise = counts.to(frames.device) / photons - clean
     return (frames + noise * scale).clamp(0, 1)

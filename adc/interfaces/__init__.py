@@ -5,6 +5,7 @@ from adc.interfaces.denoiser import Conditioner, Denoiser
 from adc.interfaces.discriminator import Discriminator
 from adc.interfaces.latent import Codec, FeatureSpace
 from adc.interfaces.loss import Loss
+from adc.interfaces.prompt import Prompt
 from adc.interfaces.restorer import Prunable, Restorer, Student, Teacher
 from adc.interfaces.score import Scorer
 
@@ -16,6 +17,7 @@ __all__ = [
     "Discriminator",
     "FeatureSpace",
     "Loss",
+    "Prompt",
     "Prunable",
     "Restorer",
     "Scorer",

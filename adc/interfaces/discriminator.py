@@ -14,10 +14,13 @@ class Discriminator(nn.Module, ABC):
     Attributes:
         domain: The view it judges: ``"pixel"``, ``"feature"`` or ``"score"``.
         heads: The names of its judgements.
+        takes_prompt: Whether `forward` takes the keyword ``prompt``, the embeddings that a `Prompt`
+            made of the batch that the view belongs to.
     """
 
     domain: str
     heads: tuple[str, ...]
+    takes_prompt: bool = False
 
     @abstractmethod
     def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:

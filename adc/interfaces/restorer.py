@@ -45,7 +45,14 @@ class Teacher(Restorer):
     """A frozen restorer that a student imitates.
 
     A stage freezes its parameters and keeps it in evaluation mode.
+
+    Attributes:
+        takes_prompt: Whether `restore`, `features` and `restore_with_features` take the keyword
+            ``prompt``, the embeddings that a `Prompt` made of the batch; without it such a teacher
+            uses its own.
     """
+
+    takes_prompt: bool = False
 
     def features(self, lr: Tensor, space: FeatureSpace) -> Tensor:
         """What the teacher makes of a clip, in the space in which students are compared.
@@ -61,6 +68,21 @@ class Teacher(Restorer):
             ``(B, T, C, h', w')``, the shape that the student's `Student.encode` has.
         """
         return space.embed(self.restore(lr))
+
+    def restore_with_features(self, lr: Tensor, space: FeatureSpace) -> tuple[Tensor, Tensor]:
+        """Both views at once, for stages that compare both.
+
+        Override it together with `features`.
+
+        Args:
+            lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``.
+            space: The student's feature space.
+
+        Returns:
+            What `restore` and `features` return.
+        """
+        pixels = self.restore(lr)
+        return pixels, space.embed(pixels)
 
 
 @dataclass

@@ -41,9 +41,12 @@ class Efficiency(Cost):
 
     Attributes:
         parts: The cost of each part, by name.
+        attention_macs: How many of the MACs multiply activations by activations; counters that look at
+            layers alone, with which most papers count, leave them out.
     """
 
     parts: dict[str, Cost] = field(default_factory=dict)
+    attention_macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,10 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
         for module, mode in training:
             module.training = mode
     whole = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
-    return Efficiency(whole.parameters, whole.macs, {name: _cost(part, reader, spent) for name, part in parts.items()})
+    by_operation = counter.get_flop_counts().get("Global", {})
+    attention = sum(flops for operation, flops in by_operation.items() if _multiplies_activations(str(operation)))
+    shares = {name: _cost(part, reader, spent) for name, part in parts.items()}
+    return Efficiency(whole.parameters, whole.macs, shares, attention // 2)
 
 
 def meta_twin(*modules: nn.Module) -> tuple[nn.Module, ...]:
@@ -193,6 +199,10 @@ def _credited(network: nn.Module, counter: FlopCounterMode, spent: Counter[nn.Mo
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _multiplies_activations(operation: str) -> bool:
+    return "bmm" in operation or "attention" in operation
 
 
 def _cost(part: nn.Module, reader: _Reader, spent: Counter[nn.Module]) -> Cost:

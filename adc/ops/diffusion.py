@@ -11,7 +11,7 @@ from torch import Tensor
 @lru_cache
 def scaled_linear_alphas(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> Tensor:
     """The cumulative products ``a_t`` of ``1 - beta_t`` for betas whose roots are evenly spaced; ``(steps,)``."""
-    betas = torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float32) ** 2
+    betas = torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float32, device="cpu") ** 2
     return torch.cumprod(1 - betas, dim=0)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 
 from adc.engine import Losses, Phase, Role, Stage, named
-from adc.interfaces import Discriminator, FeatureSpace, Loss, Restorer, Source, Student, Teacher
+from adc.interfaces import Discriminator, FeatureSpace, Loss, Prompt, Restorer, Source, Student, Teacher
 from adc.ops import gan
 from adc.stages.views import DOMAINS, Views
 
@@ -40,7 +40,7 @@ class AdversarialDistillation(Stage):
     AdcVSR five rows and two heads in two domains.
     """
 
-    not_saved = ("teacher", "space", "losses")
+    not_saved = ("teacher", "space", "prompt", "losses")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class AdversarialDistillation(Stage):
         roles: dict[str, Role],
         teacher: Teacher | None = None,
         space: FeatureSpace | None = None,
+        prompt: Prompt | None = None,
         discriminators: list[Discriminator] | None = None,
         examples: dict[str, Example] | None = None,
         adversarial: gan.Form = "softplus",
@@ -64,6 +65,7 @@ class AdversarialDistillation(Stage):
             roles: The optimizers of ``student`` and, if there are any, ``discriminators``.
             teacher: The frozen network to imitate; null if no loss is against it.
             space: Maps pixels and latents to the features that the student produces; null if nothing is compared there.
+            prompt: What teacher and discriminators are told of each clip; null leaves them what they know.
             discriminators: The critics; heads of one name share their labels.
             examples: The clips that discriminators learn from and their labels, by kind.
             adversarial: The form of the adversarial loss.
@@ -77,7 +79,7 @@ class AdversarialDistillation(Stage):
         self._has_critics = bool(critics)
         usual = [["student", "discriminators"] if critics else ["student"]]
         super().__init__(roles, usual if cycle is None else cycle, accumulate)
-        self.student, self.teacher, self.space = student, teacher, space
+        self.student, self.teacher, self.space, self.prompt = student, teacher, space, prompt
         self.losses = cast(list[Loss], nn.ModuleList(losses))
         self.discriminators = cast(list[Discriminator], nn.ModuleList(critics))
         self.examples = examples or {}
@@ -100,7 +102,8 @@ class AdversarialDistillation(Stage):
 
     def prepare(self, batch: dict[str, Any]) -> Views:
         """Views that both phases share; the student makes its own before either, so that gradients find it."""
-        views = Views(batch, self.student, self.teacher, self.space)
+        taught = {loss.domain for loss in self.losses if loss.against == "teacher"}
+        views = Views(batch, self.student, self.teacher, self.space, self.prompt, taught)
         if "student" in self.turn:
             for part in (*self.losses, *self.discriminators):
                 views.student(part.domain)
@@ -115,7 +118,7 @@ class AdversarialDistillation(Stage):
             value = loss(views.student(loss.domain), views.of(loss.against, loss.domain))
             yield f"{type(loss).__name__}_{loss.domain}_{loss.against}", loss.weight * value
         for critic in self.discriminators:
-            for head, logits in critic(views.student(critic.domain)).items():
+            for head, logits in views.judged(critic, views.student(critic.domain)).items():
                 value = gan.persuade(logits, self.adversarial)
                 yield f"persuade_{critic.domain}_{head}", self.adversarial_weight * value
 
@@ -129,7 +132,7 @@ class AdversarialDistillation(Stage):
                 labels = {head: example.labels[head] for head in critic.heads if example.labels[head]}
                 if not labels:
                     continue
-                logits = critic(self._shown(example, critic.domain, views))
+                logits = views.judged(critic, self._shown(example, critic.domain, views))
                 for head, label in labels.items():
                     yield f"{critic.domain}_{head}_{kind}", gan.margin(logits[head], label, self.adversarial)
 
@@ -159,3 +162,6 @@ class AdversarialDistillation(Stage):
             raise ValueError("space: features are compared, but there is no feature space; name one.")
         if self.teacher is None and any(loss.against == "teacher" for loss in self.losses):
             raise ValueError("teacher: a loss is against the teacher, but there is none; name one.")
+        listeners = [part for part in (self.teacher, *self.discriminators) if part is not None]
+        if self.prompt is not None and not any(part.takes_prompt for part in listeners):
+            raise ValueError("prompt: neither the teacher nor a discriminator takes a prompt; leave it out.")

@@ -81,6 +81,13 @@ def check_teacher(
                     expected = tuple(student.encode(lr).shape)
                 probe.check_clip(f"{subject} (shaped like {type(student).__name__}.encode)", feature, expected, lr)
         probe.check_steady(subject, lambda x: teacher.features(x, chosen), lr)
+        both = teacher.restore_with_features(lr, chosen)
+        for what, view, alone in zip(("pixels", "features"), both, (teacher.restore(lr), feature), strict=True):
+            probe.require(
+                view.shape == alone.shape and probe.close(view, alone),
+                f"{name}.restore_with_features",
+                f"must return the same {what} as the method that makes them alone",
+            )
 
 
 def check_student(

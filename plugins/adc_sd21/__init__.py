@@ -8,8 +8,10 @@ from adc_sd21.autoencoder import Autoencoder
 from adc_sd21.codec import SDCodec
 from adc_sd21.discriminator import PatchDiscriminator, UNetDiscriminator
 from adc_sd21.osediff import OSEDiff
+from adc_sd21.pisasr import PiSASR
 from adc_sd21.space import DecoderStem, LatentSpace
 from adc_sd21.student import AdcSRStudent
+from adc_sd21.text import TextPrompt
 
 __all__ = [
     "AdcSRStudent",
@@ -18,6 +20,8 @@ __all__ = [
     "LatentSpace",
     "OSEDiff",
     "PatchDiscriminator",
+    "PiSASR",
     "SDCodec",
+    "TextPrompt",
     "UNetDiscriminator",
 ]

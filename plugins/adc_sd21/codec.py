@@ -14,6 +14,7 @@ from adc_sd21 import networks
 from adc_sd21.decoder import HalfDecoder
 from adc_sd21.encoder import HalfEncoder
 from adc_sd21.folder import load, read_config, read_weights, resolve, save
+from adc_sd21.published import current_names
 
 
 class KLAutoencoder(HalfEncoder):
@@ -45,10 +46,13 @@ class SDCodec(Codec):
         if folder is not None and config is not None:
             raise ValueError("config: a codec read from a folder has its configuration there; give one of the two.")
         home = None if folder is None else resolve(folder) / "vae"
-        self.config = networks.complete(networks.SD_VAE, config) if home is None else read_config(home)
-        self.vae = KLAutoencoder(self.config)
-        if home is not None:
-            load(self.vae, read_weights(home), home)
+        self.config = networks.complete(networks.SD_VAE, config) if home is None else read_config(home, networks.SD_VAE)
+        if home is None:
+            self.vae = KLAutoencoder(self.config)
+        else:
+            with torch.device("meta"):
+                self.vae = KLAutoencoder(self.config)
+            load(self.vae, current_names(read_weights(home)), home)
 
     @property
     def stride(self) -> int:
@@ -65,7 +69,11 @@ class SDCodec(Codec):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Pixels of a scaled latent."""
-        return per_frame(self.vae.decoder, self.project(latent))
+        return self.render(self.project(latent))
+
+    def render(self, projected: Tensor) -> Tensor:
+        """Pixels of a projected latent."""
+        return per_frame(self.vae.decoder, projected)
 
     def save_pretrained(self, folder: str, precision: torch.dtype = torch.float16) -> None:
         """Write ``vae/`` in diffusers' layout."""

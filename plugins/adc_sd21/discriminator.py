@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from adc.interfaces import Discriminator
 from adc_sd21 import networks
-from adc_sd21.folder import load, read_config, read_weights, resolve
+from adc_sd21.folder import load, read_config, resolve
+from adc_sd21.one_step import unet_of, unet_weights
 
 
 class PatchDiscriminator(Discriminator):
@@ -56,6 +57,7 @@ class UNetDiscriminator(Discriminator):
     """
 
     domain = "feature"
+    takes_prompt = True
     prompt: Tensor
 
     def __init__(
@@ -78,13 +80,16 @@ class UNetDiscriminator(Discriminator):
         """
         super().__init__()
         self.heads = tuple(heads)
-        self.timestep = timestep
-        home = None if folder is None else resolve(folder)
-        source = None if home is None else home / ("restorer" if (home / "restorer").is_dir() else "unet")
-        config = networks.complete(networks.SD_UNET, unet) if source is None else read_config(source)
-        self.unet: Any = networks.unet(config)
-        if source is not None:
-            load(self.unet, read_weights(source, "unet." if source.name == "restorer" else ""), source)
+        self.channels, self.timestep = channels, timestep
+        if folder is None:
+            config = networks.complete(networks.SD_UNET, unet)
+            self.unet: Any = networks.unet(config)
+        else:
+            place, _ = unet_of(resolve(folder))
+            config = read_config(place, networks.SD_UNET)
+            with torch.device("meta"):
+                self.unet = networks.unet(config)
+            load(self.unet, unet_weights(resolve(folder)), place)
         self.unet.conv_in = _widen(self.unet.conv_in, channels)
         self.register_buffer("prompt", torch.zeros(1, 1, config["cross_attention_dim"]), persistent=False)
         self._add_lora(lora_rank)
@@ -92,18 +97,24 @@ class UNetDiscriminator(Discriminator):
     def _add_lora(self, rank: int) -> None:
         from peft import LoraConfig
 
-        targets = (
-            r".*(to_q|to_k|to_v|to_out\.0|conv|conv1|conv2|conv_shortcut|conv_out|proj_in|proj_out|net\.0\.proj|net\.2)"
-        )
+        names = r"to_q|to_k|to_v|to_out\.0|conv|conv1|conv2|conv_shortcut|conv_in|conv_out|proj_in|proj_out"
+        targets = rf".*({names}|net\.0\.proj|net\.2)"
         self.unet.requires_grad_(False)
         self.unet.add_adapter(LoraConfig(r=rank, init_lora_weights="gaussian", target_modules=targets))
-        self.unet.conv_in.requires_grad_(True)
+        self.unet.conv_in.requires_grad_(True)  # tuned whole, and adapted as well
 
-    def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
-        """Logits ``(B, T, c, h, w)`` for each head; the UNet's output channels are shared out evenly."""
+    def forward(self, view: Tensor | Sequence[Tensor], prompt: Tensor | None = None) -> dict[str, Tensor]:
+        """Logits ``(B, T, c, h, w)`` for each head; the UNet's output channels are shared out evenly.
+
+        Raises:
+            ValueError: If the view has other channels than the discriminator was made for.
+        """
         assert isinstance(view, Tensor)
+        if view.shape[2] != self.channels:
+            raise ValueError(f"channels: {self.channels}, but the features have {view.shape[2]}; set it to that.")
         flat = view.flatten(0, 1)
-        logits = self.unet(flat, self.timestep, self.prompt.expand(len(flat), -1, -1)).sample
+        told = self.prompt.expand(len(flat), -1, -1) if prompt is None else prompt.repeat_interleave(view.shape[1], 0)
+        logits = self.unet(flat, self.timestep, told).sample
         parts = logits.unflatten(0, view.shape[:2]).chunk(len(self.heads), dim=2)
         return dict(zip(self.heads, parts, strict=True))
 

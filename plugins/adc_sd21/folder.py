@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, dtype, nn
 
 DEMO = "demo"
+SHORTCUT = "shortcut"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
@@ -26,43 +28,52 @@ def resolve(folder: str) -> Path:
     return path
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a network, without diffusers' own underscored entries.
+def read_config(folder: Path, known: Collection[str]) -> dict[str, Any]:
+    """The configuration of a network: the entries that our networks know, and the shortcut.
+
+    What diffusers writes besides (its version, settings that Stable Diffusion leaves alone) is left
+    out; weights that need it do not load.
 
     Raises:
         FileNotFoundError: If the folder holds no ``config.json``.
+        ValueError: If an entry that is needed is missing.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; a folder in diffusers' layout holds one for each network.")
-    return {key: value for key, value in json.loads(path.read_text()).items() if not key.startswith("_")}
+    config = json.loads(path.read_text())
+    for key in known:
+        if key not in config:
+            raise ValueError(f"{path}: has no {key}; expected a configuration of diffusers.")
+    return {key: value for key, value in config.items() if key in known or key == SHORTCUT}
 
 
-def read_weights(folder: Path, prefix: str = "") -> dict[str, Tensor]:
-    """The float32 tensors of a network whose names begin with a prefix, without it.
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The float32 tensors of a network's folder, by name.
 
     Raises:
         FileNotFoundError: If the folder holds no weights.
+        ValueError: If they are damaged.
     """
-    from safetensors import safe_open
-
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; convert the weights to safetensors in diffusers' layout.")
-    with safe_open(path, "pt") as file:
-        return below({name: file.get_tensor(name).float() for name in file.keys()}, prefix)  # noqa: SIM118
+    return read_tensors(folder / WEIGHTS)
 
 
-def one_step(folder: Path) -> dict[str, Any]:
-    """The timestep and the prompt's length of a one-step restorer.
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, in float32, by name.
 
     Raises:
-        FileNotFoundError: If the folder holds no ``one_step.json``.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged.
     """
-    path = folder / "one_step.json"
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; a one-step restorer's folder holds it beside its config.json.")
-    return json.loads(path.read_text())
+        raise FileNotFoundError(f"{path}: no such file; tools/convert_*.py write it from published weights.")
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error}); copy or convert it again.") from None
 
 
 def below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -71,31 +82,46 @@ def below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def load(network: nn.Module, weights: dict[str, Tensor], origin: str | Path) -> None:
-    """Load strictly.
+    """Load strictly; layers that were made on the meta device take the tensors themselves.
 
     Raises:
         ValueError: If names or shapes differ; it says which come first.
     """
     own = network.state_dict()
-    wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
-    wrong += [name for name in weights if name not in own]
+    wrong = [f"{name} is missing" for name in own if name not in weights]
+    wrong += [f"{name} is unknown" for name in weights if name not in own]
+    wrong += [
+        f"{name} is {list(weights[name].shape)}, not {list(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
     if wrong:
         raise ValueError(
-            f"{origin} does not fit {type(network).__name__}: {', '.join(wrong[:4])} ({len(wrong)} in all)."
+            f"{origin} does not fit {type(network).__name__}: {', '.join(wrong[:4])} ({len(wrong)} such tensors)."
         )
-    network.load_state_dict(weights)
+    network.load_state_dict(weights, assign=True)
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
 
 
 def save(network: nn.Module, config: dict[str, Any], folder: Path, precision: dtype) -> None:
     """Write configuration and weights; each file appears whole or not at all."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().to(precision).contiguous() for name, tensor in network.state_dict().items()}
-    handle, scratch = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    os.close(handle)
-    save_file(tensors, scratch)
-    Path(scratch).chmod(0o644)
-    Path(scratch).replace(folder / WEIGHTS)
+    save_tensors(network.state_dict(), folder / WEIGHTS, precision)
     (folder / "config.json.tmp").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "config.json.tmp").replace(folder / "config.json")
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, precision: dtype) -> None:
+    """Write a safetensors file; it appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    held = {name: tensor.detach().cpu().to(precision).contiguous() for name, tensor in tensors.items()}
+    handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    os.close(handle)
+    try:
+        save_file(held, scratch)
+        Path(scratch).chmod(0o644)
+        Path(scratch).replace(path)
+    finally:
+        Path(scratch).unlink(missing_ok=True)

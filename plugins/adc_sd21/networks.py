@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from adc_sd21.folder import SHORTCUT
+
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from diffusers.models.autoencoders.vae import Decoder
@@ -22,7 +24,6 @@ SD_VAE: dict[str, Any] = {
     "norm_num_groups": 32,
     "scaling_factor": 0.18215,
 }
-SHORTCUT = "shortcut"
 SD_UNET: dict[str, Any] = {
     "sample_size": 64,
     "in_channels": 4,

@@ -13,7 +13,9 @@ from adc.ops.clip import per_frame
 from adc.ops.padding import crop, pad_to_multiple
 from adc_sd21 import inherit, networks
 from adc_sd21.decoder import HalfDecoder
-from adc_sd21.folder import below, load, one_step, read_config, read_weights, resolve
+from adc_sd21.folder import below, load, read_config, read_weights, resolve
+from adc_sd21.one_step import one_step, unet_of, unet_weights
+from adc_sd21.published import current_names
 from adc_sd21.unet import PlainUNet
 
 
@@ -50,31 +52,39 @@ class AdcSRStudent(Student):
             unet_config = networks.complete(networks.SD_UNET, unet)
         else:
             home = resolve(folder)
-            source = home / ("restorer" if (home / "restorer").is_dir() else "unet")
-            vae_config, unet_config = read_config(home / "vae"), read_config(source)
+            source, _ = unet_of(home)
+            vae_config = read_config(home / "vae", networks.SD_VAE)
+            unet_config = read_config(source, networks.SD_UNET)
         self.init_args = {"folder": None, "vae": vae_config, "unet": unet_config, "unshuffle": unshuffle}
         self.unshuffle = nn.PixelUnshuffle(unshuffle)
-        self.decoder = HalfDecoder(vae_config)
-        self.mid_block = HalfDecoder(vae_config).mid_block
-        inputs, width = 3 * unshuffle**2, vae_config["block_out_channels"][-1]
-        coarse = bool(vae_config.get(networks.SHORTCUT))
-        self.unet = PlainUNet(unet_config, inputs, width, last_kernel=5 if coarse else 3)
-        self.coarse_in = nn.Conv2d(inputs, width, 3, padding=1) if coarse else None
-        if folder is not None:
+        if folder is None:
+            self._build(vae_config, unet_config)
+        else:
+            with torch.device("meta"):
+                self._build(vae_config, unet_config)
             self._inherit(home, source)
+
+    def _build(self, vae: dict[str, Any], unet: dict[str, Any]) -> None:
+        self.decoder = HalfDecoder(vae)
+        self.mid_block = HalfDecoder(vae).mid_block
+        inputs, width = 3 * self.unshuffle.downscale_factor**2, vae["block_out_channels"][-1]
+        coarse = bool(vae.get(networks.SHORTCUT))
+        self.unet = PlainUNet(unet, inputs, width, last_kernel=5 if coarse else 3)
+        self.coarse_in = nn.Conv2d(inputs, width, 3, padding=1) if coarse else None
 
     @torch.no_grad()
     def _inherit(self, home: Path, source: Path) -> None:
         """Start from a diffusion model; `adc_sd21.inherit` says how both ends of its UNet are fitted."""
-        codec, tuned = read_weights(home / "vae"), read_weights(source)
+        codec, unet = current_names(read_weights(home / "vae")), unet_weights(home)
         load(self.decoder, below(codec, "decoder."), home / "vae")
-        self.adopt_decoder()
-        unet = below(tuned, "unet.") if source.name == "restorer" else tuned
+        middle = below(codec, "decoder.mid_block.")
+        load(self.mid_block, {name: tensor.clone() for name, tensor in middle.items()}, home / "vae")
         if self.coarse_in is None:
             unet = inherit.tile_ends(unet, self.unet.conv_in, self.unet.conv_out)
         else:
             step = one_step(source)["timestep"]
             unet = inherit.fold_time(unet, step, self.init_args["unet"]["block_out_channels"][0])
+            tuned = read_weights(source)
             unet, coarse = inherit.fold_ends(unet, tuned, codec, step, self.init_args["vae"]["scaling_factor"])
             load(self.coarse_in, coarse, source)
         own = self.unet.state_dict()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adc.pruning.layers import norm_groups
 from adc_sd21.networks import without_norms
 
 
@@ -38,7 +39,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         from diffusers.models.attention import BasicTransformerBlock
 
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = nn.GroupNorm(norm_groups(channels, groups), channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
         self.transformer_blocks = nn.ModuleList([BasicTransformerBlock(channels, heads, channels // heads)])
         self.proj_out = nn.Linear(channels, channels)
@@ -69,7 +70,9 @@ class PlainUNet(nn.Module):
     """Stable Diffusion's UNet for one fixed step and no prompt.
 
     Time embeddings and cross-attention are gone (AdcSR, section 1.2); every other layer keeps its
-    diffusers name, so that Stable Diffusion's weights load by name.
+    diffusers name, so that Stable Diffusion's weights load by name. Where the configuration's
+    groups do not divide a width, as many take their place as pruning would leave, so that a pruned
+    UNet is also the one of a configuration with smaller widths.
     """
 
     def __init__(self, config: dict[str, Any], in_channels: int, out_channels: int, last_kernel: int = 3) -> None:
@@ -99,7 +102,7 @@ class PlainUNet(nn.Module):
                 x = width
             attentions = [SelfAttention(width, heads[level], groups) for _ in resnets] if "Attn" in kind else []
             self.up_blocks.append(Level(resnets, attentions, None if last else ("upsamplers", _up(width))))
-        self.conv_norm_out = nn.GroupNorm(groups, x, eps=1e-5)
+        self.conv_norm_out = nn.GroupNorm(norm_groups(x, groups), x, eps=1e-5)
         self.conv_out = nn.Conv2d(x, out_channels, last_kernel, padding=last_kernel // 2)
         if config["norm_num_groups"] is None:
             without_norms(self)
@@ -137,7 +140,14 @@ def _resnet(inputs: int, outputs: int, groups: int) -> nn.Module:
     from diffusers.models.resnet import ResnetBlock2D
 
     no_time: Any = None
-    return ResnetBlock2D(in_channels=inputs, out_channels=outputs, temb_channels=no_time, groups=groups, eps=1e-5)
+    return ResnetBlock2D(
+        in_channels=inputs,
+        out_channels=outputs,
+        temb_channels=no_time,
+        groups=norm_groups(inputs, groups),
+        groups_out=norm_groups(outputs, groups),
+        eps=1e-5,
+    )
 
 
 def _down(width: int) -> nn.Module:

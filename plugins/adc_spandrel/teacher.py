@@ -11,7 +11,7 @@ from torch import Tensor
 from adc.interfaces import Teacher
 from adc.ops.clip import enlarge, per_frame
 from adc.ops.color import luma
-from adc_spandrel.weights import read_weights
+from adc.weights import read_checkpoint
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -69,7 +69,7 @@ def _describe(weights: str) -> Any:
         import spandrel
     except ImportError:
         raise ImportError("Spandrel needs the spandrel library: pip install 'adc[spandrel]'.") from None
-    state = spandrel.canonicalize_state_dict(read_weights(weights))
+    state = spandrel.canonicalize_state_dict(read_checkpoint(weights))
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(state)
     except spandrel.UnsupportedModelError:

@@ -58,3 +58,8 @@ class TinyTeacher(Teacher):
     def features(self, lr: Tensor, space: FeatureSpace) -> Tensor:
         """The restored latent lifted into the space; no pixels are made."""
         return space.lift(self.codec.project(self.latent(lr)))
+
+    def restore_with_features(self, lr: Tensor, space: FeatureSpace) -> tuple[Tensor, Tensor]:
+        """Both of one restored latent."""
+        z = self.latent(lr)
+        return self.codec.decode(z), space.lift(self.codec.project(z))

@@ -1,0 +1,79 @@
+"""Images inside tar files, found once and then read in any order."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+CAPTION = ".txt"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A file inside a tar file that is not compressed.
+
+    Attributes:
+        shard: The tar file.
+        member: Its path in there.
+        start: Where its bytes begin.
+        length: How many there are.
+        caption: Where those of the text beside it begin, and how many there are; none without a text.
+    """
+
+    shard: Path
+    member: str
+    start: int
+    length: int
+    caption: tuple[int, int] | None = None
+
+    @property
+    def stem(self) -> str:
+        """Its path without the ending."""
+        return PurePosixPath(self.member).with_suffix("").as_posix()
+
+    def read(self) -> bytes:
+        """Its bytes; fewer than `length` if the tar file is truncated."""
+        return self._part(self.start, self.length)
+
+    def text(self) -> str | None:
+        """The text beside it (``photo.txt`` beside ``photo.png``)."""
+        return None if self.caption is None else self._part(*self.caption).decode("utf-8")
+
+    def _part(self, start: int, length: int) -> bytes:
+        with self.shard.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def stream(self) -> io.BytesIO:
+        """Its bytes as a file."""
+        return io.BytesIO(self.read())
+
+    def __str__(self) -> str:
+        """The tar file and the path in there."""
+        return f"{self.shard}:{self.member}"
+
+
+def members(shard: Path, extensions: tuple[str, ...]) -> list[Packed]:
+    """The files of a tar file that end in one of ``extensions`` (lower case), in their order there.
+
+    Only the headers are read. A file that was cut off lists what is whole up to there.
+
+    Raises:
+        ValueError: If it is not a tar file, or a compressed one, in which nothing can be found without reading it all.
+    """
+    held: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                if member.isfile():
+                    held[member.name] = (member.offset_data, member.size)
+    except (tarfile.TarError, EOFError) as error:
+        if not held:
+            raise ValueError(f"{shard}: cannot be read as an uncompressed tar file ({error}).") from None
+    return [
+        Packed(shard, name, *place, held.get(str(PurePosixPath(name).with_suffix(CAPTION))))
+        for name, place in held.items()
+        if name.lower().endswith(extensions) and not PurePosixPath(name).name.startswith(".")
+    ]

@@ -1,0 +1,115 @@
+"""Prompts as Stable Diffusion 2.1 reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adc.interfaces import Prompt
+
+KEY = "prompt_embedding"
+
+
+class TextPrompt(Prompt):
+    """Embeddings by the CLIP text encoder of a Stable Diffusion folder, or ready-made ones.
+
+    A text longer than the tokenizer allows (77 tokens) is cut off there. Every text is embedded
+    once per process and kept. With a cache, embeddings are looked up as ``<sha256 of the text>.safetensors``,
+    key ``prompt_embedding`` ``(L, D)``; ``tools/embed_prompts.py`` writes it, and then no text encoder is needed.
+    """
+
+    def __init__(self, folder: str | None = None, cache: str | None = None, text: str | None = None) -> None:
+        """
+        Args:
+            folder: A folder in diffusers' layout with ``tokenizer/`` and ``text_encoder/``; null takes
+                embeddings from the cache alone.
+            cache: A folder of embeddings; null embeds every text here.
+            text: One text for all clips, perhaps empty; null takes each clip's caption (data: ``captions: true``).
+        """
+        super().__init__()
+        if folder is None and cache is None:
+            raise ValueError("prompt: name the folder of a text encoder, a cache of embeddings, or both.")
+        self.text, self.cache = text, None if cache is None else Path(cache)
+        self.encoder = None if folder is None else ClipText(folder)
+        if self.encoder is not None:
+            self.encoder.requires_grad_(False)
+        self._kept: dict[str, Tensor] = {}
+
+    def forward(self, batch: dict[str, Any]) -> Tensor:
+        """``(B, L, D)``."""
+        lr = batch["lr"]
+        if self.text is not None:
+            return self._one(self.text).to(lr.device).expand(len(lr), -1, -1)
+        if "text" not in batch:
+            raise ValueError("prompt: the data has no captions; set captions: true, or give one text for all clips.")
+        return torch.stack([self._one(text) for text in batch["text"]]).to(lr.device)
+
+    @torch.no_grad()
+    def _one(self, text: str) -> Tensor:
+        if text not in self._kept:
+            stored = None if self.cache is None else self.cache / name_of(text)
+            if stored is not None and stored.is_file():
+                self._kept[text] = _read(stored)
+            elif self.encoder is not None:
+                self._kept[text] = self.encoder([text])[0].float().cpu()
+            else:
+                short = text if len(text) < 60 else text[:57] + "..."
+                raise FileNotFoundError(
+                    f"{stored}: no such embedding, of the text {short!r}; make it with tools/embed_prompts.py, "
+                    "or name the folder of a text encoder."
+                )
+        return self._kept[text]
+
+
+class ClipText(nn.Module):
+    """Tokenizer and text encoder of a Stable Diffusion folder."""
+
+    def __init__(self, folder: str) -> None:
+        """
+        Args:
+            folder: Holds ``tokenizer/`` and ``text_encoder/``, the latter with safetensors.
+
+        Raises:
+            FileNotFoundError: If one of them is missing.
+        """
+        super().__init__()
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        for part in ("tokenizer", "text_encoder"):
+            if not Path(folder, part).is_dir():
+                raise FileNotFoundError(f"{Path(folder, part)}: no such folder; a text encoder needs it.")
+        self.tokenizer = CLIPTokenizer.from_pretrained(str(Path(folder, "tokenizer")), local_files_only=True)
+        self.model: Any = CLIPTextModel.from_pretrained(
+            str(Path(folder, "text_encoder")), local_files_only=True, use_safetensors=True
+        ).eval()
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        """The last hidden states of texts, padded or cut to the tokenizer's length; ``(N, L, D)``."""
+        tokens = self.tokenizer(
+            list(texts),
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        device = next(self.model.parameters()).device
+        return self.model(tokens.input_ids.to(device))[0]
+
+
+def name_of(text: str) -> str:
+    """The file of a text's embedding."""
+    return hashlib.sha256(text.encode()).hexdigest() + ".safetensors"
+
+
+def _read(path: Path) -> Tensor:
+    from safetensors.torch import load_file
+
+    held = load_file(path)
+    if KEY not in held or held[KEY].ndim != 2:
+        raise ValueError(f"{path}: holds no {KEY} (L, D); make it again with tools/embed_prompts.py.")
+    return held[KEY].float()
