@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from adc.cli import COMMANDS, train
@@ -19,9 +20,12 @@ from adc.pruning import load_student
 HERE = Path(__file__).parent
 RECIPES = HERE.parent / "recipes"
 OVERLAYS = sorted((RECIPES / "trainer").glob("*.yaml"))
-STAGES = sorted(path for path in RECIPES.rglob("*.yaml") if path not in OVERLAYS)
+MEMORY = sorted(RECIPES.glob("*/memory/*.yaml"))
+STAGES = sorted(path for path in RECIPES.rglob("*.yaml") if path not in OVERLAYS + MEMORY)
 TRAINED = [path for path in STAGES if "model" in yaml.safe_load(path.read_text())]
-DEMO, TINY = RECIPES / "demo", RECIPES / "tiny"
+TINY = RECIPES / "tiny"
+TWINS = {path: TINY / path.relative_to(RECIPES / "demo") for path in sorted((RECIPES / "demo").rglob("*.yaml"))}
+TWINS |= {path: TINY / path.relative_to(RECIPES) for path in STAGES if path.is_relative_to(RECIPES / "adcsr")}
 
 
 def name(path):
@@ -86,18 +90,28 @@ def test_an_overlay_changes_the_trainer_alone(parse, overlay):
         assert laid.trainer.default_root_dir == plain.trainer.default_root_dir
 
 
-@pytest.mark.parametrize("recipe", sorted(DEMO.rglob("*.yaml")), ids=name)
-def test_a_recipe_of_the_demo_has_a_tiny_twin(recipe):
-    twin = TINY / recipe.relative_to(DEMO)
+@pytest.mark.parametrize("overlay", MEMORY, ids=name)
+def test_an_overlay_for_memory_changes_no_loss(parse, overlay):
+    recipe = overlay.parents[1] / "2_distill.yaml"
+    plain, laid = parse(recipe), parse(recipe, overlay)
+    assert laid.model.class_path == plain.model.class_path and laid.trainer == plain.trainer
+    changed = {key for key, value in laid.model.init_args.items() if value != plain.model.init_args[key]}
+    assert changed and changed <= {"accumulate", "recompute", "roles"}
+    assert laid.data.init_args.batch_size * laid.model.init_args.accumulate == 12
+
+
+@pytest.mark.parametrize("recipe", TWINS, ids=name)
+def test_a_recipe_has_a_tiny_twin(recipe):
+    twin = TWINS[recipe]
     assert twin.is_file()
     assert command_of(twin) == command_of(recipe)
     stages = [yaml.safe_load(path.read_text()).get("model", {}).get("class_path") for path in (recipe, twin)]
     assert stages[0] == stages[1]
 
 
-def run_tiny(folder, *options):
+def run_tiny(folder, *options, recipes=TINY):
     environment = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "engine" / "plugins"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "adc", "run", str(TINY), *options]
+    command = [sys.executable, "-m", "adc", "run", str(recipes), *options]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
 
 
@@ -130,3 +144,15 @@ def test_the_tiny_recipes_run_and_go_on_when_they_are_killed(tmp_path, monkeypat
     assert report["stages"][2]["updates"] == {"student": 24, "discriminators": 24}
     for name in ("report.html", "samples.png"):
         assert Path("runs/tiny/3_report", name).stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_the_tiny_twins_of_adcsr_run(tmp_path, monkeypatch):
+    done = run_tiny(tmp_path, recipes=TINY / "adcsr")
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    pretrained, distilled = (load_student(f"runs/tiny/adcsr/{stage}") for stage in ("1_decoder", "2_distill"))
+    before, after = pretrained.state_dict(), distilled.state_dict()
+    changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    assert changed and not any(name.startswith("decoder.") for name in changed)
+    assert any(name.startswith("mid_block.") for name in changed)

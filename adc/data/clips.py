@@ -122,7 +122,7 @@ def degraded(batch: dict[str, Any], degradation: Degradation) -> dict[str, Any]:
     with torch.autocast(batch["hr"].device.type, enabled=False):
         for hr, state in zip(batch["hr"], batch[DRAWS], strict=True):
             generator = Generator()
-            generator.set_state(state.cpu())
+            generator.set_state(state.cpu().clone())
             small.append(degradation(hr.float(), generator))
     return {**{key: value for key, value in batch.items() if key != DRAWS}, "lr": torch.stack(small)}
 

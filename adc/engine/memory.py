@@ -1,9 +1,11 @@
-"""Memory of training on a CPU."""
+"""Memory of training."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+
+from torch import nn
 
 MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2
 
@@ -21,3 +23,19 @@ def keep_freed_memory() -> None:
         libc.mallopt(MMAP_MAX, 0)
         libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
         libc.mallopt(TOP_PAD, 2**28)
+
+
+def recompute_in(*networks: nn.Module) -> None:
+    """Let networks make their activations again in the backward pass instead of keeping them (Chen et al., 2016).
+
+    A network takes part by an attribute ``recompute``, its own or of modules in it.
+
+    Raises:
+        ValueError: If none of the networks does.
+    """
+    parts = [module for network in networks for module in network.modules() if hasattr(module, "recompute")]
+    if not parts:
+        names = ", ".join(type(network).__name__ for network in networks)
+        raise ValueError(f"recompute: nothing in {names} can recompute its activations; leave the key out.")
+    for part in parts:
+        part.recompute = True  # type: ignore[assignment]

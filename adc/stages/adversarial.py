@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
-from adc.engine import Losses, Phase, Role, Stage, named
+from adc.engine import Losses, Phase, Role, Stage, named, recompute_in
 from adc.interfaces import Discriminator, FeatureSpace, Loss, Prompt, Restorer, Source, Student, Teacher
 from adc.ops import gan
 from adc.stages.views import DOMAINS, Views
@@ -55,6 +55,7 @@ class AdversarialDistillation(Stage):
         adversarial: gan.Form = "softplus",
         adversarial_weight: float = 1.0,
         frozen: list[str] | None = None,
+        recompute: bool = False,
         cycle: list[list[str]] | None = None,
         accumulate: int = 1,
     ) -> None:
@@ -71,6 +72,8 @@ class AdversarialDistillation(Stage):
             adversarial: The form of the adversarial loss.
             adversarial_weight: Its weight beside ``losses``.
             frozen: Parts of the student that keep their weights, as attribute paths (``decoder``).
+            recompute: Make activations of the student and the discriminators again in the backward pass instead of
+                keeping them: less memory for about a third more time.
             cycle: The phases of each successive batch; null is ``[[student, discriminators]]``, the
                 discriminators seeing what the student made before its update.
             accumulate: Batches whose gradients are averaged in one update.
@@ -86,6 +89,8 @@ class AdversarialDistillation(Stage):
         self.adversarial: gan.Form = adversarial
         self.adversarial_weight = adversarial_weight
         self.keep("student", frozen or ())
+        if recompute:
+            recompute_in(student, *critics)
         self._check_table()
 
     def phases(self) -> Mapping[str, Phase]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from adc.pruning.layers import norm_groups
 from adc_sd21.networks import without_norms
@@ -73,7 +74,12 @@ class PlainUNet(nn.Module):
     diffusers name, so that Stable Diffusion's weights load by name. Where the configuration's
     groups do not divide a width, as many take their place as pruning would leave, so that a pruned
     UNet is also the one of a configuration with smaller widths.
+
+    Attributes:
+        recompute: Whether blocks forget their activations and make them again in the backward pass.
     """
+
+    recompute = False
 
     def __init__(self, config: dict[str, Any], in_channels: int, out_channels: int, last_kernel: int = 3) -> None:
         """Build from a ``unet/config.json`` with other channels at both ends and a last kernel of any odd size."""
@@ -112,13 +118,18 @@ class PlainUNet(nn.Module):
         """Sides of the input must be multiples of this."""
         return 2 ** (len(self.down_blocks) - 1)
 
+    def _block(self, level: Level, index: int, x: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(level.block, index, x, use_reentrant=False)
+        return level.block(index, x)
+
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, h, w)`` to ``(N, out_channels, h, w)``."""
         x = self.conv_in(x)
         skips = [x]
         for level in self.down_blocks:
             for index in range(len(level.resnets)):
-                x = level.block(index, x)
+                x = self._block(level, index, x)
                 skips.append(x)
             if hasattr(level, "downsamplers"):
                 x = level.downsamplers[0](x)
@@ -126,7 +137,7 @@ class PlainUNet(nn.Module):
         x = self.mid_block(x)
         for level in self.up_blocks:
             for index in range(len(level.resnets)):
-                x = level.block(index, _join(x, skips.pop()))
+                x = self._block(level, index, _join(x, skips.pop()))
             if hasattr(level, "upsamplers"):
                 x = level.upsamplers[0](x)
         return self.conv_out(F.silu(self.conv_norm_out(x)))
