@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from adc.data import Real
 from adc.engine import Role
-from adc.interfaces import Prompt
+from adc.interfaces import FeatureSpace, Prompt, Teacher
 from adc.losses import L1
 from adc.ops.color import adain
 from adc.pruning import load_student
@@ -41,6 +41,22 @@ TOLERANCES = {
     "alpha_999": (RELATIVE, 1e-5),
     "gradient": (RELATIVE, 1e-3),
 }
+
+
+class Answered(Teacher):
+    """A teacher whose answer is there already; the network that gave it need not stay in memory."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.answer = features
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def features(self, lr: Tensor, space: FeatureSpace) -> Tensor:
+        """The answer."""
+        return self.answer
 
 
 class Given(Prompt):
@@ -78,8 +94,13 @@ def computed(golden: dict[str, Tensor], facts: dict[str, Any], home: Path, say: 
     with torch.no_grad():
         yield "teacher_latent", teacher.latent(lr, golden["prompt"])
         yield "teacher_pixels", teacher.restore(lr, golden["prompt"])
-    say("discriminator and codec: seeded")
-    stage = _stage(student, teacher, golden["prompt"])
+    say("codec and discriminator: seeded")
+    space = _space(student)
+    with torch.no_grad():
+        features = teacher.features(lr, space, golden["prompt"])
+    yield "teacher_features", features
+    del teacher
+    stage = _stage(student, features, space, golden["prompt"])
     yield "trainable_discriminator", sum(p.numel() for p in stage.parameters_of("discriminators"))
     yield from _stage_figures(stage, {"lr": lr, "hr": hr}, facts, say)
 
@@ -94,7 +115,6 @@ def _stage_figures(
     losses = stage.student_loss(views)
     sum(losses.values(), torch.zeros(())).backward()
     say(f"student's half of the step: {time.perf_counter() - started:.1f} s")
-    yield "teacher_features", views.of("teacher", "feature")
     yield "truth_features", views.of("real", "feature")
     yield "L_distil", losses["L1_feature_teacher"]
     yield "L_adv", losses["persuade_feature_realism"]
@@ -155,22 +175,30 @@ def _teacher(home: Path) -> OSEDiff:
     return OSEDiff(str(home / "teacher")).eval()
 
 
-def _stage(student: AdcSRStudent, teacher: OSEDiff, prompt: Tensor) -> AdversarialDistillation:
+def _space(student: AdcSRStudent) -> DecoderStem:
     codec = SDCodec()
     load(codec.vae, seeded_like(codec.vae.state_dict(), "sd.vae."), "seeded")
+    return DecoderStem(student, codec)
+
+
+@torch.no_grad()
+def _critic() -> UNetDiscriminator:
     critic = UNetDiscriminator(channels=256)
-    names = {name: _their_critic_name(name) for name in critic.unet.state_dict()}
-    weights = {name: seeded(f"D.{names[name]}", tensor.shape) for name, tensor in critic.unet.state_dict().items()}
-    critic.unet.load_state_dict(weights)
+    for name, tensor in critic.unet.state_dict().items():
+        tensor.copy_(seeded(f"D.{_their_critic_name(name)}", tensor.shape))
+    return critic
+
+
+def _stage(student: AdcSRStudent, features: Tensor, space: DecoderStem, prompt: Tensor) -> AdversarialDistillation:
     optimizer: Any = lambda parameters: torch.optim.Adam(parameters)  # noqa: E731
     stage = AdversarialDistillation(
         student=student,
         losses=[L1(domain="feature", against="teacher")],
         roles={"student": Role(optimizer), "discriminators": Role(optimizer)},
-        teacher=teacher,
-        space=DecoderStem(student, codec),
+        teacher=Answered(features),
+        space=space,
         prompt=Given(prompt),
-        discriminators=[critic],
+        discriminators=[_critic()],
         examples={"student": Example({"realism": -1}), "real": Example({"realism": 1}, Real())},
         frozen=["decoder"],
     )
