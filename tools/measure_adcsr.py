@@ -98,6 +98,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
+            enable_model_summary=False,
             use_distributed_sampler=False,
             limit_val_batches=0,
         )

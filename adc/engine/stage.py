@@ -123,8 +123,8 @@ class Stage(pl.LightningModule):
         trained = {parameter for parameters in self._trainable.values() for parameter in parameters}
         for parameter in self.parameters():
             parameter.requires_grad_(parameter in trained)
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.to(memory_format=torch.channels_last)
+            layout = torch.channels_last if parameter.dim() == 4 else torch.preserve_format
+            parameter.data = parameter.data.clone(memory_format=layout)  # what was read need not stay mapped
 
     def keep(self, attribute: str, paths: Sequence[str]) -> None:
         """Let parts of a trained network keep their weights; like `not_saved`, they stay out of checkpoints.

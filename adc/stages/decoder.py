@@ -42,6 +42,7 @@ class DecoderPretraining(Stage):
         adversarial_start: int = 50001,
         adaptive: bool = True,
         summed: bool = False,
+        frozen: list[str] | None = None,
         accumulate: int = 1,
     ) -> None:
         """
@@ -56,6 +57,7 @@ class DecoderPretraining(Stage):
             adversarial_start: Updates of the decoder before the discriminator counts.
             adaptive: Whether ``lambda`` follows the gradients; otherwise it is 1.
             summed: Whether reconstruction losses are summed over each clip, as published, or averaged.
+            frozen: Parts of the decoder that keep their weights, as paths below it (``conv_in``).
             accumulate: Batches whose gradients are averaged in one update.
         """
         self._has_critic = discriminator is not None
@@ -76,6 +78,7 @@ class DecoderPretraining(Stage):
         self.last_layer = last_layer
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
         self.adaptive, self.summed = adaptive, summed
+        self.keep("student", [f"decoder.{path}" for path in frozen or ()])
 
     def phases(self) -> Mapping[str, Phase]:
         """The decoder's, and the discriminator's if there is one."""

@@ -68,6 +68,12 @@ def test_decoder_pretraining_routes_gradients_to_the_decoder_and_then_to_the_dis
         assert changed == names(stage, "discriminator.")
 
 
+def test_frozen_parts_of_a_decoder_get_no_gradients():
+    stage = decoding(frozen=["stem"])
+    for changed in routes(stage)["decoder"]:
+        assert changed == names(stage, "student.decoder.") - names(stage, "student.decoder.stem.")
+
+
 def test_regression_routes_gradients_to_what_is_not_frozen():
     stage = regression(frozen=["decoder"])
     for changed in routes(stage)["network"]:
