@@ -24,7 +24,7 @@ FLOORS = (
 FOR_PLUGINS = FLOORS[1] | FLOORS[2] | FLOORS[3]
 HEAVY = {
     "diffusers", "transformers", "peft", "lpips", "pyiqa", "torch_pruning", "spandrel", "torchvision", "skimage",
-    "matplotlib",
+    "matplotlib", "av", "onnx", "onnxruntime", "onnxscript", "cv2", "scipy",
 }  # fmt: skip
 TRAINING = {"lightning", "pytorch_lightning", "jsonargparse"}
 BETWEEN_PLUGINS = {("adc_video", "adc_sd21")}

@@ -19,8 +19,11 @@ COMMANDS = {
     "validate": ("adc.cli.train", "validate", "Measure a checkpoint on the validation data."),
     "test": ("adc.cli.train", "test", "Measure a checkpoint on the test data."),
     "predict": ("adc.cli.train", "predict", "Restore the clips of a recipe's prediction data."),
+    "cache": ("adc.cli.cache", "main", "Keep a teacher's answers, to train without it."),
     "prune": ("adc.cli.prune", "main", "Cut channels out of a student."),
     "report": ("adc.cli.report", "main", "Measure restorers side by side."),
+    "bench": ("adc.cli.bench", "main", "Measure what restorers cost, side by side."),
+    "export": ("adc.cli.export", "main", "Write a student in formats that other programs read."),
     "upscale": ("adc.cli.upscale", "main", "Enlarge images with a student."),
     "evaluate": ("adc.cli.evaluate", "main", "Compare restored images with references."),
 }

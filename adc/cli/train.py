@@ -195,7 +195,7 @@ class Clock(Callback):
 
 
 def _main(command: str, argv: list[str]) -> None:
-    _silence()
+    silence()
     load_components(training=True)
     try:
         cli = RecipeCLI(command, argv)
@@ -299,11 +299,12 @@ def _help(command: str) -> str:
         "validate": "Measure a checkpoint on the validation data.",
         "test": "Measure a checkpoint on the test data.",
         "predict": "Restore the clips of a recipe's prediction data.",
+        "cache": "Keep what a recipe's teacher says of its training clips, for CachedTeacher.",
     }
     return f"{says[command]} `adc list` shows the components that a recipe can name."
 
 
-def _silence() -> None:
+def silence() -> None:
     """Leave out what libraries say on every run."""
 
     def worth_reading(record: logging.LogRecord) -> bool:

@@ -1,30 +1,54 @@
-"""``adc upscale``: images through a student."""
+"""``adc upscale``: images and videos through a student."""
 
 from __future__ import annotations
 
+import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from adc.cli import UsageError
+from adc.cli.upscale_options import Color, Ending, Precision, UpscaleOptions
+from adc.cli.upscale_plan import LIST, Job, plan
 
-Color = Literal["none", "adain", "wavelet"]
+FLAGS = {
+    "frames": "The input folder holds the frames of a video.",
+    "resume": "Leave out files whose result is there.",
+    "compile": "Compile the student; it starts slowly then, and pays for many pictures of one size.",
+}
 
 
 def main(argv: list[str]) -> None:
     """Parse the command line and enlarge."""
     from adc.cli.parser import OneLineErrors
 
-    description = "Enlarge an image, or all images of a folder, with a student."
+    description = "Enlarge images or a video with a student."
     parser = OneLineErrors(prog="adc upscale", description=description, allow_abbrev=False)
-    parser.add_argument("input", help="An image (png, jpg, webp, tif, bmp) or a folder of them; any size.")
     parser.add_argument(
-        "-o", "--output", required=True, help="A file for an image; for a folder a folder, which gets PNG files."
+        "input",
+        help="An image (png, jpg, webp, tif, bmp, ...), a video, a folder of images and of folders, or - for a list of "
+        "files on standard input, one in each line; their results' names go to standard output.",
     )
-    parser.add_function_arguments(upscale, skip={"input", "output"}, as_group=False)
-    options = vars(parser.parse_args(argv))
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        help="A file, whose ending says its format, or a folder; for a folder or a list a folder.",
+    )
+    parser.add_function_arguments(upscale, skip={"input", "output", *FLAGS}, as_group=False)
+    for name, text in FLAGS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    options = vars(parser.parse_args([*_with_dash_last(argv)]))
     upscale(**options)
+
+
+def _with_dash_last(argv: list[str]) -> list[str]:
+    """A lone ``-`` is an input, wherever it stands."""
+    return argv if LIST not in argv else [*(word for word in argv if word != LIST), "--", LIST]
 
 
 def upscale(
@@ -32,113 +56,160 @@ def upscale(
     output: str,
     student: str,
     tile: int | None = None,
-    overlap: int = 16,
+    overlap: int = 32,
+    batch: int | None = None,
     color: Color = "none",
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Precision = "fp32",
     device: str = "auto",
+    scale: float | None = None,
+    format: Ending = "png",
+    depth: int = 8,
+    quality: int = 95,
+    codec: str | None = None,
+    crf: int | None = None,
+    rate: str = "25",
+    frames: bool = False,
+    resume: bool = False,
+    compile: bool = False,
 ) -> None:
-    """Enlarge an image or a folder of images.
+    """Enlarge images or a video.
 
     Args:
-        input: An image or a folder of them.
-        output: A file for an image; a folder for a folder.
-        student: A student folder, as adc fit and adc prune write it.
-        tile: Enlarge in tiles of so many pixels, to need less memory; null takes an image whole; try 256.
-        overlap: Pixels that neighbouring tiles share.
+        input: An image, a video, a folder, or ``-`` for a list on standard input.
+        output: A file for a file; a folder for a folder or a list.
+        student: A student folder, as adc fit and adc prune write it, or an ONNX file of adc export.
+        tile: Longest side of the tiles, in pixels of the input; null lets free memory decide (512, on a CPU 256).
+        overlap: Pixels that neighbouring tiles share, at least.
+        batch: Tiles shown at once, all of one size; null lets free memory decide on a GPU and is 1 elsewhere.
         color: Give the result the colours of the input: none, adain (mean and spread) or wavelet (the coarse part).
-        precision: Compute in fp32 or bf16.
-        device: Where to compute: auto takes a GPU if there is one; cpu, cuda or cuda:1.
+        precision: Compute in fp32, bf16 or fp16.
+        device: Where to compute: auto takes a GPU if there is one; cpu, cuda or cuda:1; files are divided among
+            several, cuda:0,cuda:1.
+        scale: How many times larger the result is; null is the student's own factor, another one is a final resize.
+        format: Format of the images in an output folder: png, jpg, webp or tif.
+        depth: Bits per channel, 8 or 16; 16 for PNG only.
+        quality: Of formats that lose something, 1 to 100.
+        codec: Encoder of a video, as FFmpeg calls it; null is libx264, or libvpx-vp9 for WebM.
+        crf: How much a video may lose: lower is better and larger; null is a value at which it is little.
+        rate: Frames per second of a folder of frames: 25, 30000/1001.
+        frames: Whether the input folder holds the frames of a video.
+        resume: Whether to leave out files whose result is there.
+        compile: Whether to compile the student.
     """
-    jobs = plan(Path(input), Path(output))
-    enlarge = _enlarger(student, tile, overlap, color, precision, device)
+    options = UpscaleOptions(
+        tile, overlap, batch, color, precision, compile, _devices(device), scale, format, depth, quality, resume
+    )
+    _check(options)
+    _quieten()
+    jobs = plan(input, Path(output), format, frames)
+    if len(jobs) == 1 and not jobs[0].video:
+        _check_ending(jobs[0].target, depth)
+    listing = input == LIST
+    waiting = [job for job in jobs if not (resume and job.target.exists())] if not _is_video(jobs) else jobs
+    for job in jobs if listing else ():
+        if job not in waiting:
+            print(job.target, flush=True)
 
     from adc.cli.batch import leave, work_through
+    from adc.cli.upscale_student import Enlarger
 
     start = time.perf_counter()
-    failed = work_through(jobs, lambda job: enlarge(*job), "enlarging")
-    done = len(jobs) - failed
-    if done:
-        where = jobs[0][1] if len(jobs) == 1 else output
-        print(f"{done} {'image' if done == 1 else 'images'} enlarged in {time.perf_counter() - start:.1f} s: {where}")
+    failed = 0
+    if waiting:
+        show = partial(_video, options=options, codec=codec, crf=crf, rate=_rate(rate))
+        workers = [_worker(Enlarger(student, name, options), show, listing) for name in options.devices[: len(waiting)]]
+        failed = work_through(waiting, workers, "enlarging", progress=not any(job.video for job in waiting))
+    _tell(jobs, len(waiting), failed, time.perf_counter() - start, output, sys.stderr if listing else sys.stdout)
     leave(failed, len(jobs))
 
 
-def plan(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Which image becomes which file.
-
-    Raises:
-        FileNotFoundError: If there is no such file or folder.
-        UsageError: If the output does not suit the input, or an image would be overwritten.
-        ValueError: If the folder holds no image, or two that would have one name.
-    """
-    from adc.data.images import EXTENSIONS, list_images, name_of
-
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file or folder.")
-    is_image_name = target.suffix.lower() in EXTENSIONS
-    if source.is_file():
-        if target.suffix and not is_image_name and not target.is_dir():
-            raise UsageError(f"--output {target}: unknown image format; there are {', '.join(EXTENSIONS)}.")
-        jobs = [(source, target if is_image_name and not target.is_dir() else target / f"{source.stem}.png")]
-    else:
-        if target.is_file() or (is_image_name and not target.is_dir()):
-            raise UsageError(f"--output {target}: {source} is a folder, so this must be a folder too.")
-        inside = target.resolve()
-        images = [
-            path for path in list_images(source) if inside == source.resolve() or inside not in path.resolve().parents
-        ]
-        jobs = [(path, target / f"{name_of(path, source)}.png") for path in images]
-    _check_distinct(jobs)
-    return jobs
+def _is_video(jobs: Sequence[Job]) -> bool:
+    """A single video resumes by itself."""
+    return len(jobs) == 1 and jobs[0].video
 
 
-def _check_distinct(jobs: list[tuple[Path, Path]]) -> None:
-    origin: dict[Path, Path] = {}
-    for path, result in jobs:
-        if result in origin:
-            raise ValueError(f"{path} and {origin[result]} would both become {result}; rename one of them.")
-        origin[result] = path
-    inputs = {path.resolve() for path in origin.values()}
-    for result in origin:
-        if result.resolve() in inputs:
-            raise UsageError(f"--output: {result} is an input and would be overwritten; name another place.")
+def _devices(names: str) -> tuple[str, ...]:
+    found = tuple(name.strip() for name in names.split(",") if name.strip())
+    if not found:
+        raise UsageError(f"--device {names!r}: no device is named; take auto, cpu, cuda or cuda:0,cuda:1.")
+    return found
 
 
-def _enlarger(
-    student: str, tile: int | None, overlap: int, color: Color, precision: str, device: str
-) -> Callable[[Path, Path], None]:
-    import torch
+def _check(options: UpscaleOptions) -> None:
+    from adc.engine.tiles import spread
 
-    from adc.data.images import read_image, to_bytes, to_frame, write_image
-    from adc.engine.restore import restore_image
-    from adc.pruning import load_student
-
-    place = _device(device)
-    restorer = load_student(student).eval().requires_grad_(False).to(place)
-
-    def enlarge(source: Path, target: Path) -> None:
-        lr = to_frame(read_image(source))[None, None]
+    if options.depth not in (8, 16):
+        raise UsageError(f"--depth {options.depth}: 8 or 16 bits per channel.")
+    if options.depth == 16 and options.format != "png":
+        raise UsageError(f"--depth 16: 16 bits per channel are written as PNG only, not as {options.format}.")
+    if not 1 <= options.quality <= 100:
+        raise UsageError(f"--quality {options.quality}: from 1 to 100.")
+    if options.batch is not None and options.batch < 1:
+        raise UsageError(f"--batch {options.batch}: at least 1.")
+    if options.scale is not None and not (math.isfinite(options.scale) and 0 < options.scale <= 64):
+        raise UsageError(f"--scale {options.scale}: more than 0, at most 64.")
+    if options.overlap < 0:
+        raise UsageError(f"--overlap {options.overlap}: at least 0.")
+    if options.tile is not None:
         try:
-            with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16"):
-                hr = restore_image(restorer, lr, tile, overlap, color)
-        except RuntimeError as error:
-            if "memory" not in str(error):
-                raise
-            size = f"{lr.shape[-1]}x{lr.shape[-2]}"
-            raise ValueError(f"{source}: {size} pixels need more memory than there is; try --tile 256.") from error
-        write_image(target, to_bytes(hr[0, 0]))
-
-    return enlarge
+            spread(1, options.tile, options.overlap)
+        except ValueError as error:
+            raise UsageError(f"--{error}") from None
 
 
-def _device(name: str) -> Any:
-    import torch
+def _check_ending(target: Path, depth: int) -> None:
+    from adc.data.pictures import check_target
 
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UsageError(f"--device {name}: there is no such device here; take auto or cpu.") from None
-    return device
+        check_target(target, (1, 1), depth)
+    except ValueError as error:
+        raise UsageError(f"--output {error}") from None
+
+
+def _quieten() -> None:
+    import warnings
+
+    warnings.filterwarnings("ignore", module="PIL")
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise UsageError(f"--rate {text}: frames per second, a number or a fraction such as 30000/1001.")
+    return rate
+
+
+def _worker(enlarger: Any, show: Callable[[Job, Any], None], listing: bool) -> Callable[[Job], None]:
+    """Does one job after the other on one device."""
+    from adc.cli.upscale_image import enlarge_image
+
+    def work(job: Job) -> None:
+        if job.video:
+            show(job, enlarger)
+        else:
+            for note in enlarge_image(job.source, job.target, enlarger):
+                sys.stderr.write(f"adc: {job.source}: {note}\n")
+        if listing:
+            print(job.target, flush=True)
+
+    return work
+
+
+def _video(job: Job, enlarger: Any, options: UpscaleOptions, **settings: Any) -> None:
+    from adc.cli.upscale_video import upscale_video
+
+    if upscale_video(job.source, job.target, enlarger, options, **settings):
+        raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
+
+
+def _tell(jobs: Sequence[Job], tried: int, failed: int, seconds: float, output: str, file: Any) -> None:
+    if there := len(jobs) - tried:
+        print(f"{there} of {len(jobs)} {'was' if there == 1 else 'were'} there already", file=file)
+    if not (done := tried - failed):
+        return
+    kind = "video" if all(job.video for job in jobs) else "file" if any(job.video for job in jobs) else "image"
+    where = jobs[0].target if len(jobs) == 1 else output
+    print(f"{done} {kind}{'' if done == 1 else 's'} enlarged in {seconds:.1f} s: {where}", file=file)

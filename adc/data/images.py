@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm",
 """Endings, in lower case, of the files that are taken for images."""
 SHARD = ".tar"
 
-_DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 class BrokenImageError(ValueError):
@@ -42,20 +45,46 @@ def read_image(path: str | os.PathLike[str] | Packed) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         BrokenImageError: If it is truncated, not an image, or of a mode that has no clear meaning in 8 bits.
     """
+    with opened(path) as image:
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
+    """An image whose pixels have been read; what goes wrong with it in the block is told as `read_image` tells it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        BrokenImageError: If it is truncated or not an image, or the block cannot make sense of it.
+    """
     path = path if isinstance(path, Packed) else Path(path)
     held = path.shard if isinstance(path, Packed) else path
-    if not held.exists():
-        raise FileNotFoundError(f"{held}: no such file.")
-    if not held.is_file():
-        raise BrokenImageError(f"{held}: is a folder, not an image file.")
+    try:
+        if not held.exists():
+            raise FileNotFoundError(f"{held}: no such file.")
+        if not held.is_file():
+            raise BrokenImageError(f"{held}: is {_kind_of(held)}, not an image file.")
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise BrokenImageError(f"{held}: cannot be read ({error.strerror}).") from None
     try:
         with Image.open(path.stream() if isinstance(path, Packed) else path) as image:
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            yield image
     except UnidentifiedImageError:
         raise BrokenImageError(f"{path}: not an image, or of an unknown format. Remove it or replace it.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except PermissionError:
+        raise BrokenImageError(f"{path}: may not be read; change its permissions.") from None
+    except (
+        OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, struct.error, zlib.error,
+        Image.DecompressionBombError,
+    ) as error:  # fmt: skip
         raise BrokenImageError(f"{path}: cannot be read as an image ({_one_line(error)}). Replace it.") from None
+
+
+def _kind_of(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a pipe, a socket or a device"
 
 
 def _one_line(error: Exception) -> str:
@@ -63,7 +92,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in _DEEP_GRAY:
+    if image.mode in DEEP_GRAY:
         return _gray_to_rgb(np.asarray(image).astype(np.int64))
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")

@@ -58,7 +58,9 @@ class Teacher(Restorer):
         """What the teacher makes of a clip, in the space in which students are compared.
 
         Override it when the teacher has something cheaper than pixels to offer: a latent
-        teacher returns ``space.lift(latent)`` and never runs its decoder.
+        teacher returns ``space.lift(latent)`` and never runs its decoder. ``adc cache`` keeps the
+        tensor that is given to the space, so it refuses a teacher that does more than return what
+        one call of `FeatureSpace.lift` or `FeatureSpace.embed` makes.
 
         Args:
             lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``.

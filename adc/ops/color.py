@@ -22,6 +22,19 @@ def luma(unit: Tensor) -> Tensor:
     return ((unit * weights).sum(dim=-3, keepdim=True) + 16) / 255
 
 
+def brightness(unit: Tensor) -> Tensor:
+    """The Y of YIQ in ``[0, 1]``, not rounded.
+
+    Args:
+        unit: RGB ``(..., 3, H, W)`` in ``[0, 1]``.
+
+    Returns:
+        ``(..., 1, H, W)``.
+    """
+    weights = unit.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    return (unit * weights).sum(dim=-3, keepdim=True)
+
+
 def adain(picture: Tensor, colors: Tensor, eps: float = 1e-5) -> Tensor:
     """Give every channel the mean and spread of another picture's (Huang and Belongie, 2017).
 
@@ -33,8 +46,20 @@ def adain(picture: Tensor, colors: Tensor, eps: float = 1e-5) -> Tensor:
     Returns:
         ``std(colors) / std(picture) * (picture - mean(picture)) + mean(colors)``, per channel.
     """
-    gain = (_variance(colors) + eps).sqrt() / (_variance(picture) + eps).sqrt()
-    return (picture - _mean(picture)) * gain + _mean(colors)
+    return rescale(picture, (_mean(picture), _variance(picture)), (_mean(colors), _variance(colors)), eps)
+
+
+def rescale(picture: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], eps: float = 1e-5) -> Tensor:
+    """The formula of `adain`, for a part of a picture too.
+
+    Args:
+        picture: ``(..., C, H, W)``.
+        own: Mean and variance of the picture, each ``(..., C, 1, 1)``.
+        wanted: Those it gets.
+        eps: Added to both variances.
+    """
+    gain = (wanted[1] + eps).sqrt() / (own[1] + eps).sqrt()
+    return (picture - own[0]) * gain + wanted[0]
 
 
 def wavelet(picture: Tensor, colors: Tensor, levels: int = WAVELET_LEVELS) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from adc.engine.cached import UnknownClipError
 from adc.interfaces import Discriminator, FeatureSpace, Prompt, Source, Student, Teacher
 
 DOMAINS = ("feature", "pixel")
@@ -72,6 +73,12 @@ class Views:
         return critic(view, **self._told) if critic.takes_prompt else critic(view)
 
     def _ask_teacher(self, domain: str) -> None:
+        try:
+            self._hear_teacher(domain)
+        except UnknownClipError as unknown:
+            raise unknown.named(self.batch["name"]) from None
+
+    def _hear_teacher(self, domain: str) -> None:
         teacher, lr = self._teacher, self.batch["lr"]
         told: dict[str, Any] = self._told if teacher.takes_prompt else {}
         if self._taught.issuperset(DOMAINS):

@@ -5,7 +5,7 @@ from adc_tiny import Bicubic, TinyStudent
 from PIL import Image
 
 from adc.cli import main
-from adc.cli.upscale import plan
+from adc.cli.upscale_plan import Job, plan
 from adc.data.images import read_image, to_frame
 from adc.engine.restore import restore_image
 from adc.interfaces import Restorer
@@ -200,4 +200,4 @@ def test_a_student_folder(tmp_path, capsys):
 
 def test_plan_of_a_folder(tmp_path):
     write(tmp_path / "in/a.png")
-    assert plan(tmp_path / "in", tmp_path / "out") == [(tmp_path / "in/a.png", tmp_path / "out/a.png")]
+    assert plan(tmp_path / "in", tmp_path / "out") == [Job(tmp_path / "in/a.png", tmp_path / "out/a.png")]

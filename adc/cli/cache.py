@@ -1,0 +1,191 @@
+"""``adc cache``: asks a recipe's teacher about the clips that training will meet, and keeps what it says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from adc.cli import INTERRUPTED, UsageError, describe
+from adc.cli.asking import Asking, AskingProgress, Walk
+from adc.cli.errors import place_of_value, root_cause
+from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
+from adc.cli.train import TERMINATED, RecipeCLI, silence
+from adc.data.modules import ClipData
+from adc.engine.answers import fingerprint
+from adc.engine.cached import CachedTeacher
+from adc.interfaces import Prompt, Teacher
+
+DOMAINS = ("pixel", "feature")
+NO_MATTER = (
+    "workers",
+    "cache",
+    "held_out",
+    "held_out_lr",
+    "held_out_hr",
+    "validation_size",
+    "validation_limit",
+    "multiple",
+)
+"""Arguments of data modules on which training clips do not depend."""
+TRAINER = ("accelerator", "devices", "num_nodes", "strategy", "precision", "plugins")
+OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "folder": (str, ..., "Where the answers go; an unfinished cache goes on."),
+    "epochs": (
+        int | None,
+        None,
+        "How often training passes over the data; null is once, or as often as RepeatedClips has other clips.",
+    ),
+    "batches": (int | None, None, "Batches of each process, in place of epochs."),
+    "domains": (
+        str | None,
+        None,
+        "pixel, feature or pixel,feature: what is kept; null keeps what the recipe's losses ask of the teacher.",
+    ),
+    "numbers": (
+        Literal["exact", "float16", "bfloat16"],
+        "exact",
+        "Precision of what is kept; exact is the teacher's own.",
+    ),
+    "shard": (int, 256, "Clips in a file; they are held in memory until it is written."),
+    "rank": (int, 0, "Number of this command among those that share the work."),
+    "world": (int, 1, "How many commands share the work."),
+}
+
+
+def main(argv: list[str]) -> None:
+    """Keep a teacher's answers."""
+    silence()
+    load_components(training=True)
+    try:
+        cli = CacheCLI(argv)
+        with torch.no_grad():
+            cli.trainer.validate(cli.asking, cli.walk, verbose=False)
+    except MisconfigurationException as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    except SystemExit as stop:
+        by_key, by_signal = isinstance(stop.__context__, KeyboardInterrupt), isinstance(stop, SIGTERMException)
+        if not by_key and not by_signal:
+            raise
+        sys.stderr.write("adc: stopped; the same command goes on with the next shard.\n")
+        sys.exit(INTERRUPTED if by_key else TERMINATED)
+    if cli.trainer.is_global_zero:
+        print(f"{cli.folder}: {cli.walk.told()}. Train from it with {{class_path: CachedTeacher, "
+              f"init_args: {{folder: {cli.folder}}}}} as the teacher.")  # fmt: skip
+
+
+class CacheCLI(RecipeCLI):
+    """Builds of a recipe what is needed to ask its teacher: no student, no critic, no optimizer."""
+
+    def __init__(self, argv: list[str]) -> None:
+        """
+        Args:
+            argv: The arguments after the command.
+        """
+        super().__init__("cache", argv)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options of the command."""
+        for option, (kind, default, help_text) in OPTIONS.items():
+            required = {"required": True} if default is ... else {"default": default}
+            parser.add_argument(f"--{option}", type=kind, help=help_text, **required)
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what need not be built."""
+        config = self.config
+        for option in ("epochs", "batches", "shard", "world"):
+            if config[option] is not None and config[option] < 1:
+                raise UsageError(f"--{option}: {config[option]} is less than 1.")
+        if not 0 <= config.rank < config.world:
+            raise UsageError(f"--rank: {config.rank} is not among the numbers 0 to {config.world - 1} (--world).")
+        self.folder = Path(config.folder)
+        self.domains = _domains(config)
+        stage = config.model.class_path.rpartition(".")[2]
+        if (config.model.get("init_args") or {}).get("teacher") is None:
+            raise UsageError(f"model: {stage} of this recipe has no teacher to ask; name a recipe that has one.")
+
+    def instantiate_classes(self) -> None:
+        """The data, the teacher, its prompt, and a trainer for its device and precision."""
+        stage = self.config.model.init_args
+        teacher: Teacher = self._component(Teacher, "teacher", stage.teacher)
+        if isinstance(teacher, CachedTeacher):
+            raise UsageError("model.init_args.teacher: is a cache already; name the teacher that made it.")
+        wanted = stage.get("prompt") if teacher.takes_prompt else None
+        prompt = None if wanted is None else self._component(Prompt, "prompt", wanted)
+        data = self._component(pl.LightningDataModule, "data", self.config.data)
+        if not isinstance(data, ClipData):
+            raise UsageError(f"data: {type(data).__name__} has no clips by their number; adc cache walks a ClipData.")
+        self.trainer = self._small_trainer()
+        about = {
+            "teacher": _plain(stage.teacher),
+            "weights": fingerprint(teacher),
+            "scale": teacher.scale,
+            "takes_prompt": teacher.takes_prompt,
+            "prompt": _plain(wanted),
+            "data": _plain(self.config.data, NO_MATTER),
+            "precision": str(self.trainer.precision),
+            "domains": self.domains,
+            "numbers": self.config.numbers,
+        }
+        self.walk = Walk(self.folder, data, about, self.config)
+        self.asking = Asking(teacher, prompt, self.walk, self.domains, self.config.numbers)
+
+    def _component(self, kind: type, key: str, config: Any) -> Any:
+        parser = OneLineErrors(**PARSER_OPTIONS)
+        parser.add_argument(f"--{key}", type=kind)
+        parser.recipes = self.recipes
+        try:
+            return parser.instantiate_classes(parser.parse_object({key: config}))[key]
+        except UsageError:
+            raise
+        except (ValueError, OSError, ImportError) as error:
+            line = describe(root_cause(error))
+            raise UsageError(f"{place_of_value(self.recipes, line)}{line}") from error
+
+    def _small_trainer(self) -> pl.Trainer:
+        config = self.config.clone()
+        for part in ("model", "data"):
+            config.pop(part)
+        for key in list(config.trainer.keys()):
+            if key not in TRAINER:
+                config.trainer[key] = None
+        built: Any = self.parser.instantiate_classes(config)
+        options: dict[str, Any] = {key: built.trainer[key] for key in TRAINER if built.trainer.get(key) is not None}
+        options |= dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary"), False)
+        options |= dict.fromkeys(("use_distributed_sampler", "inference_mode"), False)
+        return pl.Trainer(**options, callbacks=[AskingProgress()])
+
+
+def _domains(config: Any) -> list[str]:
+    """What is kept: what was asked for, or what losses are against the teacher."""
+    if config.domains is not None:
+        named = [name.strip() for name in config.domains.split(",")]
+        for name in named:
+            if name not in DOMAINS:
+                raise UsageError(f"--domains: there is no {name!r}; write pixel, feature or pixel,feature.")
+    else:
+        losses = (config.model.get("init_args") or {}).get("losses") or []
+        asked = [loss.get("init_args") or {} for loss in losses if hasattr(loss, "get")]
+        named = [loss.get("domain") for loss in asked if loss.get("against") == "teacher"]
+    return [domain for domain in DOMAINS if domain in named or not named]
+
+
+def _plain(config: Any, without: tuple[str, ...] = ()) -> Any:
+    """A component's configuration as data."""
+    if config is None or isinstance(config, str | dict):
+        return config
+    told = config.as_dict()
+    return _less(told, without)
+
+
+def _less(told: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
+    kept = {key: value for key, value in (told.get("init_args") or {}).items() if key not in without}
+    if isinstance(kept.get("data"), dict):  # a module around another
+        kept["data"] = _less(kept["data"], without)
+    return {**told, "init_args": kept}

@@ -1,0 +1,99 @@
+"""PNG files, written row by row: Pillow writes no colours of 16 bits and holds the picture whole."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import BinaryIO
+
+import numpy as np
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST = 2**31 - 1
+COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+LEVEL = 6
+
+
+class PngWriter:
+    """Writes a PNG file from top to bottom."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        size: tuple[int, int],
+        channels: int,
+        depth: int = 8,
+        icc: bytes | None = None,
+        exif: bytes | None = None,
+        dpi: tuple[float, float] | None = None,
+    ) -> None:
+        """
+        Args:
+            file: Open for writing.
+            size: Width and height.
+            channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
+            depth: Bits per channel, 8 or 16.
+            icc: A colour profile.
+            exif: EXIF data, from the TIFF header on.
+            dpi: Dots per inch, across and down.
+        """
+        self.file, self.bytes = file, channels * depth // 8
+        self.row = np.zeros(size[0] * self.bytes, np.uint8)
+        self.packer = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED)
+        file.write(SIGNATURE)
+        self._chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, COLOR_TYPES[channels], 0, 0, 0))
+        if icc:
+            self._chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
+        if dpi:
+            self._chunk(b"pHYs", struct.pack(">IIB", *(round(dots / 0.0254) for dots in dpi), 1))
+        if exif:
+            self._chunk(b"eXIf", exif)
+
+    def write(self, pixels: np.ndarray) -> None:
+        """Write the next rows.
+
+        Args:
+            pixels: uint8 or uint16, as the depth says, ``(rows, width, channels)``.
+        """
+        deep = pixels.dtype == np.uint16
+        rows = np.ascontiguousarray(pixels.astype(">u2") if deep else pixels).view(np.uint8).reshape(len(pixels), -1)
+        packed = self.packer.compress(self._filtered(rows).data)
+        if packed:
+            self._chunk(b"IDAT", packed)
+
+    def finish(self) -> None:
+        """Write what is left; the file stays open."""
+        self._chunk(b"IDAT", self.packer.flush())
+        self._chunk(b"IEND", b"")
+
+    def _filtered(self, rows: np.ndarray) -> np.ndarray:
+        """Each row less what its neighbours foretell, by the one of three rules that leaves least."""
+        above = np.concatenate([self.row[None], rows[:-1]])
+        self.row = rows[-1].copy()
+        left, corner = np.zeros_like(rows), np.zeros_like(rows)
+        left[:, self.bytes :] = rows[:, : -self.bytes]
+        corner[:, self.bytes :] = above[:, : -self.bytes]
+        best = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
+        least = np.full(len(rows), np.iinfo(np.int64).max)
+        for number, foretold in ((1, left), (2, above), (4, _paeth(left, above, corner))):
+            rest = rows - foretold
+            cost = np.minimum(rest, 0 - rest).sum(axis=1, dtype=np.int64)
+            better = cost < least
+            least[better] = cost[better]
+            best[better, 0] = number
+            best[better, 1:] = rest[better]
+        return best
+
+    def _chunk(self, kind: bytes, data: bytes) -> None:
+        self.file.write(struct.pack(">I", len(data)) + kind)
+        self.file.write(data)
+        self.file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+
+
+def _paeth(left: np.ndarray, above: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    """The neighbour that is nearest to ``left + above - corner``."""
+    a, b, c = (plane.astype(np.int16) for plane in (left, above, corner))
+    to_left, to_above = np.abs(b - c), np.abs(a - c)
+    to_corner = np.abs(a + b - 2 * c)
+    nearest = np.where(to_above <= to_corner, above, corner)
+    return np.where((to_left <= to_above) & (to_left <= to_corner), left, nearest)

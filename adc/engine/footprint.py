@@ -1,0 +1,125 @@
+"""How much memory a restorer needs, foreseen; how much there is; and the tile that fits."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from adc.interfaces import Restorer
+
+SIDES = (512, 384, 256, 192, 128, 96, 64)
+"""Sides of tiles, the largest that can be first; what larger ones would gain cannot be seen."""
+LARGEST_ON_CPU = 256
+"""Caches and attention make larger tiles slow there."""
+MOST_TILES = 8
+UNKNOWN = 12_000
+"""Bytes for each pixel of the small picture where nothing can be foreseen."""
+PROBE = 64
+SLACK = 1.5
+"""What operations need for themselves, and what allocators waste."""
+SHARE = 0.7
+"""Of the free memory, this much is taken at most."""
+
+
+class _Peak(TorchFunctionMode):
+    """Adds up what functions return, until it is forgotten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = self.most = 0
+        self.known: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(leaf, Tensor):
+                self._note(leaf.untyped_storage())
+        return result
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self.known:
+            return
+        self.known.add(key)
+        self.held += size
+        self.most = max(self.most, self.held)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.held -= size
+
+
+class Footprint:
+    """Foresees how much memory pictures take, from how much a very small one does."""
+
+    def __init__(self, restorer: Restorer) -> None:
+        """
+        Args:
+            restorer: In float32, on the CPU, not yet made ready for use; it enlarges one small picture.
+        """
+        self.each = UNKNOWN
+        if next(restorer.parameters(), None) is None:
+            return
+        peak, training = _Peak(), restorer.training
+        try:
+            with torch.no_grad(), peak:
+                restorer.eval().restore(torch.zeros(1, 1, 3, PROBE, PROBE))
+            self.each = int(SLACK * peak.most / PROBE**2)
+        except RuntimeError:  # a picture will tell why
+            pass
+        finally:
+            restorer.train(training)
+
+    def bytes(self, height: int, width: int, number: int = 1) -> int:
+        """What some small pictures of one size take at once, float32, parameters left out."""
+        return self.each * number * height * width
+
+
+def fitting_tile(footprint: Footprint, device: torch.device, frames: int = 1) -> int:
+    """The largest side of tiles of so many frames whose memory is there; the smallest if none is."""
+    free = free_memory(device)
+    for side in SIDES:
+        allowed = device.type != "cpu" or side <= LARGEST_ON_CPU
+        if allowed and footprint.bytes(side, side, frames) <= SHARE * free:
+            return side
+    return SIDES[-1]
+
+
+def fitting_batch(footprint: Footprint, height: int, width: int, free: int) -> int:
+    """How many tiles of a size may be shown at once on a GPU."""
+    return max(1, min(MOST_TILES, int(SHARE * free) // max(1, footprint.bytes(height, width))))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on a device; those of the machine, or of the container, for the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    known = [size for size in (_of_machine(), _of_container()) if size is not None]
+    return min(known, default=4 * 2**30)
+
+
+def _of_machine() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return found[0] if found else None
+
+
+def _of_container() -> int | None:
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # absent, or "max"
+            continue
+    return None

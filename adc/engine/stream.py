@@ -1,0 +1,94 @@
+"""Long clips through a restorer, a few frames at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+Restore = Callable[[Tensor], Tensor]
+"""``(1, T, 3, h, w)`` in ``[-1, 1]`` to ``(1, T, 3, H, W)``, any ``T`` up to the length of a chunk."""
+
+
+def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int = 0) -> Iterator[Tensor]:
+    """Restore frames as they come; no more than a chunk is held.
+
+    Every chunk but an only one has `chunk` frames: the last one reaches back over frames that were
+    shown before. Where two chunks overlap, one fades into the other: the outer quarter of each,
+    which knows least of the frames around it, counts for nothing, and the rest fades evenly.
+    Without overlap frames are taken to be restored each by itself, and the last chunk is shorter.
+
+    Args:
+        restore: What enlarges a chunk.
+        frames: ``(3, h, w)`` in ``[-1, 1]``, one after the other.
+        chunk: Frames shown at once.
+        overlap: Frames that neighbouring chunks share.
+
+    Yields:
+        ``(3, H, W)``, one for each frame, in order.
+
+    Raises:
+        ValueError: If there is no frame in a chunk, or the overlap is more than half of it.
+    """
+    if chunk < 1:
+        raise ValueError(f"chunk: {chunk} frames; at least 1.")
+    if overlap < 0 or 2 * overlap > chunk:
+        raise ValueError(f"chunk_overlap: {overlap} frames; at least 0 and at most half of the chunk's {chunk}.")
+    window: deque[Tensor] = deque(maxlen=chunk)
+    tail: Tensor | None = None
+    fresh = 0
+    for frame in frames:
+        window.append(frame)
+        fresh += 1
+        if fresh == chunk - (overlap if tail is not None else 0):
+            ready, tail = _advance(restore, window, fresh, tail, overlap)
+            fresh = 0
+            yield from ready
+    if fresh:
+        ready, tail = _advance(restore, window, fresh, tail, overlap)
+        yield from ready
+    if tail is not None:
+        yield from tail
+
+
+def _advance(
+    restore: Restore, window: deque[Tensor], fresh: int, tail: Tensor | None, overlap: int
+) -> tuple[Sequence[Tensor], Tensor | None]:
+    """Show a chunk: the frames that are done, and those that the next chunk still changes."""
+    shown = list(window) if overlap else list(window)[-fresh:]
+    with torch.no_grad():
+        restored = restore(torch.stack(shown)[None])[0]
+    if len(restored) != len(shown):
+        raise ValueError(f"a clip of {len(shown)} frames came back with {len(restored)}.")
+    if not overlap:
+        return list(restored), None
+    first, last = len(shown) - fresh, max(len(shown) - overlap, 0)
+    faded: list[Tensor] = []
+    if tail is not None:
+        share = rise(overlap).to(restored).view(-1, 1, 1, 1)
+        both = torch.lerp(tail.to(restored), restored[first - overlap : first], share)
+        last = max(last, first)
+        faded = list(both)
+    return [*faded, *restored[first:last]], restored[last:].clone()
+
+
+def rise(length: int) -> Tensor:
+    """What the later of two chunks counts for in each frame that they share: from 0 to 1."""
+    return ((torch.arange(length) + 0.5) / length * 2 - 0.5).clamp(0, 1)
+
+
+def mixes_frames(restore: Restore, side: int = 32) -> bool:
+    """Whether what a restorer makes of a frame depends on the frames beside it.
+
+    It is shown three small frames of noise twice, the second time with another one in the middle.
+
+    Args:
+        restore: What enlarges.
+        side: Height and width of the frames.
+    """
+    noise = torch.rand(1, 4, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        one, other = (restore(noise[:, [0, middle, 3]]) for middle in (1, 2))
+    return not (torch.equal(one[:, 0], other[:, 0]) and torch.equal(one[:, 2], other[:, 2]))
