@@ -1,124 +1,156 @@
-"""``adc evaluate``: restored images against their references."""
+"""``adc evaluate``: restored images and videos against their references."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
+import json as json_text
 from pathlib import Path
+from typing import Any
 
 from adc.cli import UsageError
-
-NAMED = 3
 
 
 def main(argv: list[str]) -> None:
     """Parse the command line and compare."""
     from adc.cli.parser import OneLineErrors
 
-    description = "Compare restored images with references: PSNR and SSIM of the luminance, no border cropped."
+    description = "Compare restored images or videos with references, with the metrics and options of the papers."
     parser = OneLineErrors(prog="adc evaluate", description=description, allow_abbrev=False)
-    parser.add_argument("restored", help="An image, or a folder of images.")
-    parser.add_argument("reference", help="Its reference; for a folder, a folder with images of the same names.")
-    parser.add_function_arguments(evaluate, skip={"restored", "reference"}, as_group=False)
+    parser.add_argument("restored", help="An image or a folder of images; with --video a clip or a folder of clips.")
+    parser.add_argument("reference", help="The reference; for a folder, a folder with the same names.")
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        help="Which: psnr_y ssim_y psnr_rgb ssim_rgb ssim_yiq lpips dists fid niqe musiq maniqa-pipal clipiqa, and "
+        "with --video tlpips ewarp ewarp_raft ewarp_spynet ewarp_dis dover; also sharpness sharpness_ratio. "
+        "Those of the papers' tables if not given; ewarp takes the first estimator whose weights are there.",
+    )
+    parser.add_argument(
+        "--compare", nargs="+", help="Other methods' results for the same references, to be told apart from the first."
+    )
+    parser.add_argument(
+        "--weights-dir",
+        type=str | None,
+        help="A folder with the metrics' weights; the caches of their libraries are looked into after it.",
+    )
+    parser.add_argument(
+        "--video",
+        action="store_true",
+        help="Compare clips: folders of frames are clips then. Video files are always taken for clips.",
+    )
+    written: set[str | int] = {"restored", "reference", "metrics", "compare", "weights_dir", "video"}
+    parser.add_function_arguments(evaluate, skip=written, as_group=False)
     evaluate(**vars(parser.parse_args(argv)))
 
 
-def evaluate(restored: str, reference: str, json: str | None = None) -> None:
-    """Compare images with references.
+def evaluate(
+    restored: str,
+    reference: str,
+    metrics: list[str] | None = None,
+    compare: list[str] | None = None,
+    video: bool = False,
+    border: int = 0,
+    weights_dir: str | None = None,
+    level: float = 0.95,
+    device: str = "auto",
+    json: str | None = None,
+    csv: str | None = None,
+    markdown: str | None = None,
+) -> None:
+    """Compare images or clips with references.
 
     Args:
-        restored: An image or a folder of images.
-        reference: The reference, or a folder with one of the same name for each image.
+        restored: An image or a folder of images; a clip is a video file or a folder of frames.
+        reference: The reference, or a folder with one of the same name for each.
+        metrics: Names of metrics; null is those of the papers' tables.
+        compare: Other methods' results for the same references.
+        video: Compare clips; folders of frames are clips then. Video files are always taken for clips.
+        border: Pixels on each side that PSNR and SSIM leave out.
+        weights_dir: A folder with the metrics' weights; the caches of their libraries are looked into after it.
+        level: The share of resampled means that an interval holds.
+        device: Where to compute: auto takes a GPU if there is one; cpu, cuda or cuda:1.
         json: Also write the figures into this file.
+        csv: Also write the figures of each image into this file.
+        markdown: Also write the means, intervals and comparisons into this file.
     """
-    from adc.cli.batch import leave, work_through
+    from adc.cli import evaluate_output as output
+    from adc.cli.batch import leave
+    from adc.cli.evaluate_measure import Measurer
+    from adc.cli.evaluate_pairs import find_pairs, holds_videos
 
-    found = pairs(Path(restored), Path(reference))
-    rows: list[dict[str, str | float]] = []
-    failed = work_through(found, lambda pair: rows.append(_measure(*pair)), "comparing")
-    figures = {"images": rows, "mean": _mean(rows)}
-    if rows:
-        _print(figures)
-    if json is not None and rows:
-        _write(Path(json), figures)
-    leave(failed, len(found))
-
-
-def pairs(restored: Path, reference: Path) -> list[tuple[str, Path, Path]]:
-    """The name, the image and its reference, by name; the format may differ.
-
-    Raises:
-        FileNotFoundError: If a file or folder is not there.
-        UsageError: If one is a file and the other a folder.
-        ValueError: If an image has no partner, or two; the message names it.
-    """
-    for path in (restored, reference):
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file or folder.")
-    if restored.is_file() != reference.is_file():
-        single, folder = (restored, reference) if restored.is_file() else (reference, restored)
-        raise UsageError(f"{single} is a file and {folder} a folder; give two files or two folders.")
-    if restored.is_file():
-        return [(restored.name, restored, reference)]
-    ours, theirs = _by_name(restored), _by_name(reference)
-    for here, there, folder in ((ours, theirs, reference), (theirs, ours, restored)):
-        if lonely := [path for name, path in here.items() if name not in there]:
-            raise ValueError(f"{folder}: no image of the name of {_listed(lonely)}.")
-    return [(path.relative_to(restored).as_posix(), path, theirs[name]) for name, path in ours.items()]
+    _check(border, level, weights_dir)
+    folders = _named([restored, *(compare or [])])
+    video = video or any(holds_videos(Path(path)) for path in (*folders.values(), reference))
+    pairs = {name: find_pairs(Path(path), Path(reference), video) for name, path in folders.items()}
+    place = _place(device)
+    built, skipped = _metrics(metrics, video, weights_dir, border, place)
+    _leave_out_files(built, skipped, [pair.restored for found in pairs.values() for pair in found])
+    if not built:
+        raise ValueError(f"nothing to measure: {'; '.join(f'{name}: {why}' for name, why in skipped.items())}.")
+    measurer = Measurer(built, video, place)
+    methods = [measurer.method(name, found) for name, found in pairs.items()]
+    measured = [method for method in methods if method.rows]
+    if measured:
+        chosen = {name: metric for name, (metric, _) in built.items()}
+        results = output.Results(measured, chosen, skipped, level, "clip" if video else "image", {"border": border})
+        output.show(results)
+        output.write(json, json_text.dumps(output.as_json(results), indent=2) + "\n" if json else "")
+        output.write(csv, output.as_csv(results) if csv else "")
+        output.write(markdown, output.as_markdown(results) if markdown else "")
+    leave(sum(method.failed for method in methods), sum(method.pairs for method in methods))
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    from adc.data.images import list_images, name_of
-
-    found: dict[str, Path] = {}
-    for path in list_images(folder):
-        name = name_of(path, folder)
-        if name in found:
-            raise ValueError(f"{path} and {found[name]} have one name; remove one of them.")
-        found[name] = path
-    return found
+def _check(border: int, level: float, weights_dir: str | None) -> None:
+    if border < 0:
+        raise UsageError(f"--border {border}: a number of pixels, 0 or more.")
+    if not 0 < level < 1:
+        raise UsageError(f"--level {level}: between 0 and 1, for one 0.95.")
+    if weights_dir is not None and not Path(weights_dir).is_dir():
+        raise FileNotFoundError(f"--weights-dir {weights_dir}: no such folder.")
 
 
-def _listed(paths: Sequence[Path]) -> str:
-    rest = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(str(path) for path in paths[:NAMED]) + rest
+def _place(device: str) -> Any:
+    import torch
 
-
-def _measure(name: str, restored: Path, reference: Path) -> dict[str, str | float]:
-    from adc.data.images import read_image, to_frame
-    from adc.metrics import psnr_y, ssim_y
-
-    a, b = (to_frame(read_image(path))[None, None] for path in (restored, reference))
-    if a.shape != b.shape:
-        sizes = [f"{clip.shape[-1]}x{clip.shape[-2]}" for clip in (a, b)]
-        raise ValueError(f"{restored}: {sizes[0]} pixels, but {reference} has {sizes[1]}.")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return {"name": name, "psnr_y": psnr_y(a, b).item(), "ssim_y": ssim_y(a, b).item()}
+        return torch.zeros(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UsageError(f"--device {device}: {reason}; there are auto, cpu, cuda and cuda:1.") from None
+
+
+def _metrics(
+    names: list[str] | None, video: bool, folder: str | None, border: int, device: Any
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What can be measured, and why the rest cannot."""
+    from adc.metrics.registry import IMAGE, METRICS, VIDEO, build, expand
+
+    try:
+        wanted = expand(names if names is not None else VIDEO if video else IMAGE)
     except ValueError as error:
-        raise ValueError(f"{restored}: {error}") from None
+        raise UsageError(f"--metrics: {error}") from None
+    for name in wanted:
+        if not video and (name in {"ewarp", "dover"} or METRICS[name].frames > 1):
+            raise UsageError(f"--metrics {name}: looks at successive frames; add --video.")
+    return build(wanted, folder, border, device)
 
 
-def _mean(rows: Sequence[dict[str, str | float]]) -> dict[str, float]:
-    return {key: sum(float(row[key]) for row in rows) / len(rows) for key in ("psnr_y", "ssim_y") if rows}
+def _leave_out_files(built: dict[str, Any], skipped: dict[str, str], paths: list[Path]) -> None:
+    for name, (metric, _) in list(built.items()):
+        if metric.of_files and (folders := [path for path in paths if path.is_dir()]):
+            skipped[name] = f"reads video files itself; {folders[0]} is a folder of frames"
+            del built[name]
 
 
-def _print(figures: dict) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("image")
-    table.add_column("PSNR-Y dB", justify="right")
-    table.add_column("SSIM-Y", justify="right")
-    for row in figures["images"]:
-        table.add_row(row["name"], f"{row['psnr_y']:.3f}", f"{row['ssim_y']:.4f}")
-    table.add_section()
-    mean = figures["mean"]
-    table.add_row(f"mean of {len(figures['images'])}", f"{mean['psnr_y']:.3f}", f"{mean['ssim_y']:.4f}")
-    Console(file=sys.stdout).print(table)
-
-
-def _write(path: Path, figures: dict) -> None:
-    from adc.cli.runs import write_text
-
-    write_text(path, json.dumps(figures, indent=2) + "\n")
+def _named(paths: list[str]) -> dict[str, str]:
+    """A name for each method: the shortest end of its path that no other has."""
+    parts = [Path(path).resolve().parts for path in paths]
+    if len(set(parts)) < len(parts):
+        raise UsageError("--compare: one result is given twice.")
+    longest = max(len(part) for part in parts)
+    for length in range(1, longest + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return dict(zip(names, paths, strict=True))
+    raise AssertionError("paths that differ have names that differ")

@@ -18,7 +18,7 @@ from typing import Any
 from adc.cli import INTERRUPTED, UsageError, runs
 
 PROGRAM = [sys.executable, "-m", "adc"]
-COMMAND_OF_KEY = {"model": "fit", "ratios": "prune", "restorers": "report"}
+COMMAND_OF_KEY = {"model": "fit", "ratios": "prune", "restorers": "report", "bench": "bench"}
 FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe changed", "outdated", "interrupted", "to do"
 
 

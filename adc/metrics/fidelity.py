@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from adc.ops.clip import to_unit
-from adc.ops.color import luma
+from adc.ops.color import brightness, luma
 from adc.ops.quality import psnr, ssim
 
 
@@ -48,11 +48,45 @@ def ssim_y(restored: Tensor, reference: Tensor) -> Tensor:
     return ssim((a * 255).round(), (b * 255).round(), peak=255.0).unflatten(0, restored.shape[:2]).mean(dim=1)
 
 
+def psnr_rgb(restored: Tensor, reference: Tensor) -> Tensor:
+    """PSNR of the three channels together in dB: pyiqa's ``psnr`` with its defaults. As `psnr_y` otherwise."""
+    a, b = _unit(restored, reference)
+    return psnr(a, b).unflatten(0, restored.shape[:2]).mean(dim=1)
+
+
+def ssim_rgb(restored: Tensor, reference: Tensor) -> Tensor:
+    """SSIM as the mean over the three channels: pyiqa's ``ssimc``. As `ssim_y` otherwise."""
+    a, b = _unit(restored, reference)
+    return ssim((a * 255).round(), (b * 255).round(), peak=255.0).unflatten(0, restored.shape[:2]).mean(dim=1)
+
+
+def ssim_yiq(restored: Tensor, reference: Tensor) -> Tensor:
+    """SSIM of the luminance of YIQ in ``[0, 255]``: pyiqa's ``ssim`` with its defaults. As `ssim_y` otherwise."""
+    a, b = ((brightness(unit) * 255).round() for unit in _unit(restored, reference))
+    return ssim(a, b, peak=255.0).unflatten(0, restored.shape[:2]).mean(dim=1)
+
+
+def without_border(clip: Tensor, border: int) -> Tensor:
+    """A clip without so many pixels on each side.
+
+    Raises:
+        ValueError: If nothing would be left.
+    """
+    if 2 * border >= min(clip.shape[-2:]):
+        raise ValueError(f"a border of {border} leaves nothing of {clip.shape[-1]}x{clip.shape[-2]} pixels.")
+    return clip[..., border : clip.shape[-2] - border, border : clip.shape[-1] - border]
+
+
 def _luma(restored: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    a, b = _unit(restored, reference)
+    return luma(a), luma(b)
+
+
+def _unit(restored: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     if restored.shape != reference.shape:
         raise ValueError(
             f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
         )
     if restored.ndim != 5:
         raise ValueError(f"expected clips (B, T, 3, H, W); got {tuple(restored.shape)}.")
-    return luma(to_unit(restored).double().flatten(0, 1)), luma(to_unit(reference).double().flatten(0, 1))
+    return to_unit(restored).double().flatten(0, 1), to_unit(reference).double().flatten(0, 1)

@@ -44,7 +44,8 @@ class AdcSRStudent(Student):
                 OSEDiff folder, or ``demo``) to start from; null leaves the weights at their initialisation.
             vae: Entries that differ from Stable Diffusion's ``vae/config.json``; only without a folder.
             unet: Entries that differ from Stable Diffusion's ``unet/config.json``; only without a folder.
-            unshuffle: Pixels of the small clip, in each direction, that become channels of one position.
+            unshuffle: Pixels of the small clip, in each direction, that become channels of one position: a
+                quarter of the decoder's stride.
         """
         super().__init__()
         if folder is None:
@@ -55,6 +56,12 @@ class AdcSRStudent(Student):
             source, _ = unet_of(home)
             vae_config = read_config(home / "vae", networks.SD_VAE)
             unet_config = read_config(source, networks.SD_UNET)
+        stride = 2 ** (len(vae_config["block_out_channels"]) - 1)
+        if stride != self.scale * unshuffle:
+            raise ValueError(
+                f"unshuffle: {unshuffle} and a decoder of stride {stride} enlarge by {stride / unshuffle:g}, "
+                f"not by {self.scale}; set it to {stride // self.scale}."
+            )
         self.init_args = {"folder": None, "vae": vae_config, "unet": unet_config, "unshuffle": unshuffle}
         self.unshuffle = nn.PixelUnshuffle(unshuffle)
         if folder is None:

@@ -161,7 +161,7 @@ def test_overlays_of_machines_are_accepted(adc, recipe, overlay):
 def test_a_signal_stops_it_and_the_same_command_goes_on(recipe, run, adc, number, status):
     def slow(content):
         content["model"]["class_path"] = "SlowRegression"
-        content["trainer"]["callbacks"][0]["init_args"]["updates"] = 200
+        content["trainer"]["callbacks"][0]["init_args"]["updates"] = 100_000
 
     process = subprocess.Popen(
         [sys.executable, "-m", "adc", "fit", "-c", recipe(slow)],

@@ -1,12 +1,20 @@
+import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from adc.cli import main
 from adc.data.images import read_image, to_frame
 from adc.metrics import psnr_y, ssim_y
+
+
+@pytest.fixture(autouse=True)
+def empty_caches(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 def adc(*arguments):
@@ -32,7 +40,7 @@ def folders(tmp_path):
 def test_two_folders(folders, capsys):
     assert adc(folders / "restored", folders / "reference", "--json", folders / "new/figures.json") == 0
     figures = json.loads((folders / "new/figures.json").read_text())
-    assert list(figures) == ["images", "mean"]
+    assert list(figures) == ["images", "mean", "interval", "failed", "metrics", "skipped", "options"]
     assert [row["name"] for row in figures["images"]] == ["a.png", "b.png", "deep/c.png"]
     for row in figures["images"]:
         assert list(row) == ["name", "psnr_y", "ssim_y"]
@@ -110,3 +118,122 @@ def test_requests_that_make_no_sense(folders, capsys, restored, reference, statu
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_intervals_and_options(folders):
+    assert (
+        adc(folders / "restored", folders / "reference", "--level", 0.5, "--border", 2, "--json", folders / "f.json")
+        == 0
+    )
+    figures = json.loads((folders / "f.json").read_text())
+    for name in ("psnr_y", "ssim_y"):
+        values = [row[name] for row in figures["images"]]
+        low, high = figures["interval"][name]
+        assert min(values) <= low <= figures["mean"][name] <= high <= max(values)
+    assert figures["options"] == {"border": 2, "level": 0.5}
+    clips = [
+        to_frame(read_image(folders / kind / "a.png"))[None, None, :, 2:-2, 2:-2] for kind in ("restored", "reference")
+    ]
+    assert figures["images"][0]["psnr_y"] == pytest.approx(psnr_y(*clips).item())
+
+
+def test_metrics_by_name_and_what_is_skipped(folders, capsys):
+    chosen = ["psnr_rgb", "lpips", "fid", "sharpness"]
+    assert adc(folders / "restored", folders / "reference", "--json", folders / "f.json", "--metrics", *chosen) == 0
+    figures = json.loads((folders / "f.json").read_text())
+    assert list(figures["metrics"]) == list(figures["mean"]) == ["psnr_rgb", "sharpness"]
+    assert list(figures["skipped"]) == ["lpips", "fid"]
+    assert "alexnet-owt-7be5be79.pth" in figures["skipped"]["lpips"] or "not installed" in figures["skipped"]["lpips"]
+    assert "skipped: lpips (" in capsys.readouterr().out
+
+
+def test_csv_and_markdown(folders):
+    arguments = ["--csv", folders / "f.csv", "--markdown", folders / "f.md", "--json", folders / "f.json"]
+    assert adc(folders / "restored", folders / "reference", *arguments) == 0
+    figures = json.loads((folders / "f.json").read_text())
+    rows = list(csv.DictReader((folders / "f.csv").open()))
+    assert [row["name"] for row in rows] == ["a.png", "b.png", "deep/c.png"]
+    assert [float(row["psnr_y"]) for row in rows] == [row["psnr_y"] for row in figures["images"]]
+    text = (folders / "f.md").read_text()
+    assert text.startswith("| method | n | PSNR-Y dB ↑ | SSIM-Y ↑ |\n| --- | ---: | ---: | ---: |\n| restored | 3 |")
+    assert f"{figures['mean']['psnr_y']:.3f} [{figures['interval']['psnr_y'][0]:.3f}, " in text
+    assert "- skipped: lpips (" in text
+
+
+@pytest.fixture
+def methods(tmp_path):
+    """Eight images; in `near` all but the last are closer to the reference than in `far`."""
+    for seed in range(8):
+        reference = np.random.default_rng(seed).integers(60, 190, (24, 20, 3))
+        noise = np.random.default_rng(seed + 50).normal(size=reference.shape)
+        for name, strength in (("reference", 0), ("near", 5 + seed), ("far", 20 if seed < 7 else 2)):
+            path = tmp_path / name / f"{seed}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray((reference + strength * noise).clip(0, 255).astype(np.uint8)).save(path)
+    return tmp_path
+
+
+def test_methods_side_by_side(methods, capsys):
+    arguments = ["--metrics", "psnr_y", "--compare", methods / "far", "--json", methods / "f.json"]
+    assert adc(methods / "near", methods / "reference", *arguments, "--markdown", methods / "f.md") == 0
+    figures = json.loads((methods / "f.json").read_text())
+    assert list(figures["methods"]) == ["near", "far"]
+    (found,) = figures["comparisons"]
+    gaps = np.subtract(*([row["psnr_y"] for row in figures["methods"][name]["images"]] for name in ("near", "far")))
+    assert (found["wins"], found["ties"], found["losses"], found["images"]) == (7, 0, 1, 8)
+    assert found["difference"] == pytest.approx(gaps.mean())
+    assert found["interval"][0] < gaps.mean() < found["interval"][1]
+    assert found["p"] == pytest.approx(stats.wilcoxon(gaps).pvalue)
+    assert 0 < found["p"] < 0.2
+    assert "p (Wilcoxon)" in capsys.readouterr().out
+    assert f"| PSNR-Y dB | near | far | 8 | {gaps.mean():+.3f} [" in (methods / "f.md").read_text()
+
+
+def test_what_one_method_lacks_is_compared_by_none(methods):
+    (methods / "far/3.png").write_bytes(b"no image")
+    arguments = ["--metrics", "psnr_y", "--compare", methods / "far", "--json", methods / "f.json"]
+    assert adc(methods / "near", methods / "reference", *arguments) == 3
+    figures = json.loads((methods / "f.json").read_text())
+    assert [len(figures["methods"][name]["images"]) for name in ("near", "far")] == [8, 7]
+    assert figures["methods"]["far"]["failed"] == 1
+    assert figures["comparisons"][0]["images"] == 7
+
+
+def test_equal_methods_are_no_different(methods):
+    shutil.copytree(methods / "near", methods / "other/near")
+    arguments = ["--metrics", "psnr_y", "--compare", methods / "other/near", "--json", methods / "f.json"]
+    assert adc(methods / "near", methods / "reference", *arguments) == 0
+    (found,) = json.loads((methods / "f.json").read_text())["comparisons"]
+    assert found["methods"] == [f"{methods.name}/near", "other/near"]
+    assert (found["ties"], found["p"], found["difference"]) == (8, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--metrics", "lpip"], 2, "--metrics: no metric 'lpip'; did you mean lpips"),
+        (["--metrics", "tlpips"], 2, "--metrics tlpips: looks at successive frames; add --video"),
+        (["--metrics", "musiq"], 1, "nothing to measure: musiq"),
+        (["--border", "-1"], 2, "--border -1"),
+        (["--border", "12"], 3, "a border of 12 leaves nothing"),
+        (["--level", "1.5"], 2, "--level 1.5"),
+        (["--weights-dir", "absent"], 1, "--weights-dir absent: no such folder"),
+        (["--device", "abacus"], 2, "--device abacus"),
+        (["--compare", "absent"], 1, "absent: no such file or folder"),
+    ],
+)
+def test_options_that_make_no_sense(folders, capsys, options, status, message):
+    assert adc(folders / "restored", folders / "reference", *options) == status
+    assert message in capsys.readouterr().err.splitlines()[0]
+
+
+def test_the_same_result_twice(folders, capsys):
+    assert adc(folders / "restored", folders / "reference", "--compare", folders / "restored") == 2
+    assert "one result is given twice" in capsys.readouterr().err
+
+
+def test_names_that_look_like_markup(tmp_path, capsys):
+    for kind in ("restored", "reference"):
+        write(tmp_path / kind / "[red]a.png")
+    assert adc(tmp_path / "restored", tmp_path / "reference") == 0
+    assert "[red]a.png" in capsys.readouterr().out

@@ -24,7 +24,7 @@ PICTURES = {**FLAT, "smooth": SMOOTH, "nearly flat": NEARLY}
 def restorer(request):
     torch.manual_seed(0)
     if request.param == "student":
-        return AdcSRStudent(vae=VAE, unet=UNET).eval()
+        return AdcSRStudent(vae=VAE, unet=UNET, unshuffle=1).eval()
     made = OSEDiff(vae=VAE, unet=UNET, prompt_tokens=2)
     torch.nn.init.normal_(made.unet.conv_out.weight, std=0.1)
     return made.eval()
@@ -64,3 +64,8 @@ def test_the_teacher_computes_its_latent_in_float32():
     torch.testing.assert_close(clean, (z - (1 - teacher.alpha) ** 0.5 * noise) / teacher.alpha**0.5)
     with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
         assert teacher.latent(SMOOTH).dtype == torch.float32
+
+
+def test_a_student_that_would_not_enlarge_by_four_is_refused():
+    with pytest.raises(ValueError, match="unshuffle: 2 and a decoder of stride 4 enlarge by 2, not by 4; set it to 1"):
+        AdcSRStudent(vae=VAE, unet=UNET)

@@ -15,7 +15,7 @@ from torch import nn
 from adc.pruning import load_student, save_student
 from adc.weights import Stranger, read_checkpoint
 
-VAE = {"block_out_channels": [8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
+VAE = {"block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {"block_out_channels": [16, 32], "layers_per_block": 1, "attention_head_dim": 2, "cross_attention_dim": 8}
 VAE_CONFIG = networks.complete(networks.SD_VAE, VAE)
 UNET_CONFIG = networks.complete(networks.SD_UNET, {**UNET, "norm_num_groups": 4})
@@ -28,7 +28,7 @@ def small(monkeypatch):
     """The published widths, made small."""
     monkeypatch.setattr(networks, "SD_VAE", VAE_CONFIG)
     monkeypatch.setattr(networks, "SD_UNET", UNET_CONFIG)
-    monkeypatch.setattr(published, "STUDENT_VAE", {"block_out_channels": [8, 8, 8]})
+    monkeypatch.setattr(published, "STUDENT_VAE", {"block_out_channels": [8, 8, 8, 8]})
     monkeypatch.setattr(published, "STUDENT_UNET", {"block_out_channels": [12, 24]})
 
 
@@ -119,7 +119,7 @@ LATENT_DIFFUSION = (
 )
 
 
-def named_by_latent_diffusion(weights, levels=3):
+def named_by_latent_diffusion(weights, levels=4):
     """An autoencoder's weights under CompVis' names: levels of the decoder count from the largest resolution."""
     renamed = {}
     for name, tensor in weights.items():
@@ -145,7 +145,7 @@ def test_decoders_under_either_name_go_into_a_student(student, tmp_path):
     for number, weights in enumerate((plain, named_by_latent_diffusion(plain))):
         file = tmp_path / f"{number}.ckpt"
         torch.save({"state_dict": {f"first_stage_model.{name}": tensor for name, tensor in weights.items()}}, file)
-        found = published.decoder_of(read_checkpoint(file), levels=3)
+        found = published.decoder_of(read_checkpoint(file), levels=4)
         assert set(found) == set(new) and all(torch.equal(found[name], new[name]) for name in new)
     convert.decoder(str(tmp_path / "0.ckpt"), str(tmp_path / "pruned"), str(tmp_path / "out"))
     made = load_student(str(tmp_path / "out"))
@@ -176,7 +176,7 @@ def test_stable_diffusion_as_a_folder_and_as_a_single_file(sd21, tmp_path):
     save_file(single, tmp_path / "single.safetensors")
     with pytest.raises(ValueError, match=r"single\.safetensors: no tensor is named model\.diffusion_model"):
         convert.sd21(str(tmp_path / "single.safetensors"), str(tmp_path / "out"))
-    again = published._from_latent_diffusion(single, 3)
+    again = published._from_latent_diffusion(single, 4)
     theirs = read_weights(sd21 / "vae")
     assert set(again) == set(theirs) and all(torch.equal(again[name], theirs[name]) for name in theirs)
 

@@ -1,0 +1,243 @@
+"""Restorers made ready for use: frozen, and in the layout and the precision in which they run fastest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adc.interfaces import Restorer
+
+Precision = Literal["fp32", "bf16", "fp16"]
+NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Prepared(Restorer):
+    """A restorer that only restores; `prepare` makes it.
+
+    Attributes:
+        network: What restores.
+        precision: What its convolutions and linear layers compute in.
+        stored: Bytes that its parameters take in that precision.
+    """
+
+    def __init__(self, network: Restorer, precision: Precision, device: torch.device, compile: bool) -> None:
+        super().__init__()
+        self.network, self.scale, self.precision, self.device = network, network.scale, precision, device
+        self.stored = stored_bytes(network)
+        self._restore: Callable[..., Tensor] = network.restore
+        if compile:
+            self._restore = torch.compile(network.restore, options={"freezing": True} if device.type == "cpu" else None)
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Enlarge a clip from anywhere; float32, on the device of `lr`, without gradients."""
+        half = self.precision != "fp32"
+        with torch.no_grad(), torch.autocast(self.device.type, NUMBERS[self.precision], enabled=half):
+            hr = self._restore(lr.to(self.device, torch.float32))
+        return hr.to(lr.device, torch.float32)
+
+    def train(self, mode: bool = True) -> Prepared:
+        """It stays in evaluation mode."""
+        return super().train(False)
+
+
+def prepare(
+    restorer: Restorer, precision: Precision = "fp32", device: str | torch.device = "cpu", compile: bool = False
+) -> Prepared:
+    """Make a restorer ready for use: no gradients, pixels before channels, weights in their final form.
+
+    Weights of convolutions and linear layers are converted once, everything else computes under autocast, so that
+    what a network insists on doing in float32 stays in float32. On a CPU weights are also brought
+    into oneDNN's own layout, once and not with every call, and an enlargement by two before a
+    convolution is folded into it, which is the same sum with 4/9 of the multiplications.
+
+    Args:
+        restorer: It is changed, and can be neither trained nor saved afterwards; copy it first to keep it.
+        precision: What convolutions, linear layers and attention compute in.
+        device: Where.
+        compile: Compile with torch.compile; it takes minutes at the first picture, again at
+            the first of another size, and needs a C++ compiler on a CPU.
+
+    Returns:
+        What to use from now on.
+
+    Raises:
+        ValueError: If it is prepared already.
+    """
+    if isinstance(restorer, Prepared):
+        raise ValueError("this restorer is prepared already; use it as it is.")
+    place = torch.device(device)
+    restorer.eval().requires_grad_(False).to(place)
+    for module in restorer.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.to(NUMBERS[precision])
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    prepared = Prepared(restorer, precision, place, compile)
+    if place.type == "cpu" and not compile:
+        for better in (_folded, _fused, _packed):
+            _replace(restorer, better)
+    return prepared
+
+
+def stored_bytes(restorer: nn.Module) -> int:
+    """Bytes that parameters and buffers take, each counted once."""
+    held = {id(tensor): tensor for tensor in (*restorer.parameters(), *restorer.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in held.values())
+
+
+class PackedConv2d(nn.Module):
+    """A convolution whose weight lies in oneDNN's own layout, with a sum behind it if one is wanted."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        """
+        Args:
+            convolution: With zeros around it, and numbers for its padding.
+        """
+        super().__init__()
+        padding, stride, dilation = (list(value) for value in _geometry(convolution))
+        self.number, self.bias = convolution.weight.dtype, convolution.bias
+        self._settings = (padding, stride, dilation, convolution.groups)
+        self._weight = torch.ops.mkldnn._reorder_convolution_weight(convolution.weight.detach(), *self._settings)
+
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """Convolve ``(N, I, h, w)``, and add something of the result's shape."""
+        x, convolve = x.to(self.number), torch.ops.mkldnn._convolution_pointwise
+        if added is None:
+            return convolve(x, self._weight, self.bias, *self._settings, "none", [], "")
+        other = added.to(self.number)
+        return convolve.binary(x, other, self._weight, self.bias, *self._settings, "add", 1.0, None, [], None)
+
+
+class PackedLinear(nn.Module):
+    """A linear layer whose weight lies in oneDNN's own layout."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.number, self.bias = layer.weight.dtype, layer.bias
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply."""
+        return torch.ops.mkldnn._linear_pointwise(x.to(self.number), self._weight, self.bias, "none", [], "")
+
+
+class FoldedUpsample(nn.Module):
+    """Nearest enlargement by two and a 3 x 3 convolution, as one 2 x 2 convolution of the small picture.
+
+    Each of the four pixels that a small pixel becomes sees two by two small pixels under the nine
+    weights; weights over the same small pixel are added up beforehand.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        """
+        Args:
+            convolution: 3 x 3, padded by one, of stride one.
+        """
+        super().__init__()
+        weight, bias = convolution.weight.detach(), convolution.bias
+        shares = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+        folded = torch.einsum("pur,qvs,oirs->pqoiuv", shares, shares, weight.float()).flatten(0, 2)
+        self.channels = convolution.out_channels
+        inner = nn.Conv2d(convolution.in_channels, 4 * self.channels, 2, padding=1, device="meta")
+        inner.weight = nn.Parameter(folded.to(weight.dtype), requires_grad=False)
+        inner.bias = None if bias is None else nn.Parameter(bias.detach().repeat(4), requires_grad=False)
+        self.inner = PackedConv2d(inner)
+
+    def forward(self, x: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
+        """``(N, I, h, w)`` to ``(N, O, 2 h, 2 w)``."""
+        number, height, width = x.shape[0], x.shape[2], x.shape[3]
+        if output_size is not None and tuple(output_size) != (2 * height, 2 * width):
+            raise ValueError(
+                f"an enlargement of {height} x {width} to {tuple(output_size)} cannot be folded; pad first."
+            )
+        phases = self.inner(x).unflatten(1, (2, 2, self.channels))
+        large = torch.empty(number, 2 * height, 2 * width, self.channels, dtype=phases.dtype).permute(0, 3, 1, 2)
+        for row in range(2):
+            for column in range(2):
+                part = phases[:, row, column, :, row : row + height, column : column + width]
+                large[:, :, row::2, column::2] = part
+        return large
+
+
+class FusedResidual(nn.Module):
+    """diffusers' residual block in fewer passes over memory: activations in place, the sum inside the convolution."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.norm1, self.conv1, self.norm2, self.conv2 = block.norm1, block.conv1, block.norm2, block.conv2
+        self.time_emb_proj, self.conv_shortcut = block.time_emb_proj, block.conv_shortcut
+
+    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
+        """``(N, I, h, w)`` and perhaps an embedded time to ``(N, O, h, w)``."""
+        hidden = self.conv1(_activated(self.norm1, x))
+        if self.time_emb_proj is not None and temb is not None:
+            hidden += self.time_emb_proj(F.silu(temb))[:, :, None, None].to(hidden.dtype)
+        shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
+        return self.conv2(_activated(self.norm2, hidden), shortcut)
+
+
+def _activated(norm: nn.Module, x: Tensor) -> Tensor:
+    fresh = not isinstance(norm, nn.Identity)
+    return F.silu(norm(x), inplace=fresh)
+
+
+def _geometry(convolution: nn.Conv2d) -> tuple[Any, Any, Any]:
+    return convolution.padding, convolution.stride, convolution.dilation
+
+
+def _replace(network: nn.Module, better: Callable[[nn.Module], nn.Module | None]) -> None:
+    """Put better modules in the place of modules; one that is used twice stays one."""
+    made: dict[nn.Module, nn.Module | None] = {}
+    for parent in list(network.modules()):
+        for name, child in list(parent._modules.items()):
+            if child is None:
+                continue
+            if child not in made:
+                made[child] = better(child)
+            if (instead := made[child]) is not None:
+                setattr(parent, name, instead)
+
+
+def _folded(module: nn.Module) -> nn.Module | None:
+    kind = _diffusers("upsampling", "Upsample2D")
+    plain = {"use_conv": True, "use_conv_transpose": False, "norm": None, "interpolate": True}
+    if kind is None or type(module) is not kind or any(getattr(module, k) != v for k, v in plain.items()):
+        return None
+    convolution = getattr(module, "conv" if module.name == "conv" else "Conv2d_0")
+    fits = _is_plain(convolution) and _geometry(convolution) == ((1, 1), (1, 1), (1, 1))
+    return FoldedUpsample(convolution) if fits and convolution.kernel_size == (3, 3) else None
+
+
+def _fused(module: nn.Module) -> nn.Module | None:
+    kind = _diffusers("resnet", "ResnetBlock2D")
+    plain = {"upsample": None, "downsample": None, "output_scale_factor": 1.0}
+    if kind is None or type(module) is not kind or any(getattr(module, k) != v for k, v in plain.items()):
+        return None
+    timed = module.time_emb_proj is not None and (module.time_embedding_norm != "default" or module.skip_time_act)
+    usual = isinstance(module.nonlinearity, nn.SiLU) and _is_plain(module.conv2) and not timed
+    return FusedResidual(module) if usual else None
+
+
+def _packed(module: nn.Module) -> nn.Module | None:
+    better: nn.Module | None = None
+    if isinstance(module, nn.Conv2d) and _is_plain(module):
+        better = PackedConv2d(module)
+    elif isinstance(module, nn.Linear) and type(module) is nn.Linear and module.weight.dtype != torch.float32:
+        better = PackedLinear(module)
+    if better is not None:
+        module._parameters.clear()  # the weight would be held twice until all are packed
+    return better
+
+
+def _is_plain(module: Any) -> bool:
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+
+
+def _diffusers(module: str, name: str) -> type | None:
+    """A class of diffusers, if the network at hand can have one."""
+    return getattr(sys.modules.get(f"diffusers.models.{module}"), name, None)

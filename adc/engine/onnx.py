@@ -1,0 +1,320 @@
+"""Students as ONNX files: written, checked, made smaller, and used."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adc.interfaces import Restorer
+
+OPSET = 20
+SMALLEST, LARGEST = 16, 16384
+"""The sides that an exported student takes."""
+INPUT, OUTPUT, NOTE = "image", "enlarged", "adc"
+_SINGLE_FILE = 1_900_000_000
+
+
+class OnnxStudent(Restorer):
+    """A student in an ONNX file, run by ONNX Runtime; frames are enlarged one by one, without gradients.
+
+    Attributes:
+        facts: What ``adc export`` noted in the file: scale, precision, parameters, opset; empty for files of others.
+        path: The file.
+    """
+
+    def __init__(self, path: str, threads: int | None = None) -> None:
+        """
+        Args:
+            path: A file that ``adc export`` wrote, or one that takes ``(N, 3, h, w)`` in [-1, 1] to the same, enlarged.
+            threads: Of ONNX Runtime on a CPU; null for as many as torch has.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ImportError: If onnxruntime is not installed.
+            ValueError: If the file is damaged or takes something else than pictures.
+        """
+        super().__init__()
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; `adc export` writes ONNX files.")
+        runtime = _library("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
+        options.log_severity_level = 3
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        providers = [name for name in wanted if name in runtime.get_available_providers()]
+        try:
+            self._session: Any = runtime.InferenceSession(str(self.path), options, providers=providers)
+        except Exception as error:  # ONNX Runtime's errors share no class
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{path}: not an ONNX file that ONNX Runtime can run ({reason}); export it again."
+            ) from None
+        self._input = self._only_input()
+        told = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
+        self.facts: dict[str, Any] = json.loads(told) if told else {}
+        self.scale = int(self.facts["scale"]) if "scale" in self.facts else self._measured_scale()
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Enlarge a clip of any size that the file takes; float32."""
+        frames = lr.detach().flatten(0, 1).float().cpu()
+        large = torch.cat([self._run(frame[None]) for frame in frames])
+        return large.unflatten(0, lr.shape[:2]).to(lr.device)
+
+    def _run(self, image: Tensor) -> Tensor:
+        (large,) = self._session.run(None, {self._input: image.contiguous().numpy()})
+        return torch.from_numpy(large)
+
+    def _only_input(self) -> str:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        fits = len(inputs) == len(outputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 4
+        if not fits:
+            told = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in inputs)
+            raise ValueError(f"{self.path}: takes {told}; a student takes one float tensor of pictures (N, 3, h, w).")
+        return inputs[0].name
+
+    def _measured_scale(self) -> int:
+        return self._run(torch.zeros(1, 3, 64, 64)).shape[-1] // 64
+
+
+class Pictures(nn.Module):
+    """A restorer as a network of pictures that takes any size, padding and cropping without deciding anything."""
+
+    def __init__(self, restorer: Restorer) -> None:
+        super().__init__()
+        self.restorer, self.multiple = restorer, int(getattr(restorer, "multiple", 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(N, 3, h, w)`` to ``(N, 3, scale * h, scale * w)``, both in ``[-1, 1]``."""
+        height, width = image.shape[-2:]
+        padded = self._extend(self._extend(image, -2), -1)
+        large = self.restorer.restore(padded[:, None])[:, 0]
+        return large[..., : height * self.restorer.scale, : width * self.restorer.scale]
+
+    def _extend(self, image: Tensor, dimension: int) -> Tensor:
+        """Repeat the last row or column up to a multiple."""
+        if self.multiple == 1:
+            return image
+        side = image.shape[dimension]
+        whole = (side + self.multiple - 1) // self.multiple * self.multiple
+        places = torch.arange(whole, device=image.device).clamp(max=side - 1)
+        return image.index_select(dimension, places)
+
+
+def program(student: Restorer) -> torch.export.ExportedProgram:
+    """A student as a ``torch.export`` program of pictures `(N, 3, h, w)` of any number and size.
+
+    Args:
+        student: It is put in evaluation mode and left on its device.
+    """
+    pictures = Pictures(student.eval())
+    side = 2 * max(pictures.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
+    example = torch.zeros(2, 3, side, side + pictures.multiple, device=_place(student))
+    sides = {name: torch.export.Dim(name, min=SMALLEST, max=LARGEST) for name in ("height", "width")}
+    shapes = ({0: torch.export.Dim("batch", min=1, max=64), 2: sides["height"], 3: sides["width"]},)
+    with torch.no_grad(), _without_size_limits(student):
+        found = torch.export.export(
+            pictures,
+            (example,),
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+    return _without_assertions(found)
+
+
+def _without_assertions(found: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Tracing notes how the example's sizes compared wherever memory was laid out; other sizes may differ there."""
+    graph = found.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten._assert_scalar.default:
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    found.graph_module.recompile()
+    return found
+
+
+@contextmanager
+def _without_size_limits(student: nn.Module) -> Iterator[None]:
+    """diffusers' enlargements ask how large a picture is, to evade an old bug; a program of any size must not ask."""
+    kept: list[tuple[nn.Module, str, nn.Module]] = []
+    for parent in list(student.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child).__name__ == "Upsample2D" and getattr(child, "use_conv", False):
+                convolution: Any = getattr(child, "conv" if getattr(child, "name", "") == "conv" else "Conv2d_0")
+                kept.append((parent, name, child))
+                setattr(parent, name, _Enlarge(convolution))
+    try:
+        yield
+    finally:
+        for parent, name, child in kept:
+            setattr(parent, name, child)
+
+
+class _Enlarge(nn.Module):
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: Tensor, *_: Any) -> Tensor:
+        return self.convolution(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def write_onnx(program: torch.export.ExportedProgram, path: Path, facts: dict[str, Any]) -> None:
+    """Write a `program` as an ONNX file of opset `OPSET`, with any batch, height and width.
+
+    Args:
+        program: What `program` returned.
+        path: The file; weights of more than 1.9 GB go into a second one beside it, ``NAME.data``.
+        facts: Noted in the file for `OnnxStudent`; ``scale`` must be among them.
+
+    Raises:
+        ImportError: If onnx or onnxscript is not installed.
+    """
+    onnx = _library("onnx")
+    _library("onnxscript")
+    with _quiet():
+        made: Any = torch.onnx.export(
+            program, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
+        )
+    model = made.model_proto
+    _note(model, facts)
+    _save(onnx, model, path)
+
+
+def write_half(source: Path, target: Path) -> None:
+    """Write an ONNX file with float16 numbers inside; pictures stay float32."""
+    onnx = _library("onnx")
+    _library("onnxruntime")
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with _quiet():
+        model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    casts: dict[str, Any] = {}
+    for node in list(model.graph.node):  # the library writes a cast again for each node that needs it
+        if casts.setdefault(node.output[0], node) is not node:
+            model.graph.node.remove(node)
+    _note(model, {**_noted(model), "precision": "fp16"})
+    _save(onnx, model, target)
+
+
+def write_int8(source: Path, target: Path, pictures: Sequence[Tensor]) -> None:
+    """Write an ONNX file whose convolutions compute in 8-bit integers.
+
+    Weights have a scale for each channel; activations one for each tensor, from the range that the
+    pictures give them. The first convolution and the last one stay in float32.
+
+    Args:
+        source: A float32 file of `write_onnx`.
+        target: The file that is written.
+        pictures: Small pictures ``(1, 3, h, w)`` in ``[-1, 1]`` of the kind that will be enlarged.
+
+    Raises:
+        ValueError: If there is no picture.
+    """
+    if not pictures:
+        raise ValueError("calibration: there are no pictures to find the ranges of 8-bit numbers with; name a folder.")
+    onnx = _library("onnx")
+    _library("onnxruntime")
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter(pictures)
+
+        def get_next(self) -> Any:
+            picture = next(self.left, None)
+            return None if picture is None else {INPUT: picture.float().numpy()}
+
+    graph = onnx.load(source, load_external_data=False).graph
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".int8-") as folder, _quiet():
+        scratch = Path(folder, target.name)
+        quantize_static(
+            source,
+            scratch,
+            Reader(),
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[*convolutions[:1], *convolutions[-1:]],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        model = onnx.load(scratch)
+    _note(model, {**_noted(onnx.load(source, load_external_data=False)), "precision": "int8"})
+    _save(onnx, model, target)
+
+
+def parameters_of(path: Path) -> int:
+    """Numbers in the weights of an ONNX file."""
+    graph = _library("onnx").load(path, load_external_data=False).graph
+    return sum(math.prod(tensor.dims) for tensor in graph.initializer)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of an ONNX file and of the weights beside it."""
+    beside = path.with_name(f"{path.name}.data")
+    return path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)
+
+
+def _noted(model: Any) -> dict[str, Any]:
+    return next((json.loads(entry.value) for entry in model.metadata_props if entry.key == NOTE), {})
+
+
+def _note(model: Any, facts: dict[str, Any]) -> None:
+    for entry in list(model.metadata_props):
+        model.metadata_props.remove(entry)
+    model.metadata_props.add(key=NOTE, value=json.dumps(facts))
+
+
+def _save(onnx: ModuleType, model: Any, path: Path) -> None:
+    """Write a file that is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".onnx-") as folder:
+        scratch, data = Path(folder, path.name), f"{path.name}.data"
+        large = sum(math.prod(tensor.dims) * 4 for tensor in model.graph.initializer) > _SINGLE_FILE
+        onnx.save(model, scratch, save_as_external_data=large, location=data if large else None)
+        if large:
+            Path(folder, data).replace(path.with_name(data))
+        else:
+            path.with_name(data).unlink(missing_ok=True)
+        scratch.replace(path)
+
+
+def _place(network: nn.Module) -> torch.device:
+    tensors = [*network.parameters(), *network.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the libraries tell of their inner steps is of no use to who exports."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _library(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(f"ONNX files need the {name} library: pip install 'adc[onnx]'.") from None

@@ -1,0 +1,77 @@
+"""A student as a folder of diffusers: ``config.json`` and ``diffusion_pytorch_model.safetensors``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from adc.pruning import load_student
+
+
+def __getattr__(name: str) -> Any:
+    """``StudentModel`` is made when it is asked for: its base classes are diffusers', which are slow to import."""
+    if name == "StudentModel":
+        return student_model()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@cache
+def student_model() -> Any:
+    """The class ``StudentModel``: a student with diffusers' ``from_pretrained`` and ``save_pretrained``."""
+    from diffusers import ConfigMixin, ModelMixin
+    from diffusers.configuration_utils import register_to_config
+
+    from adc.pruning import artifact
+    from adc.pruning.structure import replay
+
+    class StudentModel(ModelMixin, ConfigMixin):
+        """A student; pictures ``(N, 3, h, w)`` in ``[-1, 1]`` to the same, enlarged."""
+
+        @register_to_config
+        def __init__(self, class_path: str, init_args: dict, structure: dict, scale: int = 4) -> None:
+            super().__init__()
+            self.student: Any = artifact._class(class_path, Path("config.json"))(**init_args)
+            replay(self.student, structure)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            """Enlarge pictures of any size."""
+            return self.student.restore(image[:, None])[:, 0]
+
+    StudentModel.__module__, StudentModel.__qualname__ = __name__, "StudentModel"
+    return StudentModel
+
+
+def save_pretrained(source: str | Path, folder: str | Path) -> None:
+    """Write a student so that ``StudentModel.from_pretrained(folder)`` reads it, and so does `from_pretrained`.
+
+    Args:
+        source: A student folder.
+        folder: It gets ``config.json`` and ``diffusion_pytorch_model.safetensors``; each appears whole or not at all.
+    """
+    source, folder = Path(source), Path(folder)
+    student = load_student(str(source))
+    told = yaml.safe_load((source / "student.yaml").read_text())
+    structure = json.loads((source / "structure.json").read_text())
+    model = student_model()(told["class_path"], told["init_args"], structure, student.scale)
+    model.student.load_state_dict(student.state_dict())
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".pretrained-") as scratch:
+        model.eval().save_pretrained(scratch, max_shard_size="100GB")
+        for written in sorted(Path(scratch).iterdir(), key=lambda path: path.suffix == ".json"):
+            written.replace(folder / written.name)
+
+
+def from_pretrained(folder: str | Path, **options: Any) -> Any:
+    """Read what `save_pretrained` wrote, as a ``StudentModel`` in evaluation mode.
+
+    Args:
+        folder: The folder.
+        options: diffusers' own, for one ``torch_dtype``.
+    """
+    return student_model().from_pretrained(str(folder), **options)

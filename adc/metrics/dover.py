@@ -1,0 +1,98 @@
+"""DOVER (Wu et al., 2023), the opinion of a video, by its authors' package; it is asked about video files only."""
+
+from __future__ import annotations
+
+import math
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adc.metrics.files import Wanted
+from adc.metrics.registry import Metric, Needs
+
+MODEL = {
+    "backbone": {
+        "technical": {"type": "swin_tiny_grpb", "checkpoint": True, "pretrained": None},
+        "aesthetic": {"type": "conv_tiny"},
+    },
+    "backbone_preserve_keys": "technical,aesthetic",
+    "divide_head": True,
+    "vqa_head": {"in_channels": 768, "hidden_channels": 64},
+}
+VIEWS: dict[str, dict[str, int]] = {
+    "technical": {"fragments_h": 7, "fragments_w": 7, "fsize_h": 32, "fsize_w": 32, "aligned": 32}
+    | {"clip_len": 32, "frame_interval": 2, "num_clips": 3},
+    "aesthetic": {"size_h": 224, "size_w": 224, "clip_len": 32, "frame_interval": 2, "t_frag": 32, "num_clips": 1},
+}
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+class Dover:
+    """The fused opinion of ``evaluate_one_video.py``, with the options of ``dover.yml``; higher is better."""
+
+    def __init__(self, file: Path, device: torch.device) -> None:
+        """
+        Args:
+            file: The weights, ``DOVER.pth``.
+            device: Where it computes.
+
+        Raises:
+            ValueError: If the file does not hold them.
+        """
+        self.device, self.network = device, import_module("dover.models").DOVER(**MODEL)
+        try:
+            self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        except Exception as error:
+            raise ValueError(f"{file}: not the weights of DOVER ({' '.join(str(error).split())[:120]}).") from None
+        self.network.to(device).eval()
+
+    def __call__(self, video: Path) -> float:
+        """Rate a video file, in ``[0, 1]``."""
+        with torch.no_grad():
+            rates = [rate.mean().item() for rate in self.network(self._views(video))]
+        return fused(rates[0], rates[1])
+
+    def _views(self, video: Path) -> dict[str, Tensor]:
+        datasets = import_module("dover.datasets")
+        samplers: dict[str, Any] = {}
+        for name, view in VIEWS.items():
+            parts = view.get("t_frag")
+            length = (view["clip_len"],) if parts is None else (view["clip_len"] // parts, parts)
+            rest = (view["num_clips"], view["frame_interval"]) if parts is None else (view["frame_interval"], 1)
+            samplers[name] = datasets.UnifiedFrameSampler(*length, *rest)
+        views, _ = datasets.spatial_temporal_view_decomposition(str(video), VIEWS, samplers)
+        return {name: self._prepared(view, VIEWS[name]["num_clips"]) for name, view in views.items()}
+
+    def _prepared(self, view: Tensor, clips: int) -> Tensor:
+        mean, deviation = (torch.tensor(values).view(3, 1, 1, 1) for values in (MEAN, DEVIATION))
+        scaled = (view - mean) / deviation
+        return scaled.reshape(len(view), clips, -1, *view.shape[2:]).transpose(0, 1).to(self.device)
+
+
+def fused(first: float, second: float) -> float:
+    """One opinion of two, as the authors weigh them.
+
+    ``sigmoid(.6104 (a - .1107) / .07355 + .3896 (b - .08285) / .03774)``; earlier versions of their script
+    added .08285, so that published figures differ.
+    """
+    together = (first - 0.1107) / 0.07355 * 0.6104 + (second - 0.08285) / 0.03774 * 0.3896
+    return 1 / (1 + math.exp(-together))
+
+
+def _build(needs: Needs) -> Dover:
+    return Dover(needs.file, needs.device)
+
+
+METRIC = Metric(
+    "dover",
+    "DOVER",
+    "fused score of evaluate_one_video.py, options of dover.yml; of video files",
+    _build,
+    True,
+    wanted=(Wanted(("DOVER.pth",), "checkpoints"),),
+    packages=("dover",),
+    of_files=True,
+)

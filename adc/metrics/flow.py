@@ -1,0 +1,63 @@
+"""Optical flow, by libraries that are there and weights that are present."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adc.ops.color import luma
+
+Flow = Callable[[Tensor, Tensor], Tensor]
+"""From two batches ``(N, 3, H, W)`` in ``[0, 1]`` to ``(N, 2, H, W)`` in pixels, to the right and down."""
+RAFT_UPDATES = 20
+
+
+def dis() -> Flow:
+    """Dense inverse search (Kroeger et al., 2016) of OpenCV, preset medium, on luminance; needs no weights."""
+    import cv2
+
+    search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def flow(first: Tensor, second: Tensor) -> Tensor:
+        one, two = (luma(batch).mul(255).round().to(torch.uint8).cpu().numpy()[:, 0] for batch in (first, second))
+        found = [torch.from_numpy(search.calc(a, b, None)) for a, b in zip(one, two, strict=True)]
+        return torch.stack(found).permute(0, 3, 1, 2).to(first)
+
+    return flow
+
+
+def spynet(file: Path, device: torch.device | str = "cpu") -> Flow:
+    """SPyNet (Ranjan and Black, 2017).
+
+    Raises:
+        ValueError: If the file does not hold its weights.
+    """
+    from adc.metrics.spynet import SpyNet
+
+    return _network(SpyNet(), file, device)
+
+
+def raft(file: Path, device: torch.device | str = "cpu") -> Flow:
+    """RAFT (Teed and Deng, 2020), torchvision's large network, 20 updates.
+
+    Raises:
+        ValueError: If the file does not hold its weights.
+    """
+    from torchvision.models.optical_flow import raft_large
+
+    network = _network(raft_large(weights=None), file, device)
+    return lambda first, second: network(first * 2 - 1, second * 2 - 1, num_flow_updates=RAFT_UPDATES)[-1]
+
+
+def _network(network: torch.nn.Module, file: Path, device: torch.device | str) -> Any:
+    try:
+        held = torch.load(file, map_location="cpu", weights_only=True)
+        network.load_state_dict(held)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(f"{file}: not the weights of {type(network).__name__} ({reason}).") from None
+    return network.eval().requires_grad_(False).to(device)

@@ -1,0 +1,113 @@
+import json
+
+import pytest
+import torch
+import yaml
+from adc_sd21 import AdcSRStudent
+from safetensors.torch import load_file
+
+from adc.cli import main
+from adc.engine.pretrained import from_pretrained
+from adc.pruning import load_student, save_student
+
+VAE = {"block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
+UNET = {"block_out_channels": [8, 16], "layers_per_block": 1, "attention_head_dim": 2, "norm_num_groups": 4}
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(["export", *map(str, arguments)])
+    return stop.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("student")
+    save_student(AdcSRStudent(vae=VAE, unet=UNET), folder)
+    config = {
+        "data": {"class_path": "adc.data.DegradedClips", "init_args": {"clips": "photos", "size": 128}},
+        "model": {
+            "class_path": "adc.stages.AdversarialDistillation",
+            "init_args": {"teacher": {"class_path": "adc_sd21.OSEDiff", "init_args": {"folder": "demo"}}},
+        },
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "finished.json").write_text(json.dumps({"updates": {"student": 24}, "seconds": 9.0}))
+    (folder / "recipe.json").write_text(json.dumps({"recipe": "recipes/x.yaml", "sha256": "ab" * 32}))
+    return folder
+
+
+@pytest.mark.slow
+def test_everything_is_written_and_agrees(source, tmp_path, capsys):
+    for library in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(library)
+    figures = tmp_path / "report.json"
+    figures.write_text(json.dumps({"restorers": {"student": {"psnr_y": 27.25}}}))
+    out = tmp_path / "out"
+    options = ["--variants", "[fp16,int8]", "--system", "AdcSR", "--license", "apache-2.0", "--metrics", figures]
+    assert run(source, "-o", out, *options) == 0
+    made = {
+        "README.md", "config.json", "diffusion_pytorch_model.safetensors", "export.json", "model.onnx",
+        "model.pt2", "model_fp16.onnx", "model_int8.onnx",
+    }  # fmt: skip
+    assert {path.name for path in out.iterdir()} == made
+    told = {row["file"]: row for row in json.loads((out / "export.json").read_text())["files"]}
+    assert all(told[name]["difference"] <= 1e-3 for name in ("model.onnx", "model.pt2"))
+    assert told["diffusion_pytorch_model.safetensors"]["difference"] == 0
+    assert told["model_fp16.onnx"]["decibels"] > told["model_int8.onnx"]["decibels"] > 15
+    card = (out / "README.md").read_text()
+    assert yaml.safe_load(card.split("---")[1])["license"] == "apache-2.0"
+    for part in (
+        "AdcSR",
+        "`OSEDiff` (folder: demo)",
+        "`recipes/x.yaml`",
+        "clips: photos",
+        "24 updates of student",
+        "27.25",
+    ):
+        assert part in card
+    original = load_student(str(source)).eval()
+    module = torch.export.load(out / "model.pt2").module()
+    image = torch.rand(1, 3, 19, 30) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(module(image)[:, None], original.restore(image[:, None]), atol=1e-4, rtol=0)
+
+
+def test_diffusers_reads_its_folder(source, tmp_path):
+    out = tmp_path / "out"
+    assert run(source, "-o", out, "--formats", "[diffusers]") == 0
+    original = load_student(str(source)).eval()
+    model = from_pretrained(out)
+    image = torch.rand(1, 3, 19, 30) * 2 - 1
+    with torch.no_grad():
+        assert torch.equal(model(image), original.restore(image[:, None])[:, 0])
+    assert not model.training
+    assert len(load_file(out / "diffusion_pytorch_model.safetensors")) == len(original.state_dict())
+    assert json.loads((out / "config.json").read_text())["_class_name"] == "StudentModel"
+    from adc.engine.pretrained import StudentModel
+
+    half = StudentModel.from_pretrained(str(out), torch_dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+    assert "unknown" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "status"),
+    [
+        (["--formats", "[torch]", "--variants", "[int8]"], "add onnx to --formats", 2),
+        (["--formats", "[]"], "name at least one of diffusers, onnx, torch", 2),
+        (["--metrics", "none.json"], "none.json: no such file", 1),
+        (["--formats", "[caffe]"], "caffe", 2),
+    ],
+)
+def test_what_cannot_be_exported(source, tmp_path, options, said, status, capsys):
+    assert run(source, "-o", tmp_path / "out", *options) == status
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_student_that_is_not_there(tmp_path, capsys):
+    assert run(tmp_path / "none", "-o", tmp_path / "out") == 1
+    assert "none: no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
