@@ -1,0 +1,1 @@
+"""AdcVSR: a video teacher, and the student made of AdcSR's backbone and temporal convolutions (Chen et al.)."""
