@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from adc.interfaces import Source
+from adc.ops.clip import shuffled
 
 
 class Real(Source):
@@ -27,9 +28,4 @@ class ShuffledFrames(Source):
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
         """``batch["hr"]`` with permuted frames, ``(B, T, 3, H, W)``."""
-        return torch.stack([clip[_permutation(clip.shape[0]).to(clip.device)] for clip in batch["hr"]])
-
-
-def _permutation(frames: int) -> Tensor:
-    drawn = torch.randperm(frames)
-    return drawn.roll(1) if torch.equal(drawn, torch.arange(frames)) else drawn
+        return torch.stack([clip[shuffled(clip.shape[0]).to(clip.device)] for clip in batch["hr"]])
