@@ -14,6 +14,8 @@ from adc.degradation.jpeg import from_bytes, to_bytes
 
 CODECS = ("libx264", "h264", "mpeg4")
 """FFmpeg's names of the encoders that RealBasicVSR draws from; ``h264`` is its default for H.264."""
+REPRODUCIBLE = "cpu-independent=1"
+"""Of x264, which otherwise decides differently on other processors, and even where its memory lies differently."""
 LIMITED, FULL, BT601 = 1, 2, 6
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000 | 0x80000
 """Of swscale: bicubic, colours at every pixel on both sides, accurate rounding, alike on all processors."""
@@ -46,7 +48,7 @@ def recode(frames: Sequence[Tensor], codec: str, bitrate: int) -> list[Tensor]:
     """Write frames as an MP4 file in memory, one frame per second, and read it back.
 
     Colours go through 8-bit YUV 4:2:0 (BT.601, 16 to 235). Encoder, decoder and conversions use
-    one thread, so that every process makes the same bytes.
+    one thread, and x264 decides as on any processor, so that every process makes the same bytes.
 
     Args:
         frames: ``(1, 3, H, W)`` each, clamped to ``[0, 1]`` and rounded to 8 bits first. The first
@@ -87,8 +89,9 @@ def _encoded(pictures: Sequence[np.ndarray], codec: str, bitrate: int) -> io.Byt
     from av.video.reformatter import VideoReformatter
 
     file, converter = io.BytesIO(), VideoReformatter()
+    options = {"x264-params": REPRODUCIBLE} if av.Codec(codec, "w").name == "libx264" else {}
     with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=1)
+        stream = container.add_stream(codec, rate=1, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width, stream.pix_fmt, stream.bit_rate = *pictures[0].shape[:2], "yuv420p", bitrate
         stream.codec_context.thread_count = 1

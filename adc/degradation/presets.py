@@ -96,7 +96,7 @@ class SecondOrderValues:
         )
 
 
-_ALLOWED = {"kernel_sizes": (1, 101), "jpeg_quality": (1, 100), "jpeg_quality2": (1, 100), "bitrate": (1, 10**9)}
+_ALLOWED = {"kernel_sizes": (1, 101), "jpeg_quality": (1, 100), "jpeg_quality2": (1, 100), "bitrate": (1000, 10**9)}
 
 
 def _is_number(value: Any) -> bool:

@@ -26,7 +26,7 @@ class VideoValues(SecondOrderValues):
         poisson_scale_step: Of both rounds.
         jpeg_quality_step: Of both rounds.
         codec_probabilities: libx264, h264, mpeg4.
-        bitrate: Of a codec, in bits per frame.
+        bitrate: Of a codec, in bits per frame; at least 1000.
     """
 
     blur_sigma_step: float = 0.02
