@@ -80,7 +80,7 @@ def recode(frames: Sequence[Tensor], codec: str, bitrate: int) -> list[Tensor]:
 
 
 def _picture(frame: Tensor, height: int, width: int) -> np.ndarray:
-    same = resize(frame, height, width, "bilinear").clamp(0, 1)
+    same = resize(frame, height, width, "bilinear")
     return to_bytes(F.pad(same, (0, width % 2, 0, height % 2), mode="replicate"))[0]
 
 
