@@ -35,10 +35,10 @@ class CameraPath:
 
 
 def glide(points: Tensor, frames: int) -> Tensor:
-    """A smooth way ``(T, ...)`` from the first of three points ``(3, ...)`` to the last: a quadratic Bezier curve."""
+    """A smooth way ``(T, N)`` from the first of three points ``(3, N)`` to the last: a quadratic Bezier curve."""
     u = torch.linspace(0, 1, frames, dtype=torch.float64) if frames > 1 else torch.zeros(1, dtype=torch.float64)
     shares = torch.stack([(1 - u) ** 2, 2 * u * (1 - u), u**2], dim=1)
-    return (shares @ points.double().flatten(1)).unflatten(1, points.shape[1:]) if points.ndim > 1 else shares @ points
+    return shares @ points.double()
 
 
 def shoot(photo: Tensor, path: CameraPath, size: tuple[int, int]) -> Tensor:

@@ -116,7 +116,7 @@ class ClipMaker(ABC):
                 continue
             if taken is not None:
                 return taken
-            self.skipped.add(f"{path_of(number)} (cuts in {TRIES} of {TRIES} clips)")
+            self.skipped.add(f"{path_of(number)} (cuts in all clips that were drawn)")
         raise BrokenVideoError(
             f"{self.folder}: not one of its {len(self)} files gives a clip: they are broken or all cuts."
         )
@@ -124,15 +124,25 @@ class ClipMaker(ABC):
     def _window(
         self, footage: Footage, read: FootageReader, generator: Generator
     ) -> tuple[range, list[np.ndarray]] | None:
-        """Successive frames without a cut; none if there were cuts in all that were drawn."""
+        """Successive frames without a cut; none if there were cuts in all that were drawn.
+
+        What crosses a cut that has been found is not drawn again.
+        """
         wanted, last = self.wanted, len(footage) - self.wanted.span
         check_length(footage, wanted)
-        for _ in range(min(TRIES, last + 1)):
-            start = whole(generator, 0, last)
+        starts = list(range(last + 1))
+        for _ in range(TRIES):
+            start = starts[whole(generator, 0, len(starts) - 1)]
             numbers = range(start, start + wanted.span, wanted.stride)
             frames = read(footage, numbers)
-            if not (wanted.shots and has_cut(frames)):
+            places = cuts_in(frames) if wanted.shots else []
+            if not places:
                 return numbers, frames
+            for place in places:
+                before, after = numbers[place], numbers[place + 1]
+                starts = [start for start in starts if start > before or start + wanted.span <= after]
+            if not starts:
+                return None
         return None
 
 
@@ -145,12 +155,12 @@ def check_length(footage: Footage, wanted: Wanted) -> None:
         )
 
 
-def has_cut(frames: Sequence[np.ndarray]) -> bool:
-    """Whether successive frames ``(H, W, 3)`` are of more than one shot; not every pixel is looked at."""
+def cuts_in(frames: Sequence[np.ndarray]) -> list[int]:
+    """After which of successive frames ``(H, W, 3)`` there is a cut; not every pixel is looked at."""
     if len(frames) < 2:
-        return False
+        return []
     step = max(1, max(frames[0].shape[:2]) // THUMBNAIL)
-    return bool(cuts(to_clip([frame[::step, ::step] for frame in frames])).any())
+    return cuts(to_clip([frame[::step, ::step] for frame in frames])).nonzero().flatten().tolist()
 
 
 def to_clip(frames: Sequence[np.ndarray]) -> Tensor:

@@ -14,6 +14,9 @@ import numpy as np
 from adc.data.video import BrokenVideoError, VideoReader, is_shown
 from adc.data.video_color import Transform, to_rgb, transform_of
 
+OPTIONS = {"err_detect": "crccheck"}
+"""Of decoders; without output_corrupt nothing is delivered that is built on what was not decoded."""
+
 
 @dataclass(frozen=True)
 class FrameIndex:
@@ -23,11 +26,13 @@ class FrameIndex:
         starts: When each frame is shown, ascending.
         keys: When each key frame is shown, ascending.
         decoded: When each key frame is decoded.
+        counted: Whether the file does not tell times apart; then all times are numbers of frames.
     """
 
     starts: tuple[int, ...]
     keys: tuple[int, ...]
     decoded: tuple[int, ...]
+    counted: bool = False
 
 
 class VideoFile:
@@ -35,8 +40,10 @@ class VideoFile:
 
     The packets of the file are listed when something is first asked of it. To read frames, decoding begins at the
     key frame before the first of them; if that does not bring forth all of them (the container lands elsewhere, or
-    the key frame is no clean start), it begins earlier, at last at the beginning. Frames are upright, and their
-    colours are converted as those of `VideoReader`. What comes before the first key frame does not count.
+    the key frame is no clean start), it begins earlier, at last at the beginning. It always begins there in files
+    that do not say when their frames are shown, such as AVI files with frames that are stored in another order than
+    shown. Frames are upright, and their colours are converted as those of `VideoReader`. What comes before the first
+    key frame does not count.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -58,26 +65,37 @@ class VideoFile:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            BrokenVideoError: If it is no video, ends early, or does not say when its frames are shown.
+            BrokenVideoError: If it is no video or ends early.
         """
         import av
 
         try:
             with VideoReader(self.path) as reader:
                 packets = [_Packet(packet) for packet in reader.container.demux(reader.stream) if packet.size]
+                reorders = bool(reader.stream.codec_context.has_b_frames)
         except av.FFmpegError as error:
             raise BrokenVideoError(f"{self.path}: cannot be read ({error.strerror}). Replace it.") from None
         if len(packets) < reader.count:
             raise BrokenVideoError(
                 f"{self.path}: ends after {len(packets)} of its {reader.count} frames. Replace it, or convert it."
             )
-        if any(packet.pts is None for packet in packets):
-            raise BrokenVideoError(f"{self.path}: does not say when its frames are shown. Convert it, to .mp4 for one.")
+        if not _tells_times(packets, reorders):
+            return FrameIndex(tuple(range(self._count())), (0,), (0,), counted=True)
         keys = sorted((packet.pts, packet.dts) for packet in packets if packet.is_key)
         if not keys:
             raise BrokenVideoError(f"{self.path}: no key frame in this video, at which decoding could begin.")
         starts = sorted({packet.pts for packet in packets if packet.is_shown and packet.pts >= keys[0][0]})
-        return FrameIndex(tuple(starts), *zip(*keys, strict=True))
+        return FrameIndex(tuple(starts), tuple(key for key, _ in keys), tuple(decoded for _, decoded in keys))
+
+    def _count(self) -> int:
+        import av
+
+        try:
+            with VideoReader(self.path) as reader:
+                reader.stream.codec_context.options = OPTIONS
+                return sum(1 for _ in reader.container.decode(reader.stream))
+        except av.FFmpegError as error:
+            raise BrokenVideoError(f"{self.path}: cannot be read ({error.strerror}). Replace it.") from None
 
     @property
     def cheap(self) -> list[int]:
@@ -99,10 +117,8 @@ class VideoFile:
             found = self._decode(place, starts)
             if len(found) == len(starts):
                 return [found[start] for start in starts]
-        with VideoReader(self.path) as reader:
-            first, last = (float(start * reader.time_base) for start in (starts[0], starts[-1]))
         raise BrokenVideoError(
-            f"{self.path}: damaged; the frames from {first:.3f} to {last:.3f} s cannot be decoded. Replace it."
+            f"{self.path}: damaged; its frames {numbers[0]} to {numbers[-1]} cannot be decoded. Replace it."
         )
 
     def _places(self, start: int) -> Iterator[int | None]:
@@ -123,15 +139,16 @@ class VideoFile:
         wanted = set(starts)
         try:
             with VideoReader(self.path) as reader:
-                reader.stream.codec_context.options = {"err_detect": "crccheck"}
+                reader.stream.codec_context.options = OPTIONS
                 if place is not None:
                     reader.container.seek(place, stream=reader.stream)
-                for picture in reader.container.decode(reader.stream):
+                for number, picture in enumerate(reader.container.decode(reader.stream)):
                     if picture.is_corrupt:
                         return {}
-                    if picture.pts in wanted:
-                        found[picture.pts] = self._rgb(picture, reader)
-                    if len(found) == len(starts) or (picture.pts or starts[0]) >= starts[-1]:
+                    start = number if self.index.counted else picture.pts
+                    if start in wanted:
+                        found[start] = self._rgb(picture, reader)
+                    if start is not None and start >= starts[-1]:
                         break
         except av.FFmpegError:
             return {}
@@ -149,3 +166,11 @@ class _Packet:
     def __init__(self, packet: Any) -> None:
         self.pts, self.is_key, self.is_shown = packet.pts, packet.is_keyframe, is_shown(packet)
         self.dts = packet.dts if packet.dts is not None else packet.pts
+
+
+def _tells_times(packets: Sequence[_Packet], reorders: bool) -> bool:
+    """Whether the times of packets are those at which frames are shown, or only made up from their order."""
+    times = {packet.pts for packet in packets}
+    if None in times or len(times) < len(packets):
+        return False
+    return not reorders or len(packets) < 2 or len({packet.pts - packet.dts for packet in packets}) > 1

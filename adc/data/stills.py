@@ -81,23 +81,28 @@ class Stills:
         Args:
             frames: T, how many.
             generator: The only source of randomness.
-            own: The file of this number gives none, unless there is no other.
+            own: The file of this number gives none, unless no other does.
 
         Returns:
             ``(T, 3, size, size)`` in ``[-1, 1]``.
         """
         order = torch.randperm(len(self.pictures), generator=generator).tolist()
-        others = [index for index in order if index != own] or order
+        for files in ([index for index in order if index != own], order):
+            drawn = self._pictures(files, frames, generator)
+            if drawn:
+                return torch.stack(drawn)
+        raise BrokenImageError(f"stills: none of the {len(order)} files can be read.")
+
+    def _pictures(self, files: list[int], frames: int, generator: Generator) -> list[Tensor]:
+        """So many pictures, of one file after the other, again and again; none if none can be read."""
         drawn: list[Tensor] = []
-        for number, index in enumerate(cycle(others), start=1):
+        for number, index in enumerate(cycle(files), start=1):
             picture = self._picture(index, generator)
             if picture is not None:
                 drawn.append(picture)
-            if len(drawn) == frames:
+            if len(drawn) == frames or (not drawn and number == len(files)):
                 break
-            if not drawn and number == len(others):
-                raise BrokenImageError(f"stills: none of the {len(others)} files can be read.")
-        return torch.stack(drawn)
+        return drawn
 
     def _picture(self, index: int, generator: Generator) -> Tensor | None:
         picture = self.pictures[index]

@@ -63,8 +63,8 @@ class DegradedVideos(ClipData):
             frames: Frames per clip.
             size: Height and width of the large clip, a multiple of the scale.
             stride: Each so many-th frame is taken; 2 doubles the speed.
-            shots: Draw again where a clip would cross a cut; a video with cuts in each of eight draws gives its place
-                to the next, and is named at the end.
+            shots: Draw again where a clip would cross a cut; a video in which that fails gives its place to the next
+                one, and is named at the end.
             camera: How the camera moves. With one, clips and held_out, where they are named, are folders of photos.
             workers: Processes that read and degrade, each on one thread; 0 does it in the main process.
             seed: Of the order, the crops and the degradations.
@@ -155,8 +155,8 @@ class PairedVideos(ClipData):
             frames: Frames per clip.
             size: Height and width of the large clip, a multiple of the scale.
             stride: Each so many-th frame is taken; 2 doubles the speed.
-            shots: Draw again where a clip would cross a cut; a pair with cuts in each of eight draws gives its place
-                to the next, and is named at the end.
+            shots: Draw again where a clip would cross a cut; a pair in which that fails gives its place to the next
+                one, and is named at the end.
             workers: Processes that read, each on one thread; 0 does it in the main process.
             seed: Of the order and the crops.
             broken: What to do with an unreadable file: stop, or take the next one in its place and name it at the end.
