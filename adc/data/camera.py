@@ -89,7 +89,8 @@ class Camera:
     def __init__(self, speed: float = 6.0, zoom: float = 2.0, turn: float = 5.0, foreground: float = 0.5) -> None:
         """
         Args:
-            speed: The most pixels by which a picture moves from one frame to the next, zoom and turn aside.
+            speed: The most pixels by which anything in a picture moves from one frame to the next, through the pan,
+                through the zoom and through the turn: with all of them up to three times as many.
             zoom: The most pixels of the photo along a pixel of the frame, at least 1.
             turn: The most degrees by which the camera is turned to either side.
             foreground: Chance that a piece of another photo moves across.
@@ -141,15 +142,17 @@ class Camera:
             generator: The only source of randomness.
         """
         largest = min(self.zoom, photo[0] / size[0], photo[1] / size[1])
-        zooms = torch.tensor([uniform(generator, 1, largest) for _ in range(3)], dtype=torch.float64)
+        reach = self.speed * (frames - 1) / 2
+        swing = reach / (math.hypot(*size) / 2)
+        zooms = _wander(1, largest, swing, generator)
         widest = float(zooms.max())
         steepest = min(math.radians(self.turn), _steepest(photo, size, widest))
-        angles = torch.tensor([uniform(generator, -steepest, steepest) for _ in range(3)], dtype=torch.float64)
+        angles = _wander(-steepest, steepest, swing, generator)
         angle = float(angles.abs().max())
         sides = (_extent(size[1], size[0], angle), _extent(size[0], size[1], angle))
         rooms = [max(0.0, side - widest * needed) for side, needed in zip(photo[::-1], sides, strict=True)]
-        reach = self.speed * float(zooms.min()) * (frames - 1) / 2
-        ways = [_wander(room, reach / math.sqrt(2), generator) for room in rooms]
+        pan = reach * float(zooms.min()) / math.sqrt(2)
+        ways = [_wander(-room / 2, room / 2, pan, generator) for room in rooms]
         middle = torch.tensor([(photo[1] - 1) / 2, (photo[0] - 1) / 2], dtype=torch.float64)
         return CameraPath(middle + glide(torch.stack(ways, dim=1), frames), glide(zooms, frames), glide(angles, frames))
 
@@ -158,7 +161,7 @@ class Camera:
         frames, _, height, width = seen.shape
         radius = uniform(generator, 0.1, 0.3) * min(height, width)
         reach = self.speed * (frames - 1) / 2 / math.sqrt(2)
-        ways = [_wander(side, reach, generator) for side in (width, height)]
+        ways = [_wander(-side / 2, side / 2, reach, generator) for side in (width, height)]
         way = glide(torch.stack(ways, dim=1), frames)
         outline = [(uniform(generator, 0, 0.3 / WAVES), uniform(generator, 0, 2 * math.pi)) for _ in range(WAVES)]
         rooms = [max(0.0, side - 2.6 * radius) for side in front.shape[1::-1]]
@@ -188,12 +191,11 @@ def _steepest(photo: tuple[int, int], size: tuple[int, int], zoom: float) -> flo
     return low
 
 
-def _wander(room: float, reach: float, generator: Generator) -> Tensor:
-    """Three places ``(3,)`` within ``[-room / 2, room / 2]``, each at most ``reach`` from the one before."""
-    places = [uniform(generator, -room / 2, room / 2)]
+def _wander(low: float, high: float, reach: float, generator: Generator) -> Tensor:
+    """Three numbers ``(3,)`` within ``[low, high]``, each at most ``reach`` from the one before."""
+    places = [uniform(generator, low, high)]
     for _ in range(2):
-        low, high = max(-room / 2, places[-1] - reach), min(room / 2, places[-1] + reach)
-        places.append(uniform(generator, low, high))
+        places.append(uniform(generator, max(low, places[-1] - reach), min(high, places[-1] + reach)))
     return torch.tensor(places, dtype=torch.float64)
 
 
