@@ -14,6 +14,13 @@ def per_frame(function: Callable[[Tensor], Tensor], clip: Tensor) -> Tensor:
     return function(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])
 
 
+def per_position(function: Callable[[Tensor], Tensor], clip: Tensor) -> Tensor:
+    """Apply a function of series ``(N, C, T)`` to every position of a clip ``(B, T, C, H, W)``."""
+    batch, _, _, height, width = clip.shape
+    series = function(clip.permute(0, 3, 4, 2, 1).flatten(0, 2))
+    return series.unflatten(0, (batch, height, width)).permute(0, 4, 3, 1, 2)
+
+
 def enlarge(clip: Tensor, scale: int) -> Tensor:
     """Bicubic enlargement (a = -0.75, no antialiasing, not clamped) of ``(B, T, C, h, w)`` by a whole number."""
     if scale == 1:

@@ -9,7 +9,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adc_sd21 import networks
+from adc_sd21.after import After
 from adc_sd21.shortcut import CoarseOut
+
+
+def middle(block: Any, x: Tensor, after: After) -> Tensor:
+    """A decoder's middle block (diffusers' ``UNetMidBlock2D``), something applied to what each of its layers returns.
+
+    Args:
+        block: The block.
+        x: ``(N, C, h, w)``.
+        after: It is told ``resnets.0``, ``attentions.0``, ``resnets.1``.
+    """
+    x = after("resnets.0", block.resnets[0](x, None))
+    for index, attention in enumerate(block.attentions):
+        x = after(f"attentions.{index}", attention(x))
+        x = after(f"resnets.{index + 1}", block.resnets[index + 1](x, None))
+    return x
 
 
 class Stem(nn.Module):

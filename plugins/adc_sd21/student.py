@@ -12,7 +12,8 @@ from adc.interfaces import Prunable, Student
 from adc.ops.clip import per_frame
 from adc.ops.padding import crop, pad_to_multiple
 from adc_sd21 import inherit, networks
-from adc_sd21.decoder import HalfDecoder
+from adc_sd21.after import After, unchanged, within
+from adc_sd21.decoder import HalfDecoder, middle
 from adc_sd21.folder import below, load, read_config, read_weights, resolve
 from adc_sd21.one_step import one_step, unet_of, unet_weights
 from adc_sd21.published import current_names
@@ -106,13 +107,18 @@ class AdcSRStudent(Student):
         """Features after the middle block; a clip whose sides do not fit is padded right and below first."""
         return per_frame(self._encode, pad_to_multiple(lr, self.multiple))
 
-    def _encode(self, image: Tensor) -> Tensor:
-        return self.mid_block(self.before_middle(image))
+    def _encode(self, image: Tensor, after: After = unchanged) -> Tensor:
+        return middle(self.mid_block, self.before_middle(image, after), within("mid_block", after))
 
-    def before_middle(self, image: Tensor) -> Tensor:
+    def before_middle(self, image: Tensor, after: After = unchanged) -> Tensor:
         """What the UNet hands to the decoder's middle block; small images ``(N, 3, h, w)`` to ``(N, C, h', w')``."""
-        x = self.unshuffle(image)
-        return self.unet(x) if self.coarse_in is None else self.unet(x) + self.coarse_in(x)
+        x = self.on_grid(image)
+        feature = self.unet(x, within("unet", after))
+        return feature if self.coarse_in is None else feature + self.coarse_in(x)
+
+    def on_grid(self, image: Tensor) -> Tensor:
+        """What the UNet is shown of small images: their pixels as channels of the features' grid."""
+        return self.unshuffle(image)
 
     def decode(self, feature: Tensor) -> Tensor:
         """Pixels, padding included."""

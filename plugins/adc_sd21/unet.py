@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from adc.pruning.layers import norm_groups
+from adc_sd21.after import After, unchanged, within
 from adc_sd21.networks import without_norms
 
 
@@ -27,10 +28,10 @@ class Level(nn.Module):
         if resampler is not None:
             self.add_module(resampler[0], nn.ModuleList([resampler[1]]))
 
-    def block(self, index: int, x: Tensor) -> Tensor:
+    def block(self, index: int, x: Tensor, after: After) -> Tensor:
         """One residual block and its attention."""
-        x = self.resnets[index](x, None)
-        return self.attentions[index](x) if hasattr(self, "attentions") else x
+        x = after(f"resnets.{index}", self.resnets[index](x, None))
+        return after(f"attentions.{index}", self.attentions[index](x)) if hasattr(self, "attentions") else x
 
 
 class SelfAttention(nn.Module):
@@ -61,10 +62,11 @@ class MiddleBlock(nn.Module):
         self.attentions = nn.ModuleList([SelfAttention(channels, heads, groups)])
         self.resnets = nn.ModuleList([_resnet(channels, channels, groups) for _ in range(2)])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, after: After = unchanged) -> Tensor:
         """``(N, C, h, w)`` to the same."""
-        x = self.attentions[0](self.resnets[0](x, None))
-        return self.resnets[1](x, None)
+        x = after("resnets.0", self.resnets[0](x, None))
+        x = after("attentions.0", self.attentions[0](x))
+        return after("resnets.1", self.resnets[1](x, None))
 
 
 class PlainUNet(nn.Module):
@@ -118,26 +120,33 @@ class PlainUNet(nn.Module):
         """Sides of the input must be multiples of this."""
         return 2 ** (len(self.down_blocks) - 1)
 
-    def _block(self, level: Level, index: int, x: Tensor) -> Tensor:
+    def _block(self, level: Level, index: int, x: Tensor, after: After) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(level.block, index, x, use_reentrant=False)
-        return level.block(index, x)
+            return checkpoint(level.block, index, x, after, use_reentrant=False)
+        return level.block(index, x, after)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, in_channels, h, w)`` to ``(N, out_channels, h, w)``."""
+    def forward(self, x: Tensor, after: After = unchanged) -> Tensor:
+        """``(N, in_channels, h, w)`` to ``(N, out_channels, h, w)``.
+
+        Args:
+            x: Images.
+            after: Applied to what each residual block and each attention returns; it is told which
+                (``down_blocks.0.attentions.1``, ``mid_block.resnets.0``). With `recompute` it is
+                called once more in the backward pass.
+        """
         x = self.conv_in(x)
         skips = [x]
-        for level in self.down_blocks:
+        for number, level in enumerate(self.down_blocks):
             for index in range(len(level.resnets)):
-                x = self._block(level, index, x)
+                x = self._block(level, index, x, within(f"down_blocks.{number}", after))
                 skips.append(x)
             if hasattr(level, "downsamplers"):
                 x = level.downsamplers[0](x)
                 skips.append(x)
-        x = self.mid_block(x)
-        for level in self.up_blocks:
+        x = self.mid_block(x, within("mid_block", after))
+        for number, level in enumerate(self.up_blocks):
             for index in range(len(level.resnets)):
-                x = self._block(level, index, _join(x, skips.pop()))
+                x = self._block(level, index, _join(x, skips.pop()), within(f"up_blocks.{number}", after))
             if hasattr(level, "upsamplers"):
                 x = level.upsamplers[0](x)
         return self.conv_out(F.silu(self.conv_norm_out(x)))
