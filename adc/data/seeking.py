@@ -142,7 +142,7 @@ class VideoFile:
                 reader.stream.codec_context.options = OPTIONS
                 if place is not None:
                     reader.container.seek(place, stream=reader.stream)
-                for number, picture in enumerate(reader.container.decode(reader.stream)):
+                for number, picture in enumerate(self._pictures(reader, starts[0])):
                     if picture.is_corrupt:
                         return {}
                     start = number if self.index.counted else picture.pts
@@ -153,6 +153,14 @@ class VideoFile:
         except av.FFmpegError:
             return {}
         return found
+
+    def _pictures(self, reader: VideoReader, first: int) -> Iterator[Any]:
+        """What is decoded, from where the container is on; before the first one that is wanted, only what others need."""
+        context = reader.stream.codec_context
+        for packet in reader.container.demux(reader.stream):
+            needed = self.index.counted or packet.pts is None or packet.pts >= first
+            context.skip_frame = "DEFAULT" if needed else "NONREF"
+            yield from packet.decode()
 
     def _rgb(self, picture: Any, reader: VideoReader) -> np.ndarray:
         if self._transform is None:
