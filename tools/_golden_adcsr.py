@@ -43,6 +43,11 @@ TOLERANCES = {
 }
 
 
+def tolerances(facts: dict[str, Any]) -> dict[str, tuple[str, float]]:
+    """How far each figure may be off, by the first word of its name."""
+    return TOLERANCES
+
+
 class Answered(Teacher):
     """A teacher whose answer is there already; the network that gave it need not stay in memory."""
 

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-LAYOUTS = {"student_features": "_golden_adcsr"}
+LAYOUTS = {"student_features": "_golden_adcsr", "restored": "_golden_dove"}
 """The module that computes a layout, by a tensor that only files of that layout hold."""
 
 
@@ -45,10 +45,10 @@ def check(path: Path, say: Any) -> dict[str, Any]:
     layouts = [importlib.import_module(module) for tensor, module in LAYOUTS.items() if tensor in golden]
     if not layouts:
         raise ValueError(f"{path}: of no known layout; one holds one of these tensors: {', '.join(LAYOUTS)}.")
-    deviations = {}
+    deviations, tolerances = {}, layouts[0].tolerances(facts)
     with tempfile.TemporaryDirectory(prefix="golden-") as home:
         for name, value in layouts[0].computed(golden, facts, Path(home), say):
-            measure, tolerance = layouts[0].TOLERANCES[name.split()[0]]
+            measure, tolerance = tolerances[name.split()[0]]
             deviation = _deviation(_as_tensor(value), _expected(name, golden, facts, path), measure)
             deviations[name] = {
                 "deviation": deviation,

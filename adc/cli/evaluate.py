@@ -20,9 +20,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--metrics",
         nargs="+",
-        help="Which: psnr_y ssim_y psnr_rgb ssim_rgb ssim_yiq lpips dists fid niqe musiq maniqa-pipal clipiqa, and "
-        "with --video tlpips ewarp ewarp_raft ewarp_spynet ewarp_dis dover; also sharpness sharpness_ratio. "
-        "Those of the papers' tables if not given; ewarp takes the first estimator whose weights are there.",
+        help="Which: psnr_y ssim_y ssim_y_unrounded psnr_rgb ssim_rgb ssim_yiq lpips dists fid niqe musiq maniqa-pipal "
+        "clipiqa, and with --video tlpips flicker unsteadiness ewarp ewarp_raft ewarp_spynet ewarp_dis dover; "
+        "also sharpness sharpness_ratio. Those of the papers' tables if not given; ewarp takes the first estimator "
+        "whose weights are there.",
     )
     parser.add_argument(
         "--compare", nargs="+", help="Other methods' results for the same references, to be told apart from the first."

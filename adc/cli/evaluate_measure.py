@@ -12,6 +12,7 @@ from typing import Any
 from adc.cli.evaluate_pairs import Pair, frames
 
 Row = dict[str, str | float]
+NUMBERS = {1: "a frame", 2: "two frames", 3: "three frames"}
 
 
 @dataclass
@@ -68,7 +69,8 @@ class Measurer:
 
         figures: dict[str, list[float]] = {metric.name: [] for metric, _ in self.metrics.values() if not metric.of_sets}
         before = [(measure, measure.seen) for _, measure in self._of("of_sets")]
-        window: deque[tuple[Any, Any]] = deque(maxlen=2)
+        longest = max(metric.frames for metric, _ in self.metrics.values())
+        window: deque[tuple[Any, Any]] = deque(maxlen=longest)
         try:
             with torch.inference_mode():
                 for couple in frames(pair, self.video):
@@ -77,14 +79,15 @@ class Measurer:
                     self._look(pair.restored, list(window), figures)
             for metric, measure in self._of("of_files"):
                 figures[metric.name].append(_told(pair.restored, metric.name, lambda m=measure: m(pair.restored)))
-            return {"name": pair.name, **{name: _mean(pair.restored, name, every) for name, every in figures.items()}}
+            means = {name: _mean(pair.restored, self.metrics[name][0], every) for name, every in figures.items()}
+            return {"name": pair.name, **means}
         except (ValueError, OSError):
             for measure, seen in before:
                 measure.rewind(seen)
             raise
 
     def _look(self, path: Path, window: list[tuple[Any, Any]], figures: dict[str, list[float]]) -> None:
-        """Measure the newest frame, or the newest two."""
+        """Measure the newest frame, or as many of the newest as a metric looks at."""
         import torch
 
         for metric, measure in self.metrics.values():
@@ -111,10 +114,10 @@ def _told(path: Path, name: str, work: Callable[[], Any]) -> Any:
         raise ValueError(f"{path}: {name} fails ({' '.join(str(error).split())[:160]}).") from error
 
 
-def _mean(path: Path, name: str, values: list[float]) -> float:
+def _mean(path: Path, metric: Any, values: list[float]) -> float:
     if not values:
-        raise ValueError(f"{path}: {name} needs two frames.")
+        raise ValueError(f"{path}: {metric.name} needs {NUMBERS[metric.frames]}.")
     mean = math.fsum(values) / len(values)
     if not math.isfinite(mean):
-        raise ValueError(f"{path}: {name} is not a finite number; leave it out with --metrics.")
+        raise ValueError(f"{path}: {metric.name} is not a finite number; leave it out with --metrics.")
     return mean

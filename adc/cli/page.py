@@ -10,10 +10,14 @@ from typing import Any
 from PIL import Image
 
 from adc.cli.curves import Curve
+from adc.cli.heads import table_of
 
 COLUMNS = {
     "psnr_y": ("PSNR-Y, dB", "{:.2f}"),
     "ssim_y": ("SSIM-Y", "{:.4f}"),
+    "flicker": ("flicker", "{:.2f}"),
+    "ewarp": ("E*warp (DIS)", "{:.3f}"),
+    "sharpness": ("sharpness", "{:.1f}"),
     "niqe": ("NIQE", "{:.2f}"),
     "parameters": ("parameters, M", "{:.2f}"),
     "macs": ("MACs, G", "{:.2f}"),
@@ -24,28 +28,37 @@ MILLIONTHS = {"parameters": 1e6, "macs": 1e9}
 WIDTH, HEIGHT = 320, 140
 
 
-def render(report: dict[str, Any], curves: dict[str, dict[str, Curve]], sheet: Image.Image) -> str:
+def render(
+    report: dict[str, Any],
+    curves: dict[str, dict[str, Curve]],
+    sheet: Image.Image,
+    profiles: Image.Image | None = None,
+) -> str:
     """The page: tables, loss curves and crops, with nothing to fetch.
 
     Args:
         report: What ``report.json`` holds.
         curves: Scalars of each stage by tag.
         sheet: The crops.
+        profiles: Temporal profiles, if clips have more than one frame.
     """
     from jinja2 import Environment
 
     source = files("adc.cli").joinpath("report.html").read_text(encoding="utf-8")
     restorers = [{"name": name, **row} for name, row in report["restorers"].items()]
+    truth = [{"name": "truth", **report["truth"]}] if "truth" in report else []
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(source)
         .render(
             report=report,
-            tables=[("Side by side", _table(restorers)), ("Stage by stage", _table(report["stages"]))],
+            tables=[("Side by side", _table([*restorers, *truth])), ("Stage by stage", _table(report["stages"]))],
             curves=[
                 (stage, [_plot(tag, curve) for tag, curve in tags.items()]) for stage, tags in curves.items() if tags
             ],
+            heads=[(stage["name"], table_of(stage["heads"])) for stage in report["stages"] if "heads" in stage],
             sheet=_data_url(sheet),
+            profiles=None if profiles is None else _data_url(profiles),
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adc.interfaces import Restorer
 from adc.ops.clip import to_unit
+from adc.ops.temporal import profiles
 
 LABELS = {"bicubic": "LR bicubic"}
 HEADER = 18
@@ -28,33 +29,42 @@ def sample_sheet(
         crop: Side of the crop, in pixels of the large clip.
         zoom: Whole-number enlargement of what is shown.
     """
-    names = [*restorers, "truth"]
-    side = crop * zoom
-    sheet = Image.new("RGB", (len(names) * (side + GAP) - GAP, len(clips) * (side + GAP) - GAP + HEADER), "white")
-    pen = ImageDraw.Draw(sheet)
-    for column, name in enumerate(names):
-        pen.text((column * (side + GAP) + 3, 3), LABELS.get(name, name), fill="black")
-    for row, batch in enumerate(clips):
-        top, left = busiest(batch["hr"], crop)
+    return sheets(clips, restorers, crop, zoom)[0]
+
+
+def sheets(
+    clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192, zoom: int = 1
+) -> tuple[Image.Image, Image.Image | None]:
+    """The sheet of samples and, if a clip has more than one frame, a sheet of the same order with temporal profiles.
+
+    A sample is the frame in the middle. A profile is the stretch of a row that changes most in the truth, over
+    time from top to bottom, each frame drawn several lines tall if the clip is short.
+
+    Args:
+        clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
+        restorers: By name.
+        crop: Side of the crop and length of the stretch, in pixels of the large clip.
+        zoom: Whole-number enlargement of what is shown.
+    """
+    samples, motion = [], []
+    for batch in clips:
         with torch.inference_mode():
-            views = [restorer.restore(batch["lr"]) for restorer in restorers.values()]
-        for column, view in enumerate([*views, batch["hr"]]):
-            tile = to_image(view[..., top : top + crop, left : left + crop]).resize(
-                (side, side), Image.Resampling.NEAREST
-            )
-            sheet.paste(tile, (column * (side + GAP), HEADER + row * (side + GAP)))
-    return sheet
+            views = [*(restorer.restore(batch["lr"]) for restorer in restorers.values()), batch["hr"]]
+        samples.append(_samples(views, crop))
+        if batch["hr"].shape[1] > 1:
+            motion.append(_profiles(views, crop))
+    names = [*restorers, "truth"]
+    return _sheet(names, samples, crop, zoom), _sheet(names, motion, crop, zoom) if motion else None
 
 
 def to_image(clip: Tensor) -> Image.Image:
-    """The first frame of the first clip as a picture."""
-    frame = to_unit(clip[0, 0]).mul(255).round().byte().permute(1, 2, 0)
-    return Image.fromarray(frame.contiguous().cpu().numpy())
+    """The frame in the middle of the first clip as a picture."""
+    return _picture(clip[0, clip.shape[1] // 2])
 
 
 def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
-    """Top and left of the crop with the strongest gradients, on a coarse grid."""
-    grey = clip[0, 0].float().mean(dim=0)
+    """Top and left of the crop with the strongest gradients in the frame in the middle, on a coarse grid."""
+    grey = clip[0, clip.shape[1] // 2].float().mean(dim=0)
     energy = torch.zeros_like(grey)
     energy[:, 1:] += (grey[:, 1:] - grey[:, :-1]).abs()
     energy[1:] += (grey[1:] - grey[:-1]).abs()
@@ -65,3 +75,35 @@ def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
         for left in range(0, max(width - crop, 0) + 1, max(crop // 4, 1))
     ]
     return max(places, key=lambda place: energy[place[0] : place[0] + crop, place[1] : place[1] + crop].sum().item())
+
+
+def _samples(views: Sequence[Tensor], crop: int) -> list[Image.Image]:
+    top, left = busiest(views[-1], crop)
+    tiles = [to_image(view[..., top : top + crop, left : left + crop]) for view in views]
+    return [tile.resize((crop, crop), Image.Resampling.NEAREST) for tile in tiles]
+
+
+def _profiles(views: Sequence[Tensor], crop: int) -> list[Image.Image]:
+    tiles = [_picture(shown) for shown in profiles(views, crop)]
+    return [tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles]
+
+
+def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int, zoom: int) -> Image.Image:
+    """Tiles in a grid, a name above each column."""
+    heights = [row[0].height * zoom for row in rows]
+    across = width * zoom + GAP
+    sheet = Image.new("RGB", (len(names) * across - GAP, sum(heights) + (len(rows) - 1) * GAP + HEADER), "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, name in enumerate(names):
+        pen.text((column * across + 3, 3), LABELS.get(name, name), fill="black")
+    top = HEADER
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            sheet.paste(tile.resize((width * zoom, height), Image.Resampling.NEAREST), (column * across, top))
+        top += height + GAP
+    return sheet
+
+
+def _picture(frame: Tensor) -> Image.Image:
+    pixels = to_unit(frame).mul(255).round().byte().permute(1, 2, 0)
+    return Image.fromarray(pixels.contiguous().cpu().numpy())

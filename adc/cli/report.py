@@ -12,18 +12,23 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from PIL import Image
 
 from adc import __version__
 from adc.cli import UsageError, runs
 from adc.cli.curves import read_curves
+from adc.cli.heads import read_heads
 from adc.cli.parser import component_parser, load_components, recipes_of
-from adc.cli.pictures import sample_sheet
+from adc.cli.pictures import sheets
 from adc.interfaces import Restorer
-from adc.metrics.comparison import Figures, compare
+from adc.metrics.clips import warping_origin
+from adc.metrics.comparison import Figures, compare, steadiness_of_truth
 from adc.metrics.quality import find_niqe
 from adc.pruning import load_student
 
-RESULTS = ("report.json", "samples.png", "report.html")
+PROFILES = "profiles.png"
+RESULTS = ("report.json", "samples.png", PROFILES, "report.html")
+SHOWN_OF_VIDEO = 6
 
 
 def main(argv: list[str]) -> None:
@@ -56,7 +61,8 @@ def main(argv: list[str]) -> None:
     write_report(folder, built.data, dict(built.restorers), config.stages, config.title, config.rounds, config.niqe)
     runs.finish(folder)
     for name in RESULTS:
-        print(folder.resolve() / name)
+        if (folder / name).exists():
+            print(folder.resolve() / name)
 
 
 def write_report(
@@ -68,7 +74,7 @@ def write_report(
     rounds: int = 3,
     niqe: str | None = None,
 ) -> Path:
-    """Measure, and write ``report.json``, ``samples.png`` and ``report.html``.
+    """Measure, and write ``report.json``, ``samples.png``, of video also ``profiles.png``, and ``report.html``.
 
     Args:
         folder: Where they go.
@@ -90,31 +96,30 @@ def write_report(
     rate, origin = find_niqe(niqe)
     clips = _held_out(data)
     names = {run: Path(run).name for run in stages}
+    heads = {run: {"heads": found} if (found := read_heads(run)) else {} for run in stages}
     everyone = {**restorers, **{f"stage {name}": load_student(run) for run, name in names.items()}}
     for restorer in everyone.values():
-        restorer.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _lay_out(restorer)
     with _bar(len(clips) * rounds) as advance:
         table = compare(everyone, clips, rate, rounds, progress=advance)
     report = {
         "title": title,
-        "restorers": {name: _row(table[name], rate is not None) for name in restorers},
+        "restorers": {name: _row(table[name]) for name in restorers},
         "stages": [
-            {"name": name, **_row(table[f"stage {name}"], rate is not None), **_spent(run)}
-            for run, name in names.items()
+            {"name": name, **_row(table[f"stage {name}"]), **_spent(run), **heads[run]} for run, name in names.items()
         ],
+        **_motion(clips),
         "kept": _kept(table),
         "images": _images(table, list(restorers)),
         "niqe": origin,
         "machine": _machine(),
     }
-    shown = {name: restorers[name] for name in ("bicubic", "student", "teacher") if name in restorers} or restorers
     curves = {name: read_curves(Path(run, "logs")) for run, name in names.items()}
-    sheet = sample_sheet(clips, shown)
+    samples, profiles = sheets(clips, _shown(restorers, "truth" in report))
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / ".samples.png.partial"
-    sheet.save(scratch, format="PNG")
-    scratch.replace(folder / "samples.png")
-    runs.write_text(folder / "report.html", render(report, curves, sheet))
+    _write_picture(folder / "samples.png", samples)
+    _write_picture(folder / PROFILES, profiles)
+    runs.write_text(folder / "report.html", render(report, curves, samples, profiles))
     runs.write_json(folder / "report.json", report)
     return folder / "report.html"
 
@@ -127,11 +132,39 @@ def _held_out(data: pl.LightningDataModule) -> list[dict[str, Any]]:
     return clips
 
 
-def _row(figures: Figures, rated: bool) -> dict[str, Any]:
-    row = {key: value for key, value in dataclasses.asdict(figures).items() if key != "images"}
-    if not rated:
-        del row["niqe"]
-    return row
+def _lay_out(restorer: Restorer) -> None:
+    """The layout in which networks of images are quickest on a CPU; weights of three-dimensional layers keep theirs."""
+    for parameter in restorer.requires_grad_(False).parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def _shown(restorers: dict[str, Restorer], video: bool) -> dict[str, Restorer]:
+    """Those in the pictures: of video all if they are not too many."""
+    if video and len(restorers) <= SHOWN_OF_VIDEO:
+        return restorers
+    return {name: restorers[name] for name in ("bicubic", "student", "teacher") if name in restorers} or restorers
+
+
+def _write_picture(path: Path, picture: Image.Image | None) -> None:
+    """A file that is whole or, without a picture, not there."""
+    if picture is None:
+        path.unlink(missing_ok=True)
+        return
+    scratch = path.with_name(f".{path.name}.partial")
+    picture.save(scratch, format="PNG")
+    scratch.replace(path)
+
+
+def _row(figures: Figures) -> dict[str, Any]:
+    row = dataclasses.asdict(figures)
+    return {key: value for key, value in row.items() if key != "images" and value is not None}
+
+
+def _motion(clips: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the truth's own figures of motion are, and what the warping error is; of images nothing."""
+    truth = steadiness_of_truth(clips)
+    return {"truth": truth, "ewarp": warping_origin()} if truth else {}
 
 
 def _spent(run: str) -> dict[str, Any]:

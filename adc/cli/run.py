@@ -233,7 +233,7 @@ def _show(steps: list[Step], first: int, last: int) -> None:
 def _say_where(steps: list[Step]) -> None:
     for step in steps:
         if step.command == "report":
-            for name in ("report.html", "report.json", "samples.png"):
+            for name in ("report.html", "report.json", "samples.png", "profiles.png"):
                 if (step.run / name).exists():
                     print(f"report: {step.run / name}")
 

@@ -50,7 +50,7 @@ class FrameFolder:
         if rate <= 0:
             raise ValueError(f"rate: {rate} frames per second; above 0.")
         self.path, self.rate, self.time_base = Path(path), Fraction(rate), 1 / Fraction(rate)
-        self.files = sorted(list_images(path), key=lambda file: _in_order(name_of(file, path)))
+        self.files = sorted(list_images(path), key=lambda file: in_order(name_of(file, path)))
         self.count = len(self.files)
         self.damage: list[Damage] = []
 
@@ -93,7 +93,8 @@ class FrameFolder:
             raise ValueError(f"{self.path}: not one of its {self.count} images can be read.")
 
 
-def _in_order(name: str) -> list[tuple[int, int, str]]:
+def in_order(name: str) -> list[tuple[int, int, str]]:
+    """A key by which names are sorted by the numbers in them: ``2`` before ``10``."""
     return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 

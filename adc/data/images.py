@@ -157,7 +157,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
         FileNotFoundError: If there is no such folder.
         ValueError: If no image is in it.
     """
-    found = [path for path in _files(Path(folder)) if _is_image(path.name)]
+    found = [path for path in list_files(Path(folder)) if _is_image(path.name)]
     if not found:
         raise ValueError(f"{folder}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
     return found
@@ -174,7 +174,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
         ValueError: If no image is in it, or a tar file cannot be read.
     """
     found: list[Path | Packed] = []
-    for path in _files(Path(folder)):
+    for path in list_files(Path(folder)):
         if path.suffix.lower() == SHARD:
             found += members(path, EXTENSIONS)
         elif _is_image(path.name):
@@ -184,7 +184,15 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
     return found
 
 
-def _files(root: Path) -> list[Path]:
+def list_files(root: Path) -> list[Path]:
+    """All files of a folder and of the folders in it, sorted by relative path; links are followed.
+
+    Args:
+        root: A folder, of which hidden sub-folders are left out, or a file, which stands for itself.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
     if root.is_file():
         return [root]
     if not root.exists():

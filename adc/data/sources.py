@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from adc.interfaces import Source
+from adc.ops.clip import shuffled
 
 
 class Real(Source):
@@ -27,9 +28,33 @@ class ShuffledFrames(Source):
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
         """``batch["hr"]`` with permuted frames, ``(B, T, 3, H, W)``."""
-        return torch.stack([clip[_permutation(clip.shape[0]).to(clip.device)] for clip in batch["hr"]])
+        return torch.stack([clip[shuffled(clip.shape[0]).to(clip.device)] for clip in batch["hr"]])
 
 
-def _permutation(frames: int) -> Tensor:
-    drawn = torch.randperm(frames)
-    return drawn.roll(1) if torch.equal(drawn, torch.arange(frames)) else drawn
+class StillImage(Source):
+    """One still picture shown for the length of a clip: every frame true, no motion at all.
+
+    It is the first of the pictures that the data module draws for the clip, if its ``stills`` are on.
+    """
+
+    def __call__(self, batch: dict[str, Any]) -> Tensor:
+        """The first of ``batch["stills"]`` as often as there are frames, ``(B, T, 3, H, W)``."""
+        stills = _stills(batch, self)
+        return stills[:, :1].expand_as(stills)
+
+
+class Slideshow(Source):
+    """Unrelated still pictures, one per frame: every picture true, and nothing goes over from one to the next."""
+
+    def __call__(self, batch: dict[str, Any]) -> Tensor:
+        """``batch["stills"]``, ``(B, T, 3, H, W)``."""
+        return _stills(batch, self)
+
+
+def _stills(batch: dict[str, Any], source: Source) -> Tensor:
+    if "stills" not in batch:
+        raise ValueError(
+            f"source: {type(source).__name__} shows stills, but the batch has none. Set stills: true, or stills: a "
+            "folder of photos, of DegradedVideos or PairedVideos."
+        )
+    return batch["stills"]

@@ -272,7 +272,7 @@ class VideoReader:
                         pass_on(packet)
                     continue
                 packets += packet.size > 0
-                if packet.pts is not None and _is_shown(packet):
+                if packet.pts is not None and is_shown(packet):
                     awaited[packet.pts] = packet.duration or 0
                 pictures, is_damaged = self._decode(packet)
                 for picture in pictures:
@@ -333,7 +333,7 @@ def _start_of(picture: av.VideoFrame, latest: Frame | None) -> int:
     return latest.start + max(latest.duration, 1) if start is None else max(start, latest.start + 1)
 
 
-def _is_shown(packet: Any) -> bool:
+def is_shown(packet: Any) -> bool:
     """Whether a frame will come of a packet; VP8 has some that only others are built on."""
     if packet.is_discard or not packet.size:
         return False

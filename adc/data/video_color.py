@@ -69,14 +69,24 @@ def _seems_hd(width: int, height: int) -> bool:
 def to_pixels(
     picture: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
 ) -> Tensor:
-    """A decoded picture as ``(3, H, W)`` in ``[-1, 1]``; transparency is dropped.
+    """A decoded picture as ``(3, H, W)`` in ``[-1, 1]``; the rest is as of `to_rgb`."""
+    upright = to_rgb(picture, color, width, height, deep, transform)
+    if not deep:
+        return to_frame(upright)
+    return torch.from_numpy(upright.astype(np.float32)).permute(2, 0, 1).div(65535).mul(2).sub(1).contiguous()
+
+
+def to_rgb(
+    picture: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
+) -> np.ndarray:
+    """A decoded picture as uint8 ``(H, W, 3)``, or uint16 if it is deep; transparency is dropped.
 
     Args:
         picture: Of any format.
         color: How its colours are coded.
         width: Columns before it is turned upright.
         height: Rows before it is turned upright.
-        deep: Whether it has more than eight bits per channel.
+        deep: Whether more than eight bits per channel are wanted.
         transform: How it is turned; see `transform_of`.
     """
     if picture.format.is_rgb:
@@ -85,11 +95,7 @@ def to_pixels(
         picture.colorspace = color.conversion
         picture.color_range = color.extent or (FULL if picture.format.name.startswith("yuvj") else LIMITED)
     layout = "rgb48le" if deep else "rgb24"
-    rgb = _converted(picture, layout, FULL, width, height).to_ndarray()
-    upright = turn(rgb, transform)
-    if not deep:
-        return to_frame(upright)
-    return torch.from_numpy(upright.astype(np.float32)).permute(2, 0, 1).div(65535).mul(2).sub(1).contiguous()
+    return turn(_converted(picture, layout, FULL, width, height).to_ndarray(), transform)
 
 
 def to_picture(pixels: Tensor, color: Color, layout: str, deep: bool) -> av.VideoFrame:

@@ -32,3 +32,11 @@ def choose(generator: Generator, weights: Sequence[float]) -> int:
         if drawn < 0:
             return index
     return max(index for index, weight in enumerate(weights) if weight > 0)
+
+
+def draw_factor(generator: Generator, probabilities: Sequence[float], limits: Sequence[float]) -> float:
+    """A factor of a resize: above 1, below 1 or 1, in proportion to three probabilities, within limits."""
+    kind = choose(generator, probabilities)
+    if kind == 0:
+        return uniform(generator, 1, limits[1])
+    return uniform(generator, limits[0], 1) if kind == 1 else 1.0

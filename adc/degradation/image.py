@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from adc.degradation.draws import chance, choose, uniform, whole
+from adc.degradation.checks import check_frames, check_scale
+from adc.degradation.draws import chance, draw_factor, uniform, whole
 from adc.degradation.filters import MODES, blur, gaussian_noise, poisson_noise, resize
 from adc.degradation.jpeg import compress
 from adc.degradation.kernels import draw_gaussian, draw_sinc, draw_size
@@ -16,19 +17,6 @@ from adc.degradation.presets import PRESETS, Range
 from adc.degradation.reproducible import reproducible
 from adc.interfaces import Degradation
 from adc.ops.clip import quantize, to_unit
-
-
-def _check_scale(scale: int) -> int:
-    if scale < 1:
-        raise ValueError(f"scale: {scale} is not a whole number of at least 1.")
-    return scale
-
-
-def _check_frames(hr: Tensor, scale: int) -> None:
-    if hr.ndim != 4 or hr.shape[1] != 3:
-        raise ValueError(f"A degradation takes frames (T, 3, H, W), not {tuple(hr.shape)}.")
-    if hr.shape[-2] % scale or hr.shape[-1] % scale:
-        raise ValueError(f"Height and width {tuple(hr.shape[-2:])} are not multiples of the scale {scale}.")
 
 
 class SecondOrder(Degradation):
@@ -54,25 +42,25 @@ class SecondOrder(Degradation):
         super().__init__()
         if preset not in PRESETS:
             raise ValueError(f"preset: unknown '{preset}'. There are: {', '.join(PRESETS)}.")
-        self.scale = _check_scale(scale)
+        self.scale = check_scale(scale)
         self.values = PRESETS[preset].override(overrides or {})
 
     @reproducible()
     def forward(self, hr: Tensor, generator: Generator) -> Tensor:
         """See `Degradation.forward`."""
-        _check_frames(hr, self.scale)
+        check_frames(hr, self.scale)
         height, width = hr.shape[-2] // self.scale, hr.shape[-1] // self.scale
         values = self.values
 
         frames = blur(to_unit(hr), self._kernel(generator, values.sinc_probability, values.blur_sigma))
-        factor = _draw_factor(generator, values.resize_probabilities, values.resize_range)
+        factor = draw_factor(generator, values.resize_probabilities, values.resize_range)
         frames = _resize(frames, frames.shape[-2] * factor, frames.shape[-1] * factor, generator)
         frames = self._noise(frames, generator, values.gaussian_probability, values.noise_sigma, values.poisson_scale)
         frames = compress(frames, whole(generator, *values.jpeg_quality))
 
         if chance(generator, values.second_blur_probability):
             frames = blur(frames, self._kernel(generator, values.sinc_probability2, values.blur_sigma2))
-        factor = _draw_factor(generator, values.resize_probabilities2, values.resize_range2)
+        factor = draw_factor(generator, values.resize_probabilities2, values.resize_range2)
         frames = _resize(frames, height * factor, width * factor, generator)
         frames = self._noise(
             frames, generator, values.gaussian_probability2, values.noise_sigma2, values.poisson_scale2
@@ -109,13 +97,6 @@ class SecondOrder(Degradation):
         return frames
 
 
-def _draw_factor(generator: Generator, probabilities: tuple[float, ...], limits: Range) -> float:
-    kind = choose(generator, probabilities)
-    if kind == 0:
-        return uniform(generator, 1, limits[1])
-    return uniform(generator, limits[0], 1) if kind == 1 else 1.0
-
-
 def _resize(frames: Tensor, height: float, width: float, generator: Generator) -> Tensor:
     return resize(frames, int(height), int(width), MODES[whole(generator, 0, len(MODES) - 1)])
 
@@ -134,7 +115,7 @@ class BicubicDown(Degradation):
             noise_sigma: Lowest and highest standard deviation of the noise, in steps of 8-bit values; 0 adds none.
         """
         super().__init__()
-        self.scale = _check_scale(scale)
+        self.scale = check_scale(scale)
         low, high = noise_sigma
         if not 0 <= low <= high:
             raise ValueError(
@@ -145,7 +126,7 @@ class BicubicDown(Degradation):
     @reproducible()
     def forward(self, hr: Tensor, generator: Generator) -> Tensor:
         """See `Degradation.forward`."""
-        _check_frames(hr, self.scale)
+        check_frames(hr, self.scale)
         size = (hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
         small = F.interpolate(hr.float(), size=size, mode="bicubic", antialias=True)
         low, high = self.noise_sigma
@@ -163,5 +144,5 @@ class NoDegradation(Degradation):
     @reproducible()
     def forward(self, hr: Tensor, generator: Generator) -> Tensor:
         """See `Degradation.forward`."""
-        _check_frames(hr, self.scale)
+        check_frames(hr, self.scale)
         return quantize(hr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -20,9 +21,17 @@ def compress(frames: Tensor, quality: int) -> Tensor:
     Returns:
         ``(T, 3, H, W)`` in ``[0, 1]`` on the grid of 8-bit values, on the same device.
     """
-    pixels = (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    decoded = np.stack([_round_trip(frame, quality) for frame in pixels])
-    return torch.from_numpy(decoded).permute(0, 3, 1, 2).contiguous().to(frames) / 255
+    return from_bytes([_round_trip(frame, quality) for frame in to_bytes(frames)], frames)
+
+
+def to_bytes(frames: Tensor) -> np.ndarray:
+    """``(T, C, H, W)``, clamped to ``[0, 1]`` first so that nothing wraps around, as uint8 ``(T, H, W, C)``."""
+    return (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def from_bytes(pictures: Sequence[np.ndarray], like: Tensor) -> Tensor:
+    """uint8 ``(H, W, C)`` each, as ``(T, C, H, W)`` in ``[0, 1]`` of the kind and on the device of ``like``."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous().to(like) / 255
 
 
 def _round_trip(frame: np.ndarray, quality: int) -> np.ndarray:

@@ -58,6 +58,12 @@ def plateau(size: int, sigma_x: float, sigma_y: float, rotation: float = 0.0, be
     return _unit_sum(1 / (1 + distance(size, sigma_x, sigma_y, rotation) ** beta))
 
 
+def of_kind(kind: str, size: int, sigma_x: float, sigma_y: float, rotation: float, beta: float) -> Tensor:
+    """The kernel of one of `KINDS`: a `plateau` or a `gaussian`, whose ``beta`` is 1 unless it is generalised."""
+    formula = plateau if kind.startswith("plateau") else gaussian
+    return formula(size, sigma_x, sigma_y, rotation, beta)
+
+
 def sinc(size: int, cutoff: float) -> Tensor:
     """Circular low-pass filter ``w J1(w r) / (2 pi r)``: it rings as sharpened and compressed pictures do.
 
@@ -105,11 +111,12 @@ def draw_gaussian(
     if kind.endswith("anisotropic"):
         sigma_y = uniform(generator, *sigma)
         rotation = uniform(generator, -math.pi, math.pi)
+    beta = 1.0
     if kind.startswith("generalised"):
-        return gaussian(size, sigma_x, sigma_y, rotation, _draw_beta(generator, beta_gaussian))
-    if kind.startswith("plateau"):
-        return plateau(size, sigma_x, sigma_y, rotation, _draw_beta(generator, beta_plateau))
-    return gaussian(size, sigma_x, sigma_y, rotation)
+        beta = _draw_beta(generator, beta_gaussian)
+    elif kind.startswith("plateau"):
+        beta = _draw_beta(generator, beta_plateau)
+    return of_kind(kind, size, sigma_x, sigma_y, rotation, beta)
 
 
 def _draw_beta(generator: Generator, limits: Sequence[float]) -> float:
@@ -123,8 +130,11 @@ def draw_sinc(generator: Generator, size: int, lowest: float | None = None) -> T
     Args:
         generator: The only source of randomness.
         size: Height and width in pixels, odd.
-        lowest: Lowest cut-off; by default ``pi / 3`` for sizes below 13 and ``pi / 5`` from there on.
+        lowest: Lowest cut-off; by default `lowest_cutoff`.
     """
-    if lowest is None:
-        lowest = math.pi / 3 if size < 13 else math.pi / 5
-    return sinc(size, uniform(generator, lowest, math.pi))
+    return sinc(size, uniform(generator, lowest_cutoff(size) if lowest is None else lowest, math.pi))
+
+
+def lowest_cutoff(size: int) -> float:
+    """The lowest cut-off of a sinc filter that blurs: ``pi / 3`` for sizes below 13, ``pi / 5`` from there on."""
+    return math.pi / 3 if size < 13 else math.pi / 5

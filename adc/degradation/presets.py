@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Range = tuple[float, float]
 
@@ -76,7 +79,7 @@ class SecondOrderValues:
             if not low <= 1 <= high:
                 raise ValueError(f"{name}: [{low}, {high}] must contain 1.")
 
-    def override(self, values: Mapping[str, Any]) -> SecondOrderValues:
+    def override(self, values: Mapping[str, Any]) -> Self:
         """A copy with other values; lists become tuples.
 
         Raises:
@@ -93,11 +96,18 @@ class SecondOrderValues:
         )
 
 
+_ALLOWED = {"kernel_sizes": (1, 101), "jpeg_quality": (1, 100), "jpeg_quality2": (1, 100), "bitrate": (1000, 10**9)}
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check(name: str, value: Any, default: Any) -> None:
+    if name.endswith(("_step", "_step2")):
+        if not _is_number(value) or not 0 <= value < float("inf"):
+            raise ValueError(f"{name}: {value!r} is not a number of at least 0.")
+        return
     if not isinstance(default, tuple):
         if not _is_number(value) or not 0 <= value <= 1:
             raise ValueError(f"{name}: {value!r} is not a probability in [0, 1].")
@@ -108,9 +118,7 @@ def _check(name: str, value: Any, default: Any) -> None:
         if min(value) < 0 or sum(value) <= 0:
             raise ValueError(f"{name}: {list(value)} are not probabilities.")
         return
-    lowest, highest = {"kernel_sizes": (1, 101), "jpeg_quality": (1, 100), "jpeg_quality2": (1, 100)}.get(
-        name, (0.0, float("inf"))
-    )
+    lowest, highest = _ALLOWED.get(name, (0.0, float("inf")))
     must_be_positive = name.startswith(("blur_sigma", "resize_range", "beta"))
     if not lowest <= value[0] <= value[1] <= highest or (must_be_positive and value[0] <= 0):
         raise ValueError(f"{name}: {list(value)} is not a range [low, high] of allowed values.")

@@ -234,7 +234,7 @@ class Stage(pl.LightningModule):
                 parameter.requires_grad_(True)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Fidelity of the restorer on held-out clips."""
+        """Fidelity of the restorer on held-out clips, and how steady those of more than one frame are."""
         self._measure("validation", batch)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -246,11 +246,11 @@ class Stage(pl.LightningModule):
         return self.restorer.restore(batch["lr"])
 
     def _measure(self, name: str, batch: dict[str, Tensor]) -> None:
-        from adc.metrics.fidelity import psnr_y, ssim_y
+        from adc.metrics.clips import clip_figures
 
-        restored, truth = quantize(self.restorer.restore(batch["lr"])), batch["hr"]
-        values = {f"{name}/psnr_y": psnr_y(restored, truth).mean(), f"{name}/ssim_y": ssim_y(restored, truth).mean()}
-        self.log_dict(values, prog_bar=True, batch_size=len(restored), sync_dist=True)
+        figures = clip_figures(quantize(self.restorer.restore(batch["lr"])), batch["hr"])
+        values = {f"{name}/{key}": value.mean() for key, value in figures.items()}
+        self.log_dict(values, prog_bar=True, batch_size=len(batch["lr"]), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave frozen parts out; keep counters, schedules, the seed and half-accumulated gradients."""

@@ -13,7 +13,7 @@ class Source(ABC):
 
     @abstractmethod
     def __call__(self, batch: dict[str, Any]) -> Tensor:
-        """A clip ``(B, T, 3, H, W)`` in ``[-1, 1]`` made from a batch (keys ``lr``, ``hr``, ``name``)."""
+        """A clip ``(B, T, 3, H, W)`` in ``[-1, 1]`` made of a batch (``lr``, ``hr``, ``name``, perhaps ``stills``)."""
 
 
 class Degradation(nn.Module, ABC):

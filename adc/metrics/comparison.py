@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from adc.interfaces import Restorer
+from adc.metrics.clips import clip_figures, steadiness
 from adc.metrics.efficiency import count, meta_twin
-from adc.metrics.fidelity import psnr_y, ssim_y
 from adc.ops.clip import quantize
+
+OPTIONAL = ("flicker", "ewarp", "sharpness", "niqe")
 
 
 @dataclass
@@ -24,6 +26,9 @@ class Figures:
     Attributes:
         psnr_y: Mean PSNR of the luminance in dB.
         ssim_y: Mean SSIM of the luminance.
+        flicker: Mean flicker of the clips of more than one frame, or None if there are none.
+        ewarp: Their mean warping error, or None also if OpenCV is not installed.
+        sharpness: Their mean sharpness, or None.
         niqe: Mean NIQE, or None if its parameters are not there.
         parameters: Parameters that one forward reads.
         macs: Multiply-accumulates of one forward of the cost example.
@@ -33,6 +38,9 @@ class Figures:
 
     psnr_y: float = 0.0
     ssim_y: float = 0.0
+    flicker: float | None = None
+    ewarp: float | None = None
+    sharpness: float | None = None
     niqe: float | None = None
     parameters: int = 0
     macs: int = 0
@@ -80,11 +88,20 @@ def compare(
     return table
 
 
+def steadiness_of_truth(clips: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """The mean ``ewarp`` and ``sharpness`` of the large clips of more than one frame; empty if there are none.
+
+    Args:
+        clips: Batches of one clip with ``hr``.
+    """
+    moving = [steadiness(batch["hr"]) for batch in clips if batch["hr"].shape[1] > 1]
+    return {name: statistics.fmean(one[name].item() for one in moving) for name in (moving[0] if moving else ())}
+
+
 def _rate(restored: Tensor, batch: dict[str, Any], niqe: Callable[[Tensor], Tensor] | None) -> dict[str, Any]:
     return {
         "name": batch["name"][0],
-        "psnr_y": psnr_y(restored, batch["hr"]).item(),
-        "ssim_y": ssim_y(restored, batch["hr"]).item(),
+        **{name: figure.item() for name, figure in clip_figures(restored, batch["hr"]).items()},
         **({} if niqe is None else {"niqe": niqe(restored).item()}),
     }
 
@@ -93,6 +110,7 @@ def _summarise(figures: Figures, seconds: list[list[float]]) -> None:
     images = figures.images
     figures.psnr_y = statistics.fmean(image["psnr_y"] for image in images)
     figures.ssim_y = statistics.fmean(image["ssim_y"] for image in images)
-    if "niqe" in images[0]:
-        figures.niqe = statistics.fmean(image["niqe"] for image in images)
+    for name in OPTIONAL:
+        if told := [image[name] for image in images if name in image]:
+            setattr(figures, name, statistics.fmean(told))
     figures.seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds)

@@ -48,6 +48,12 @@ def ssim_y(restored: Tensor, reference: Tensor) -> Tensor:
     return ssim((a * 255).round(), (b * 255).round(), peak=255.0).unflatten(0, restored.shape[:2]).mean(dim=1)
 
 
+def ssim_y_unrounded(restored: Tensor, reference: Tensor) -> Tensor:
+    """SSIM of the luminance as it is: that of BasicSR, EDVR and the tables of Vid4. As `ssim_y` otherwise."""
+    a, b = _luma(restored, reference)
+    return ssim(a, b).unflatten(0, restored.shape[:2]).mean(dim=1)
+
+
 def psnr_rgb(restored: Tensor, reference: Tensor) -> Tensor:
     """PSNR of the three channels together in dB: pyiqa's ``psnr`` with its defaults. As `psnr_y` otherwise."""
     a, b = _unit(restored, reference)

@@ -14,15 +14,21 @@ from adc.ops.color import luma
 Flow = Callable[[Tensor, Tensor], Tensor]
 """From two batches ``(N, 3, H, W)`` in ``[0, 1]`` to ``(N, 2, H, W)`` in pixels, to the right and down."""
 RAFT_UPDATES = 20
+DIS_SIDE = 12
 
 
 def dis() -> Flow:
-    """Dense inverse search (Kroeger et al., 2016) of OpenCV, preset medium, on luminance; needs no weights."""
+    """Dense inverse search (Kroeger et al., 2016) of OpenCV, preset medium, on luminance; needs no weights.
+
+    The flow refuses pictures of less than 12 pixels with a ValueError.
+    """
     import cv2
 
     search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def flow(first: Tensor, second: Tensor) -> Tensor:
+        if max(first.shape[-2:]) < DIS_SIDE:
+            raise ValueError(f"DIS needs a side of at least {DIS_SIDE} pixels; got {tuple(first.shape[-2:])}.")
         one, two = (luma(batch).mul(255).round().to(torch.uint8).cpu().numpy()[:, 0] for batch in (first, second))
         found = [torch.from_numpy(search.calc(a, b, None)) for a, b in zip(one, two, strict=True)]
         return torch.stack(found).permute(0, 3, 1, 2).to(first)

@@ -122,6 +122,13 @@ METRICS: dict[str, Metric] = {
             "psnr_y", "PSNR-Y dB", "Y of BT.601 in [16, 235], not rounded", _cropped(fidelity.psnr_y), True, decimals=3
         ),
         Metric("ssim_y", "SSIM-Y", "Y of BT.601 in [16, 235], rounded to bytes", _cropped(fidelity.ssim_y), True),
+        Metric(
+            "ssim_y_unrounded",
+            "SSIM-Y (unrounded)",
+            "Y of BT.601 in [16, 235], not rounded: BasicSR's",
+            _cropped(fidelity.ssim_y_unrounded),
+            True,
+        ),
         Metric("psnr_rgb", "PSNR-RGB dB", "RGB", _cropped(fidelity.psnr_rgb), True, decimals=3),
         Metric("ssim_rgb", "SSIM-RGB", "mean over R, G and B", _cropped(fidelity.ssim_rgb), True),
         Metric(
@@ -208,6 +215,22 @@ METRICS: dict[str, Metric] = {
             packages=("cv2",),
         ),
         Metric(
+            "flicker",
+            "flicker",
+            "mean |step of restored - step of reference| between frames, RGB in bytes",
+            lambda _: temporal.flicker,
+            decimals=3,
+            frames=2,
+        ),
+        Metric(
+            "unsteadiness",
+            "unsteadiness",
+            "mean |frame before - 2 frame + frame after| / 4, RGB in bytes; motion counts too, blur lowers it",
+            lambda _: lambda restored, __: temporal.unsteadiness(restored),
+            decimals=3,
+            frames=3,
+        ),
+        Metric(
             "sharpness",
             "sharpness",
             "variance of the Laplacian of luminance in bytes",
@@ -228,8 +251,8 @@ METRICS: dict[str, Metric] = {
 
 IMAGE = ("psnr_y", "ssim_y", "lpips", "dists", "fid", "niqe", "musiq", "maniqa-pipal", "clipiqa")
 """The columns of the papers' tables of images."""
-VIDEO = ("psnr_y", "ssim_y", "lpips", "dists", "niqe", "musiq", "clipiqa", "tlpips", "ewarp", "dover")
-"""The columns of the papers' tables of videos."""
+VIDEO = ("psnr_y", "ssim_y", "lpips", "dists", "niqe", "musiq", "clipiqa", "tlpips", "flicker", "ewarp", "dover")
+"""The columns of the papers' tables of videos, and flicker."""
 WARPING = ("ewarp_raft", "ewarp_spynet", "ewarp_dis")
 BESIDE_WARPING = ("sharpness", "sharpness_ratio")
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adc.metrics.flow import Flow
+from adc.ops import temporal
 from adc.ops.clip import to_unit
 from adc.ops.color import luma
 from adc.ops.sharpness import laplacian_variance
@@ -89,6 +90,35 @@ def sharpness(clip: Tensor) -> Tensor:
     """
     brightness = luma(to_unit(clip).double().flatten(0, 1)) * 255
     return laplacian_variance(brightness).unflatten(0, clip.shape[:2]).mean(dim=1)
+
+
+def flicker(restored: Tensor, reference: Tensor) -> Tensor:
+    """`adc.ops.temporal.flicker` of RGB in bytes: ``(B,)``, lower is better.
+
+    Args:
+        restored: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
+        reference: The same shape.
+
+    Raises:
+        ValueError: If the clips have one frame, or their shapes differ.
+    """
+    if restored.shape != reference.shape:
+        raise ValueError(
+            f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
+        )
+    return temporal.flicker(to_unit(restored) * 255, to_unit(reference) * 255)
+
+
+def unsteadiness(clip: Tensor) -> Tensor:
+    """`adc.ops.temporal.unsteadiness` of RGB in bytes: ``(B,)``, lower is better.
+
+    Args:
+        clip: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
+
+    Raises:
+        ValueError: If the clip has fewer than three frames.
+    """
+    return temporal.unsteadiness(to_unit(clip) * 255)
 
 
 def _check(clip: Tensor) -> None:

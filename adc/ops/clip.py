@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 
 def per_frame(function: Callable[[Tensor], Tensor], clip: Tensor) -> Tensor:
@@ -35,3 +36,9 @@ def to_unit(pixels: Tensor) -> Tensor:
 def quantize(pixels: Tensor) -> Tensor:
     """Round ``[-1, 1]`` pixels to the 256 values that a byte can hold."""
     return to_unit(pixels).mul(255).round() / 255 * 2 - 1
+
+
+def shuffled(frames: int, generator: Generator | None = None) -> Tensor:
+    """An order of frames, ``(frames,)``, that is never the true one unless there is but one frame."""
+    drawn = torch.randperm(frames, generator=generator)
+    return drawn.roll(1) if torch.equal(drawn, torch.arange(frames)) else drawn

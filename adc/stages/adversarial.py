@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from adc.engine import Losses, Phase, Role, Stage, named, recompute_in
@@ -144,6 +145,14 @@ class AdversarialDistillation(Stage):
     @staticmethod
     def _shown(example: Example, domain: Any, views: Views) -> Tensor:
         return views.student(domain).detach() if example.source is None else views.shown(example.source, domain)
+
+    @torch.no_grad()
+    def heard(self, clip: Tensor, batch: dict[str, Any]) -> Iterator[tuple[str, str, Tensor]]:
+        """What every head says of a clip ``(B, T, 3, H, W)`` that belongs to a batch: (domain, head, logits)."""
+        views = Views({**batch, "hr": clip}, self.student, self.teacher, self.space, self.prompt)
+        for critic in self.discriminators:
+            for head, logits in views.judged(critic, views.of("real", critic.domain)).items():
+                yield critic.domain, head, logits
 
     def _check_table(self) -> None:
         for critic in self.discriminators:

@@ -14,6 +14,7 @@ from adc.testing import probe
 from adc.testing.probe import require
 
 BYTE = 1e-5
+TENSORS = ("lr", "hr", "stills")
 
 
 def check_degradation(degradation: Degradation, size: int = 64) -> None:
@@ -82,5 +83,5 @@ def check_source(source: Source, size: int = 16, scale: int = 4) -> None:
         probe.check_clip(subject, clip, (clips, None, 3, None, None), batch["hr"])
         inside = clip.min().item() >= -1 and clip.max().item() <= 1
         require(inside, subject, f"must stay in [-1, 1]; got {clip.min().item():.4g} to {clip.max().item():.4g}")
-        same = batch.keys() == before.keys() and all(torch.equal(batch[key], before[key]) for key in ("lr", "hr"))
+        same = batch.keys() == before.keys() and all(torch.equal(batch[key], before[key]) for key in TENSORS)
         require(same, subject, "must leave the batch unchanged")

@@ -42,6 +42,7 @@ def example_batch(
     return {
         "lr": example(clips, frames, 3, size, size, seed=seed, device=device),
         "hr": example(clips, frames, 3, size * scale, size * scale, seed=seed + 100, device=device),
+        "stills": example(clips, frames, 3, size * scale, size * scale, seed=seed + 200, device=device),
         "name": [f"clip{index}" for index in range(clips)],
     }
 

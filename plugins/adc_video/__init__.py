@@ -3,9 +3,11 @@
 from adc_video.backbone import CodecBackbone, FrozenBackbone, StudentUNetBackbone
 from adc_video.convnext import ConvNeXtBackbone
 from adc_video.discriminator import ClipDiscriminator
+from adc_video.dove import DOVE
 from adc_video.student import AdcVSRStudent
 
 __all__ = [
+    "DOVE",
     "AdcVSRStudent",
     "ClipDiscriminator",
     "CodecBackbone",

@@ -39,7 +39,7 @@ CASES = {
             "model.init_args.network.class_path",
             "TinyDiscriminator is a Discriminator",
             "takes a Restorer",
-            "TinyStudent",
+            "Bicubic",
         ],
     ),
     "wrong kind by full path": (

@@ -169,6 +169,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(recipe, run, adc, number
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background jobs ignore interrupts
     )
     deadline = time.monotonic() + 300
     while not list((run / "checkpoints").glob("*.ckpt")) and time.monotonic() < deadline:

@@ -41,7 +41,7 @@ def clips(tmp_path):
     return tmp_path
 
 
-METRICS = ("psnr_y", "ssim_yiq", "ewarp_dis")
+METRICS = ("psnr_y", "ssim_yiq", "flicker", "ewarp_dis")
 
 
 def test_folders_of_frames(clips):
@@ -50,7 +50,7 @@ def test_folders_of_frames(clips):
     assert adc(clips / "restored", clips / "reference", *options) == 0
     figures = json.loads((clips / "f.json").read_text())
     assert [row["name"] for row in figures["images"]] == ["a", "deep/b"]
-    names = ["psnr_y", "ssim_yiq", "ewarp_dis", "sharpness", "sharpness_ratio"]
+    names = ["psnr_y", "ssim_yiq", "flicker", "ewarp_dis", "sharpness", "sharpness_ratio"]
     assert list(figures["mean"]) == list(figures["metrics"]) == names
     assert "DIS" in figures["metrics"]["ewarp_dis"]["title"]
     built, _ = build(names[:-1])
@@ -64,6 +64,21 @@ def np_stack(side):
     import torch
 
     return torch.stack(side)[None]
+
+
+def test_a_metric_of_three_frames(clips, capsys):
+    options = ["--video", "--json", clips / "f.json", "--metrics", "unsteadiness", "flicker", "psnr_y"]
+    write_clip(clips / "reference/c", count=5)
+    write_clip(clips / "restored/c", seed=2, count=5, noise=12)
+    assert adc(clips / "restored", clips / "reference", *options) == 3
+    assert "deep/b: unsteadiness needs three frames" in capsys.readouterr().err
+    rows = {row["name"]: row for row in json.loads((clips / "f.json").read_text())["images"]}
+    assert set(rows) == {"a", "c"}
+    built, _ = build(["unsteadiness", "flicker"])
+    for pair in find_pairs(clips / "restored/c", clips / "reference/c", True):
+        whole = [np_stack(side) for side in zip(*frames(pair, True), strict=True)]
+        for name, (_, measure) in built.items():
+            assert rows["c"][name] == pytest.approx(measure(*whole).item(), rel=1e-5), name
 
 
 def test_a_single_clip_needs_no_common_name(clips, capsys):

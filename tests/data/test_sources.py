@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from adc.data.sources import Real, ShuffledFrames
+from adc.data.sources import Real, ShuffledFrames, Slideshow, StillImage
 from adc.testing import check_source
 
 
@@ -28,6 +28,21 @@ def test_two_frames_are_always_swapped_and_one_stays():
     assert torch.equal(ShuffledFrames()({"hr": hr[:, :1]}), hr[:, :1])
 
 
-@pytest.mark.parametrize("source", [Real(), ShuffledFrames()])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_still_image_stands_still_and_a_slideshow_does_not(frames):
+    stills = torch.rand(2, frames, 3, 4, 4)
+    shown = StillImage()({"stills": stills})
+    assert shown.shape == stills.shape
+    assert all(torch.equal(shown[:, number], stills[:, 0]) for number in range(frames))
+    assert Slideshow()({"stills": stills}) is stills
+
+
+@pytest.mark.parametrize("source", [StillImage(), Slideshow()])
+def test_without_stills_the_key_of_the_data_module_is_named(source):
+    with pytest.raises(ValueError, match=rf"^source: {type(source).__name__} .* Set stills: true.* DegradedVideos"):
+        source({"hr": torch.rand(1, 2, 3, 4, 4)})
+
+
+@pytest.mark.parametrize("source", [Real(), ShuffledFrames(), StillImage(), Slideshow()])
 def test_the_written_contract(source):
     check_source(source)

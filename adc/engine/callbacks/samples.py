@@ -9,19 +9,25 @@ import torch
 from torch import Tensor
 
 from adc.ops.clip import enlarge, to_unit
+from adc.ops.temporal import profiles
 
 
 class Samples(pl.Callback):
-    """Logs ``bicubic | restored | truth`` of the first held-out clips to TensorBoard at each validation."""
+    """Logs ``bicubic | restored | truth`` of the first held-out clips to TensorBoard at each validation.
+
+    Of clips of more than one frame it shows the frame in the middle, and in a second picture their temporal
+    profiles: the stretch of a row that changes most in the truth, over time from top to bottom.
+    """
 
     def __init__(self, clips: int = 4, size: int = 256) -> None:
         """
         Args:
             clips: How many clips.
-            size: Side of the central crop that is shown.
+            size: Side of the central crop that is shown, and length of the stretch.
         """
         self.clips, self.size = clips, size
         self._rows: list[Tensor] = []
+        self._profiles: list[Tensor] = []
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -36,15 +42,19 @@ class Samples(pl.Callback):
                 batch["hr"],
             )
         self._rows.append(torch.cat([self._crop(view) for view in views], dim=-1))
+        if batch["hr"].shape[1] > 1:
+            shown = profiles([view[:1] for view in views], self.size)
+            self._profiles.append(to_unit(torch.cat(shown, dim=-1)).cpu())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Log the grid."""
+        """Log the grids."""
         experiment: Any = getattr(trainer.logger, "experiment", None)
-        if self._rows and hasattr(experiment, "add_image"):
-            width = min(row.shape[-1] for row in self._rows)
-            grid = torch.cat([row[..., :width] for row in self._rows], dim=-2)
-            experiment.add_image("validation/bicubic_restored_truth", grid, pl_module.batches)
-        self._rows = []
+        for name, rows in (("bicubic_restored_truth", self._rows), ("temporal_profiles", self._profiles)):
+            if rows and hasattr(experiment, "add_image"):
+                width = min(row.shape[-1] for row in rows)
+                grid = torch.cat([row[..., :width] for row in rows], dim=-2)
+                experiment.add_image(f"validation/{name}", grid, pl_module.batches)
+        self._rows, self._profiles = [], []
 
     def _crop(self, clip: Tensor) -> Tensor:
         frame = to_unit(clip[0, clip.shape[1] // 2])

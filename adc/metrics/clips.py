@@ -1,0 +1,63 @@
+"""The figures that validation and the report give of a clip."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from torch import Tensor
+
+from adc.metrics import temporal
+from adc.metrics.fidelity import psnr_y, ssim_y
+from adc.metrics.registry import METRICS, Measure, build
+
+log = logging.getLogger(__name__)
+WARPING = "ewarp_dis"
+
+
+def clip_figures(restored: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """What a restored clip is worth.
+
+    Of one frame ``psnr_y`` and ``ssim_y``. Of more also ``flicker``, ``sharpness`` and ``ewarp``, the warping
+    error by OpenCV's DIS, which needs no weights; where OpenCV is not installed a line of the log says once
+    that it is left out.
+
+    Args:
+        restored: ``(B, T, 3, H, W)`` in ``[-1, 1]``, sides of at least 11, rounded to bytes by the caller.
+        truth: The same shape.
+
+    Returns:
+        By name, each ``(B,)``.
+
+    Raises:
+        ValueError: If the shapes differ or a side is too short.
+    """
+    figures = {"psnr_y": psnr_y(restored, truth), "ssim_y": ssim_y(restored, truth)}
+    if restored.shape[1] > 1:
+        figures |= {"flicker": temporal.flicker(restored, truth), **steadiness(restored)}
+    return figures
+
+
+def steadiness(clip: Tensor) -> dict[str, Tensor]:
+    """The figures of motion that need no reference: ``sharpness``, and ``ewarp`` if OpenCV is installed.
+
+    Args:
+        clip: ``(B, T, 3, H, W)`` in ``[-1, 1]``, of at least two frames.
+    """
+    error = _warping()
+    return {**({} if error is None else {"ewarp": error(clip, clip)}), "sharpness": temporal.sharpness(clip)}
+
+
+def warping_origin() -> str:
+    """What ``ewarp`` is, or why it is left out."""
+    _, skipped = build([WARPING])
+    return f"left out: {skipped[WARPING]}" if skipped else METRICS[WARPING].options
+
+
+@cache
+def _warping() -> Measure | None:
+    built, skipped = build([WARPING])
+    if skipped:
+        log.warning("ewarp is left out: %s; pip install 'adc[metrics]'", skipped[WARPING])
+        return None
+    return built[WARPING][1]
