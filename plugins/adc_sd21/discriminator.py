@@ -90,7 +90,7 @@ class UNetDiscriminator(Discriminator):
             with torch.device("meta"):
                 self.unet = networks.unet(config)
             load(self.unet, unet_weights(resolve(folder)), place)
-        self.unet.conv_in = _widen(self.unet.conv_in, channels)
+        self.unet.conv_in = widen(self.unet.conv_in, channels)
         self.register_buffer("prompt", torch.zeros(1, 1, config["cross_attention_dim"]), persistent=False)
         self._add_lora(lora_rank)
 
@@ -128,7 +128,7 @@ class UNetDiscriminator(Discriminator):
         return dict(zip(self.heads, parts, strict=True))
 
 
-def _widen(conv: Any, channels: int) -> nn.Conv2d:
+def widen(conv: Any, channels: int) -> nn.Conv2d:
     """The same response to features that repeat a latent: weights tiled over the inputs and divided by the times."""
     wide: Any = nn.Conv2d(channels, conv.out_channels, 3, padding=1)
     times = channels / conv.in_channels

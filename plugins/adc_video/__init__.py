@@ -1,6 +1,17 @@
 """AdcVSR: a video teacher, and the student made of AdcSR's backbone and temporal convolutions (Chen et al.)."""
 
+from adc_video.backbone import CodecBackbone, FrozenBackbone, StudentUNetBackbone
+from adc_video.convnext import ConvNeXtBackbone
+from adc_video.discriminator import ClipDiscriminator
 from adc_video.dove import DOVE
 from adc_video.student import AdcVSRStudent
 
-__all__ = ["DOVE", "AdcVSRStudent"]
+__all__ = [
+    "DOVE",
+    "AdcVSRStudent",
+    "ClipDiscriminator",
+    "CodecBackbone",
+    "ConvNeXtBackbone",
+    "FrozenBackbone",
+    "StudentUNetBackbone",
+]
