@@ -23,7 +23,7 @@ import lightning.pytorch as pl
 import torch
 from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDCodec, UNetDiscriminator, published
 
-from adc.data import DegradedClips, Real
+from adc.data import ClipData, DegradedClips, Real
 from adc.degradation import SecondOrder
 from adc.engine import Role
 from adc.losses import L1
@@ -81,11 +81,8 @@ def build(recompute: bool, fused: bool) -> AdversarialDistillation:
     )
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Train a few steps."""
-    data = DegradedClips(
-        SecondOrder("adcsr"), options.batch, size=options.size, small="reflect", workers=options.workers
-    )
+def measure(stage: AdversarialDistillation, data: ClipData, options: argparse.Namespace) -> dict[str, Any]:
+    """Train a few steps of a stage."""
     clock = Clock(options.steps, options.warmup)
     with tempfile.TemporaryDirectory() as home:
         trainer = pl.Trainer(
@@ -102,7 +99,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             use_distributed_sampler=False,
             limit_val_batches=0,
         )
-        trainer.fit(build(options.recompute, options.fused), data)
+        trainer.fit(stage, data)
     counted = clock.seconds[options.warmup :]
     on_gpu = options.device == "gpu"
     peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -110,8 +107,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if on_gpu else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        **{name: getattr(options, name) for name in ("batch", "size", "precision", "recompute", "fused")},
-        "steps": len(counted),
+        **vars(options),
         "seconds_per_step": statistics.median(counted),
         "pictures_per_second": options.batch / statistics.median(counted),
         "peak_memory_gib": peak / 2**30,
@@ -119,11 +115,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(text: str | None) -> argparse.ArgumentParser:
+    """What every measurement takes."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--batch", type=int, default=1, help="pictures in a step (1)")
+    parser.add_argument("--batch", type=int, default=1, help="clips in a step (1)")
     parser.add_argument("--size", type=int, default=128, help="side of the large picture (128)")
     parser.add_argument("--precision", default="32-true", help="Lightning's: 32-true, bf16-mixed, 16-mixed")
     parser.add_argument("--steps", type=int, default=3, help="steps that count (3)")
@@ -131,7 +127,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=0, help="processes that load (0)")
     parser.add_argument("--recompute", action="store_true", help="make activations again instead of keeping them")
     parser.add_argument("--fused", action="store_true", help="fused Adam for the student")
-    print(json.dumps(measure(parser.parse_args(argv)), indent=2))
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, and print."""
+    options = arguments(__doc__).parse_args(argv)
+    data = DegradedClips(
+        SecondOrder("adcsr"), options.batch, size=options.size, small="reflect", workers=options.workers
+    )
+    print(json.dumps(measure(build(options.recompute, options.fused), data, options), indent=2))
     return 0
 
 

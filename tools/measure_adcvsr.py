@@ -1,0 +1,89 @@
+"""Measures a training step of AdcVSR's second stage at full size: seconds, memory, clips per second.
+
+python tools/measure_adcvsr.py --frames 5 --size 256                               (a CPU, 64 x 64 to 256 x 256)
+python tools/measure_adcvsr.py --device gpu --frames 25 --size 512 --precision bf16-mixed --recompute --teacher dove
+
+The networks have random numbers: a step costs the same. A camera moves over bundled photos, degraded as the recipe
+says. Without --teacher dove the teacher's answers are there already, as from `adc cache`; DISTS, whose weights are a
+download, is left out. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+from adc_sd21 import DecoderStem, SDCodec
+from adc_video import DOVE, AdcVSRStudent, ClipDiscriminator, ConvNeXtBackbone, StudentUNetBackbone
+from measure_adcsr import arguments, measure
+from torch import Tensor
+
+from adc.data import DegradedVideos, Real, ShuffledFrames, Slideshow, StillImage
+from adc.degradation import VideoDegradation
+from adc.engine import Role
+from adc.interfaces import Teacher
+from adc.losses import L1
+from adc.ops.clip import enlarge
+from adc.stages import AdversarialDistillation, Example
+
+
+class Answered(Teacher):
+    """Stands for a teacher that was asked before: it enlarges, which costs nothing beside a step."""
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Bicubic."""
+        return enlarge(lr, self.scale)
+
+
+def build(teacher: Teacher, recompute: bool, fused: bool) -> AdversarialDistillation:
+    """The stage of recipes/adcvsr/2_adversarial.yaml with random numbers."""
+    torch.manual_seed(0)
+    student = AdcVSRStudent()
+    return AdversarialDistillation(
+        student=student,
+        losses=[L1("feature", "teacher", 1.0), L1("pixel", "teacher", 0.1)],
+        roles={
+            "student": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-4, fused=fused)),
+            "discriminators": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-7)),
+        },
+        teacher=teacher,
+        space=DecoderStem(student, SDCodec()),
+        discriminators=[
+            ClipDiscriminator(ConvNeXtBackbone()),
+            ClipDiscriminator(StudentUNetBackbone(AdcVSRStudent())),
+        ],
+        examples={
+            "student": Example({"detail": -1, "consistency": -1}),
+            "video": Example({"detail": 0, "consistency": 1}, Real()),
+            "shuffled": Example({"detail": 0, "consistency": -1}, ShuffledFrames()),
+            "still": Example({"detail": 1, "consistency": 1}, StillImage()),
+            "slideshow": Example({"detail": 1, "consistency": -1}, Slideshow()),
+        },
+        adversarial_weight={"pixel": 0.1, "feature": 1.0},
+        recompute=recompute,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, and print."""
+    parser = arguments(__doc__)
+    parser.add_argument("--frames", type=int, default=5, help="frames of a clip (5)")
+    parser.add_argument("--teacher", choices=("answered", "dove"), default="answered", help="who answers (answered)")
+    options = parser.parse_args(argv)
+    data = DegradedVideos(
+        VideoDegradation(),
+        options.batch,
+        stills=True,
+        frames=options.frames,
+        size=options.size,
+        small="reflect",
+        workers=options.workers,
+    )
+    teacher = DOVE() if options.teacher == "dove" else Answered()
+    print(json.dumps(measure(build(teacher, options.recompute, options.fused), data, options), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
