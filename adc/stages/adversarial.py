@@ -33,7 +33,7 @@ class AdversarialDistillation(Stage):
 
     With student ``G``, teacher ``T``, discriminators ``D`` and heads ``h``, a step minimises
 
-    - for the student: ``sum of losses(G, T or truth) + w sum_D,h persuade(D_h(G))``;
+    - for the student: ``sum of losses(G, T or truth) + sum_D,h w_D persuade(D_h(G))``;
     - for the discriminators: ``sum_D,h,kind margin(D_h(kind), label[kind, h])`` over the kinds
       whose label is not 0, on the student's output of the same step, detached.
 
@@ -54,7 +54,7 @@ class AdversarialDistillation(Stage):
         discriminators: list[Discriminator] | None = None,
         examples: dict[str, Example] | None = None,
         adversarial: gan.Form = "softplus",
-        adversarial_weight: float = 1.0,
+        adversarial_weight: float | dict[str, float] = 1.0,
         frozen: list[str] | None = None,
         recompute: bool = False,
         cycle: list[list[str]] | None = None,
@@ -71,7 +71,8 @@ class AdversarialDistillation(Stage):
             discriminators: The critics; heads of one name share their labels.
             examples: The clips that discriminators learn from and their labels, by kind.
             adversarial: The form of the adversarial loss.
-            adversarial_weight: Its weight beside ``losses``.
+            adversarial_weight: Its weight beside ``losses``: one number, or one for each domain that discriminators
+                judge (AdcVSR: ``{pixel: 0.1, feature: 1.0}``).
             frozen: Parts of the student that keep their weights, as attribute paths (``decoder``).
             recompute: Make activations of the student and the discriminators again in the backward pass instead of
                 keeping them: less memory for about a third more time.
@@ -88,7 +89,7 @@ class AdversarialDistillation(Stage):
         self.discriminators = cast(list[Discriminator], nn.ModuleList(critics))
         self.examples = examples or {}
         self.adversarial: gan.Form = adversarial
-        self.adversarial_weight = adversarial_weight
+        self.adversarial_weight = self._by_domain(adversarial_weight)
         self.keep("student", frozen or ())
         if recompute:
             recompute_in(student, *critics)
@@ -126,7 +127,7 @@ class AdversarialDistillation(Stage):
         for critic in self.discriminators:
             for head, logits in views.judged(critic, views.student(critic.domain)).items():
                 value = gan.persuade(logits, self.adversarial)
-                yield f"persuade_{critic.domain}_{head}", self.adversarial_weight * value
+                yield f"persuade_{critic.domain}_{head}", self.adversarial_weight[critic.domain] * value
 
     def discriminators_loss(self, views: Views) -> Losses:
         """Every kind that has a label, for every head."""
@@ -153,6 +154,16 @@ class AdversarialDistillation(Stage):
         for critic in self.discriminators:
             for head, logits in views.judged(critic, views.of("real", critic.domain)).items():
                 yield critic.domain, head, logits
+
+    def _by_domain(self, weight: float | dict[str, float]) -> dict[str, float]:
+        domains = {critic.domain for critic in self.discriminators}
+        if not isinstance(weight, dict):
+            return dict.fromkeys(domains, weight)
+        for domain in sorted(domains ^ set(weight)):
+            state = "has no number for" if domain in domains else "has a number for"
+            known = " and ".join(sorted(domains)) or "nothing"
+            raise ValueError(f"adversarial_weight: {state} {domain!r}; the discriminators judge {known}.")
+        return weight
 
     def _check_table(self) -> None:
         for critic in self.discriminators:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from adc_sd21 import AdcSRStudent, SDCodec
+from adc_sd21.after import within
+from adc_sd21.discriminator import widen
 from torch import Tensor, nn
 
 from adc.interfaces import Student
 from adc.ops.clip import per_frame
 from adc.ops.padding import crop, pad_to_multiple
-from adc_sd21 import AdcSRStudent, SDCodec
-from adc_sd21.after import within
-from adc_sd21.discriminator import widen
 from adc_video.student import AdcVSRStudent
 from adc_video.temporal import TemporalBlocks
 
@@ -92,7 +92,9 @@ class StudentUNetBackbone(FrozenBackbone):
         """
         super().__init__()
         if not isinstance(student, AdcSRStudent):
-            raise ValueError(f"student: {type(student).__name__} has no UNet; expected an AdcSRStudent or AdcVSRStudent.")
+            raise ValueError(
+                f"student: {type(student).__name__} has no UNet; expected an AdcSRStudent or AdcVSRStudent."
+            )
         self.unet = student.unet
         self.temporal = student.temporal if isinstance(student, AdcVSRStudent) else TemporalBlocks({})
         self.channels = self.unet.conv_out.out_channels

@@ -6,12 +6,12 @@ import re
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from adc_sd21.folder import load
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from adc.ops.clip import per_frame
 from adc.weights import read_checkpoint
-from adc_sd21.folder import load
 from adc_video.backbone import FrozenBackbone
 
 STATISTICS = {

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from adc.ops.clip import enlarge, per_frame, quantize, to_unit
+from adc.ops.clip import enlarge, per_frame, per_position, quantize, to_unit
 
 
 def test_frames_go_through_a_function_one_by_one():
@@ -12,6 +12,14 @@ def test_frames_go_through_a_function_one_by_one():
     for b in range(2):
         for t in range(3):
             assert torch.equal(result[b, t], F.avg_pool2d(clip[b, t], 2)[:1])
+
+
+def test_positions_go_through_a_function_one_by_one():
+    clip = torch.rand(2, 5, 3, 4, 6)
+    result = per_position(lambda x: x.cumsum(2)[:, 1:], clip)
+    assert torch.equal(result, clip.cumsum(1)[:, :, 1:])
+    shorter = per_position(lambda x: F.avg_pool1d(x, 5), clip)
+    torch.testing.assert_close(shorter, clip.mean(1, keepdim=True))
 
 
 def test_enlarging_is_bicubic_without_antialiasing():

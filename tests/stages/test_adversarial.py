@@ -89,6 +89,17 @@ def test_a_clip_of_a_source_is_made_once_for_all_domains():
     assert source.calls == 1
 
 
+@pytest.mark.parametrize("weight", [0.25, {"feature": 1.0, "pixel": 0.1}])
+def test_domains_may_weigh_differently(weight):
+    stage = distillation(critics=("feature", "pixel"), adversarial_weight=weight)
+    views = prepared(stage)
+    losses = stage.student_loss(views)
+    for critic in stage.discriminators:
+        factor = weight[critic.domain] if isinstance(weight, dict) else weight
+        expected = factor * persuade(critic(views.student(critic.domain))["realism"], "softplus")
+        assert losses[f"persuade_{critic.domain}_realism"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def options(**changes):
     roles = {"student": Role(torch.optim.SGD), "discriminators": Role(torch.optim.SGD)}
     return {
@@ -113,6 +124,11 @@ def options(**changes):
         ({"examples": {"real": Example({"realsm": 1})}}, "examples.real.labels: .*head 'real"),
         ({"discriminators": None}, "roles: AdversarialDistillation trains student; found student, discriminators"),
         ({"roles": {"student": Role(torch.optim.SGD)}}, "trains discriminators, student; found student"),
+        (
+            {"adversarial_weight": {}},
+            "adversarial_weight: has no number for 'feature'; the .* judge feature",
+        ),
+        ({"adversarial_weight": {"feature": 1.0, "pixels": 0.1}}, "adversarial_weight: has a number for 'pixels'"),
         ({"discriminators": [TinyDiscriminator("score")]}, "discriminators: TinyDiscriminator judges scores; here"),
         ({"cycle": [["student"], ["critics"]]}, "cycle: no phase 'critics'; .* has student, discriminators"),
         ({"cycle": [["student", "student"]]}, "cycle: 'student' comes twice on one batch"),
