@@ -155,7 +155,7 @@ class VideoFile:
         return found
 
     def _pictures(self, reader: VideoReader, first: int) -> Iterator[Any]:
-        """What is decoded, from where the container is on; before the first one that is wanted, only what others need."""
+        """What is decoded from where the container is on; before the first that is wanted, only what others need."""
         context = reader.stream.codec_context
         for packet in reader.container.demux(reader.stream):
             needed = self.index.counted or packet.pts is None or packet.pts >= first

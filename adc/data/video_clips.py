@@ -21,9 +21,6 @@ from adc.data.stills import Stills, crop_of, fitted
 from adc.degradation.draws import whole
 from adc.interfaces import Degradation
 
-STILLS = 1
-"""Tells the generator of the stills from that of the clip, which is the same with and without them."""
-
 
 class VideoClips(ClipMaker):
     """Clips of video files and folders of frames."""
@@ -144,12 +141,10 @@ class TrainingVideos(Dataset[dict[str, Any]]):
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """The item of an index in epoch 0, or of a pair (position, index) in the position's epoch."""
         position, index = key if isinstance(key, tuple) else (0, key)
-        epoch = position // len(self)
-        generator = generator_of(self.seed, index, epoch)
+        generator = generator_of(self.seed, index, position // len(self))
         item = _item(self.maker.draw(index, generator), self.degradation, generator)
         if self.stills is not None:
-            frames = item["hr"].shape[0]
-            item["stills"] = self.stills.draw(frames, generator_of(self.seed, index, epoch, STILLS), index)
+            item["stills"] = self.stills.draw(item["hr"].shape[0], generator, index)
         return item
 
 

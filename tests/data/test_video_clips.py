@@ -195,17 +195,20 @@ def test_a_clip_of_one_frame(folder):
     assert videos(folder.parent / "single", frames=1)[0]["hr"].shape == (1, 3, 32, 32)
 
 
-def test_a_window_across_a_cut_is_not_used(tmp_path):
+@pytest.mark.parametrize("lengths", [(6, 7), (3, 10), (10, 3)])
+def test_a_window_across_a_cut_is_not_used(tmp_path, lengths):
     rng = np.random.default_rng(0)
     scenes = [np.kron(rng.integers(0, 256, (8, 12, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)) for _ in range(2)]
-    frames_of(tmp_path / "a", [scenes[0]] * 6 + [scenes[1]] * 7)
+    frames_of(tmp_path / "a", [scenes[0]] * lengths[0] + [scenes[1]] * lengths[1])
     kept, refused = videos(tmp_path, shots=False), videos(tmp_path)
     moving = [not torch.equal(kept[epoch, 0]["hr"][0], kept[epoch, 0]["hr"][-1]) for epoch in range(40)]
     assert sum(moving) > 4
+    colors, seen = [to_frame(scene).unique() for scene in scenes], set()
     for epoch in range(40):
         clip = refused[epoch, 0]["hr"]
         assert torch.equal(clip[0], clip[-1])
-    assert refused.skipped == set()
+        seen |= {number for number in range(2) if torch.isin(clip, colors[number]).all()}
+    assert refused.skipped == set() and seen == {number for number in range(2) if lengths[number] > 3}
 
 
 def test_a_video_that_is_all_cuts_gives_its_place_and_is_named(tmp_path):
