@@ -49,7 +49,11 @@ def ssim_y(restored: Tensor, reference: Tensor) -> Tensor:
 
 
 def ssim_y_unrounded(restored: Tensor, reference: Tensor) -> Tensor:
-    """SSIM of the luminance as it is: that of BasicSR, EDVR and the tables of Vid4. As `ssim_y` otherwise."""
+    """SSIM of the luminance as it is, as BasicSR, EDVR and the tables of Vid4 have it. As `ssim_y` otherwise.
+
+    Of DUF-52L's published results for Vid4, without a border of 8 pixels, `psnr_y` and this give 27.33 dB and
+    0.8318, the figures in EDVR's model zoo; rounded luminance gives 0.8312.
+    """
     a, b = _luma(restored, reference)
     return ssim(a, b).unflatten(0, restored.shape[:2]).mean(dim=1)
 
