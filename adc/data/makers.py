@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -74,7 +73,7 @@ class Made:
     lr: Tensor | None = None
 
 
-class ClipMaker(ABC):
+class ClipMaker:
     """Makes clips by number, all else drawn from a generator.
 
     Attributes:
@@ -91,17 +90,17 @@ class ClipMaker(ABC):
         self.wanted, self.folder = wanted, folder
         self.skipped: set[str] = set()
 
-    @abstractmethod
     def __len__(self) -> int:
         """Number of files, or pairs."""
+        raise NotImplementedError
 
-    @abstractmethod
     def draw(self, index: int, generator: Generator) -> Made:
         """A clip for training: a random part, at a random time."""
+        raise NotImplementedError
 
-    @abstractmethod
     def first(self, index: int, generator: Generator) -> Made:
         """The clip for validation: the middle of the first frames."""
+        raise NotImplementedError
 
     def _usable(self, index: int, path_of: Callable[[int], object], take: Callable[[int], T | None]) -> T:
         """What is taken from a file, or from the next that can be used; nothing can if cuts are in the way."""

@@ -202,7 +202,7 @@ def test_a_window_across_a_cut_is_not_used(tmp_path, lengths):
     frames_of(tmp_path / "a", [scenes[0]] * lengths[0] + [scenes[1]] * lengths[1])
     kept, refused = videos(tmp_path, shots=False), videos(tmp_path)
     moving = [not torch.equal(kept[epoch, 0]["hr"][0], kept[epoch, 0]["hr"][-1]) for epoch in range(40)]
-    assert sum(moving) > 4
+    assert sum(moving) >= 4
     colors, seen = [to_frame(scene).unique() for scene in scenes], set()
     for epoch in range(40):
         clip = refused[epoch, 0]["hr"]

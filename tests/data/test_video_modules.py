@@ -231,6 +231,7 @@ def test_recipes_name_them_by_their_bare_names(tmp_path):
 
     kinds = {component.name: component.kind for component in own_components()}
     assert kinds["DegradedVideos"] == kinds["PairedVideos"] == "DataModule"
+    assert not kinds.keys() & {"VideoClips", "PairClips", "CameraClips"}
     assert kinds["StillImage"] == kinds["Slideshow"] == "Source"
     load_components(training=True)
     parser = OneLineErrors(**PARSER_OPTIONS)
