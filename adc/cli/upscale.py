@@ -80,7 +80,7 @@ def upscale(
         student: A student folder, as adc fit and adc prune write it, or an ONNX file of adc export.
         tile: Longest side of the tiles, in pixels of the input; null lets free memory decide (512, on a CPU 256).
         overlap: Pixels that neighbouring tiles share, at least.
-        batch: Tiles shown at once, all of one size; null lets free memory decide on a GPU and is 1 elsewhere.
+        batch: Tiles shown at once; null lets free memory decide on a GPU and is 1 elsewhere.
         color: Give the result the colours of the input: none, adain (mean and spread) or wavelet (the coarse part).
         precision: Compute in fp32, bf16 or fp16.
         device: Where to compute: auto takes a GPU if there is one; cpu, cuda or cuda:1; files are divided among

@@ -26,7 +26,7 @@ class Tiling:
     Attributes:
         tile: Longest side of the tiles, in pixels of the small picture; None takes the picture whole.
         overlap: Pixels of the small picture that neighbouring tiles share, at least.
-        batch: Tiles shown at once; all are of one size.
+        batch: Tiles shown at once; those at the right and below may have fewer pixels and are shown by themselves.
     """
 
     tile: int | None = None

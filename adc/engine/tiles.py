@@ -1,4 +1,4 @@
-"""A large picture as overlapping tiles of one size, and the bands of rows that they blend into."""
+"""A large picture as overlapping tiles, and the bands of rows that they blend into."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ SMALLEST = 16
 """The shortest side that `Restorer.restore` takes."""
 GRID = 16
 """Large tiles begin at multiples of this, so that networks that stride see the pixels in the phase of the whole."""
+FADE = 8
+"""Small pixels over which one tile fades into the next; half of what they share, if that is less.
+
+Zeros around a tile spoil a few pixels at its edge, which are left out: longer fades hide no more of them.
+But a tile misjudges colours of which it sees little and the next one much, where attention compares all it
+sees, and the longer a fade, the more of those pixels count.
+"""
 BAND = 64
 """Rows of a band, at most."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Tiles along one side of a picture; the last one may reach beyond it.
+    """Tiles along one side of a picture; the last one ends where the picture ends.
 
     Attributes:
         side: Pixels of the picture.
-        tile: Pixels of every tile.
+        tile: Pixels of every tile but the last one, which may have fewer.
         starts: Where they begin, in order.
     """
 
@@ -34,7 +41,7 @@ class Axis:
 
     @property
     def covered(self) -> int:
-        """Pixels from the first tile's begin to the last one's end."""
+        """Pixels from the first tile's begin to where the last one would end if it had as many as the others."""
         return self.starts[-1] + self.tile
 
 
@@ -77,17 +84,17 @@ def _up(value: int, grid: int) -> int:
 def shares(axis: Axis, scale: int) -> list[Tensor]:
     """What each tile counts for along its enlarged side; the shares of a pixel add up to one.
 
-    Where two tiles overlap, the outer quarter of each, which knows least of what lies around it,
-    counts for nothing, and the rest fades smoothly.
+    Where two tiles overlap, they fade into each other in the middle, over `FADE` pixels. Outside of that each
+    knows least of what lies around it and counts for nothing.
     """
     total = torch.zeros(axis.covered * scale)
     found = []
     for index, start in enumerate(axis.starts):
         share = torch.ones(axis.tile * scale)
         if index > 0 and (shared := (axis.starts[index - 1] + axis.tile - start) * scale):
-            share[:shared] *= _rise(shared)
+            share[:shared] *= _rise(shared, FADE * scale)
         if index + 1 < len(axis.starts) and (shared := (start + axis.tile - axis.starts[index + 1]) * scale):
-            share[-shared:] *= _rise(shared).flip(0)
+            share[-shared:] *= _rise(shared, FADE * scale).flip(0)
         total[start * scale : (start + axis.tile) * scale] += share
         found.append(share)
     return [
@@ -96,10 +103,10 @@ def shares(axis: Axis, scale: int) -> list[Tensor]:
     ]
 
 
-def _rise(length: int) -> Tensor:
-    place = (torch.arange(length) + 0.5) / length
-    inner = (2 * place - 0.5).clamp(0, 1)
-    return (inner * inner * (3 - 2 * inner)).clamp(min=1e-6)
+def _rise(length: int, fade: int) -> Tensor:
+    inner = min(fade, length / 2)
+    place = (torch.arange(length) + 0.5 - (length - inner) / 2) / inner
+    return (0.5 - 0.5 * torch.cos(torch.pi * place.clamp(0, 1))).clamp(min=1e-6)
 
 
 def in_bands(
@@ -116,7 +123,7 @@ def in_bands(
     No more is held than one row of enlarged tiles.
 
     Args:
-        show: Enlarges ``(N, T, 3, tile, tile)``; the result lies on the device of `lr`.
+        show: Enlarges ``(N, T, 3, tile, tile)``, or less at the right and below; the result lies on the device of `lr`.
         lr: ``(B, T, 3, h, w)``.
         scale: How many times larger the result is.
         rows: Tiles along the height.
@@ -129,19 +136,18 @@ def in_bands(
     """
     width, last = columns.side * scale, rows.side * scale
     if len(rows.starts) == len(columns.starts) == 1:
-        large = show(_piece(lr, 0, 0, rows.tile, columns.tile))
-        yield from _sliced(large[..., :last, :width])
+        yield from _sliced(show(_piece(lr, 0, 0, rows.tile, columns.tile))[..., :last, :width])
         return
     down, across = shares(rows, scale), shares(columns, scale)
     canvas = torch.zeros(*lr.shape[:-2], rows.tile * scale, columns.covered * scale, dtype=keep, device=lr.device)
     for index, top in enumerate(rows.starts):
-        for first in range(0, len(columns.starts), batch):
-            lefts = columns.starts[first : first + batch]
+        for together in _of_one_size(columns, batch):
+            lefts = [columns.starts[number] for number in together]
             large = show(torch.cat([_piece(lr, top, left, rows.tile, columns.tile) for left in lefts]))
-            for number, piece in enumerate(large.split(len(lr))):
-                share = torch.outer(down[index], across[first + number]).to(piece)
-                left = lefts[number] * scale
-                canvas[..., left : left + columns.tile * scale] += share.mul(piece)
+            high, wide = large.shape[-2:]
+            for left, number, piece in zip(lefts, together, large.split(len(lr)), strict=True):
+                share = torch.outer(down[index][:high], across[number][:wide]).to(piece)
+                canvas[..., :high, left * scale : left * scale + wide] += share.mul(piece)
             del large
         ready = (rows.starts[index + 1] - top) * scale if index + 1 < len(rows.starts) else last - top * scale
         yield from _sliced(canvas[..., :ready, :width])
@@ -155,7 +161,16 @@ def _sliced(large: Tensor) -> Iterator[Tensor]:
         yield large[..., top : top + BAND, :].to(torch.float32, copy=True)  # the canvas is written again
 
 
+def _of_one_size(axis: Axis, batch: int) -> Iterator[range]:
+    """Numbers of tiles to be shown at once: the last one by itself if it has fewer pixels."""
+    number = len(axis.starts) - (axis.covered > axis.side)
+    for first in range(0, number, batch):
+        yield range(first, min(first + batch, number))
+    if number < len(axis.starts):
+        yield range(number, number + 1)
+
+
 def _piece(lr: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     piece = lr[..., top : top + height, left : left + width]
-    below, right = height - piece.shape[-2], width - piece.shape[-1]
+    below, right = (max(0, SMALLEST - side) for side in piece.shape[-2:])
     return F.pad(piece, (0, right, 0, below, 0, 0), mode="replicate") if below or right else piece

@@ -5,7 +5,7 @@ from torch import nn
 
 from adc.engine.bands import resized
 from adc.engine.restore import Tiling, restore_bands, restore_image
-from adc.engine.tiles import BAND, in_bands, shares, spread
+from adc.engine.tiles import BAND, FADE, Axis, in_bands, shares, spread
 from adc.interfaces import Restorer
 from adc.ops.clip import enlarge
 from adc.ops.color import adain, wavelet
@@ -67,6 +67,43 @@ def test_no_seam_can_be_found(lr):
     for begin in columns.starts[1:]:
         border[:, begin * 4 : (begin + 32) * 4] = True
     assert error[border].mean().sqrt() <= 1.2 * error[~border].mean().sqrt()
+
+
+class Local(Restorer):
+    """Three convolutions padded with zeros: what a pixel becomes depends on three around it."""
+
+    scale = 4
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)))
+        self.shown = []
+
+    def restore(self, lr):
+        self.shown.append(tuple(lr.shape))
+        return enlarge(self.layers(lr.flatten(0, 1)).unflatten(0, lr.shape[:2]), 4)
+
+
+@pytest.mark.parametrize("size", [(160, 224), (150, 203), (64, 129), (20, 201)])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_tiles_of_a_local_network_are_the_whole(size, batch):
+    lr, restorer = torch.rand(1, 1, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1, Local()
+    whole = restore_image(restorer, lr)
+    torch.testing.assert_close(restore_image(restorer, lr, tile=96, overlap=32, batch=batch), whole, rtol=0, atol=1e-5)
+    assert all(max(shown[-2:]) <= 96 for shown in restorer.shown[1:])
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+@pytest.mark.parametrize(("overlap", "fade"), [(6, 3), (15, 7.5), (32, FADE)])
+def test_tiles_fade_in_the_middle_of_what_they_share(scale, overlap, fade):
+    first, second = shares(Axis(80 - overlap, 40, (0, 40 - overlap)), scale)
+    shared = overlap * scale
+    both = torch.stack([first[-shared:], second[:shared]])
+    place = (torch.arange(shared) + 0.5) / scale - overlap / 2
+    assert (both[0, place < -fade / 2] > 0.999).all() and (both[1, place > fade / 2] > 0.999).all()
+    assert (both[:, place.abs() < fade / 2 - 1] > 0.001).all()
+    torch.testing.assert_close(both[0], both[1].flip(0))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
