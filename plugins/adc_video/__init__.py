@@ -1,6 +1,6 @@
 """AdcVSR: a video teacher, and the student made of AdcSR's backbone and temporal convolutions (Chen et al.)."""
 
-from adc_video.backbone import CodecBackbone, FrozenBackbone, StudentUNetBackbone
+from adc_video.backbone import CodecBackbone, FrozenBackbone, PlainBackbone, StudentUNetBackbone
 from adc_video.convnext import ConvNeXtBackbone
 from adc_video.discriminator import ClipDiscriminator
 from adc_video.dove import DOVE
@@ -13,5 +13,6 @@ __all__ = [
     "CodecBackbone",
     "ConvNeXtBackbone",
     "FrozenBackbone",
+    "PlainBackbone",
     "StudentUNetBackbone",
 ]

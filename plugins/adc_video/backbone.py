@@ -73,6 +73,30 @@ class CodecBackbone(FrozenBackbone):
         return per_frame(self.layers, clip)
 
 
+class PlainBackbone(FrozenBackbone):
+    """No network: features are looked at as they are."""
+
+    domain = "feature"
+
+    def __init__(self, channels: int) -> None:
+        """
+        Args:
+            channels: Channels of the features.
+        """
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """The same.
+
+        Raises:
+            ValueError: If the features have other channels.
+        """
+        if clip.shape[2] != self.channels:
+            raise ValueError(f"channels: {self.channels}, but the features have {clip.shape[2]}; set it to that.")
+        return clip
+
+
 class StudentUNetBackbone(FrozenBackbone):
     """The UNet of a trained student, with its temporal blocks, looking at features (AdcVSR's critic of them).
 
