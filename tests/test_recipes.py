@@ -25,7 +25,11 @@ STAGES = sorted(path for path in RECIPES.rglob("*.yaml") if path not in OVERLAYS
 TRAINED = [path for path in STAGES if "model" in yaml.safe_load(path.read_text())]
 TINY = RECIPES / "tiny"
 TWINS = {path: TINY / path.relative_to(RECIPES / "demo") for path in sorted((RECIPES / "demo").rglob("*.yaml"))}
-TWINS |= {path: TINY / path.relative_to(RECIPES) for path in STAGES if path.is_relative_to(RECIPES / "adcsr")}
+TWINS |= {
+    path: TINY / path.relative_to(RECIPES)
+    for path in STAGES
+    if path.parent.name in ("adcsr", "adcvsr", "demo_video") and not path.is_relative_to(TINY)
+}
 
 
 def name(path):
@@ -92,12 +96,13 @@ def test_an_overlay_changes_the_trainer_alone(parse, overlay):
 
 @pytest.mark.parametrize("overlay", MEMORY, ids=name)
 def test_an_overlay_for_memory_changes_no_loss(parse, overlay):
-    recipe = overlay.parents[1] / "2_distill.yaml"
+    recipe = next(overlay.parents[1].glob("2_*.yaml"))
     plain, laid = parse(recipe), parse(recipe, overlay)
     assert laid.model.class_path == plain.model.class_path and laid.trainer == plain.trainer
     changed = {key for key, value in laid.model.init_args.items() if value != plain.model.init_args[key]}
     assert changed <= {"accumulate", "recompute"}
-    assert laid.data.init_args.batch_size * laid.model.init_args.accumulate == 12
+    published = 12 if recipe.parent.name == "adcsr" else 1
+    assert laid.data.init_args.batch_size * laid.model.init_args.accumulate == published
 
 
 @pytest.mark.parametrize("recipe", TWINS, ids=name)
@@ -146,13 +151,40 @@ def test_the_tiny_recipes_run_and_go_on_when_they_are_killed(tmp_path, monkeypat
         assert Path("runs/tiny/3_report", name).stat().st_size > 1000
 
 
-@pytest.mark.slow
-def test_the_tiny_twins_of_adcsr_run(tmp_path, monkeypatch):
-    done = run_tiny(tmp_path, recipes=TINY / "adcsr")
+@pytest.fixture(scope="module")
+def of_adcsr(tmp_path_factory):
+    """Where the tiny twins of AdcSR have run."""
+    folder = tmp_path_factory.mktemp("adcsr")
+    done = run_tiny(folder, recipes=TINY / "adcsr")
     assert done.returncode == 0, done.stderr
-    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_tiny_twins_of_adcsr_run(of_adcsr, monkeypatch):
+    monkeypatch.chdir(of_adcsr)
     pretrained, distilled = (load_student(f"runs/tiny/adcsr/{stage}") for stage in ("1_decoder", "2_distill"))
     before, after = pretrained.state_dict(), distilled.state_dict()
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed and not any(name.startswith("decoder.") for name in changed)
     assert any(name.startswith("mid_block.") for name in changed)
+
+
+@pytest.mark.slow
+def test_the_tiny_twins_of_adcvsr_and_of_the_video_demo_run(of_adcsr, monkeypatch):
+    for folder in ("adcvsr", "demo_video"):
+        done = run_tiny(of_adcsr, recipes=TINY / folder)
+        assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(of_adcsr)
+    image = load_student("runs/tiny/adcsr/2_distill").state_dict()
+    first, second = (load_student(f"runs/tiny/adcvsr/{stage}") for stage in ("1_regression", "2_adversarial"))
+    before, after = first.state_dict(), second.state_dict()
+    assert before.keys() == after.keys() > image.keys()
+    assert any(name.startswith("temporal.") and before[name].any() for name in before if ".second." in name)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    heads = json.loads(Path("runs/tiny/adcvsr/2_adversarial/heads.json").read_text())
+    assert {domain: set(found) for domain, found in heads.items()} == {key: {"detail", "consistency"} for key in ("pixel", "feature")}
+    report = json.loads(Path("runs/tiny/demo_video/report/report.json").read_text())
+    assert set(report["restorers"]) == {"bicubic", "teacher", "frames", "temporal", "one head", "student"}
+    assert [set(stage.get("heads", ())) for stage in report["stages"]] == [set(), set(), *[{"pixel", "feature"}] * 2]
+    assert all(row["flicker"] > 0 and row["sharpness"] > 0 for row in report["restorers"].values())

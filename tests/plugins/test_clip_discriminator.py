@@ -4,7 +4,14 @@ import pytest
 import torch
 from adc_sd21 import AdcSRStudent, SDCodec
 from adc_tiny import TinyStudent
-from adc_video import AdcVSRStudent, ClipDiscriminator, CodecBackbone, ConvNeXtBackbone, StudentUNetBackbone
+from adc_video import (
+    AdcVSRStudent,
+    ClipDiscriminator,
+    CodecBackbone,
+    ConvNeXtBackbone,
+    PlainBackbone,
+    StudentUNetBackbone,
+)
 from adc_video.convnext import STATISTICS
 from safetensors.torch import save_file
 
@@ -39,6 +46,7 @@ BACKBONES = {
     "codec": codec_backbone,
     "demo": lambda: CodecBackbone(SDCodec("demo"), level=0),
     "convnext": lambda: ConvNeXtBackbone(size="tiny", stage=1),
+    "plain": lambda: PlainBackbone(16),
     "video student": lambda: StudentUNetBackbone(student()),
     "image student": lambda: StudentUNetBackbone(student(AdcSRStudent)),
 }
@@ -75,7 +83,7 @@ def test_what_is_frozen_stays_so(backbone):
     critic = ClipDiscriminator(backbone, HEADS).train()
     assert critic.training and not any(module.training for module in backbone.modules())
     trained = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
-    own = {"unet.conv_in.weight", "unet.conv_in.bias"} if backbone.domain == "feature" else set()
+    own = {"unet.conv_in.weight", "unet.conv_in.bias"} if isinstance(backbone, StudentUNetBackbone) else set()
     assert trained == own
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     optimizer = torch.optim.SGD([parameter for parameter in critic.parameters() if parameter.requires_grad], lr=1.0)
@@ -216,3 +224,8 @@ def test_weights_in_timms_names(prefix, tmp_path):
                 expected = network.stages[index](expected)
             found = ConvNeXtBackbone(str(file), "tiny", stage)(pixels).flatten(0, 1)
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_features_of_other_channels_are_refused():
+    with pytest.raises(ValueError, match="channels: 8, but the features have 16; set it to that"):
+        ClipDiscriminator(PlainBackbone(8), HEADS)(clip(PlainBackbone(16)))
