@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from adc.data.video import Damage, Frame, VideoReader
     from adc.data.video_writer import VideoWriter
 
-MIXED_CHUNK, MIXED_OVERLAP = 16, 6
+MIXED_CHUNK, MIXED_OVERLAP = 24, 8
+"""Frames of a chunk, and those that two share, for restorers that mix frames.
+
+Thirty blocks of convolutions of three frames feel what is missing beside a chunk for about six frames, less and less.
+Longer chunks that share more take no more time, only more memory.
+"""
 ONCE = 512 * 512
 """Pixels of the frames that are shown at once to a restorer of single images, unless one has more."""
 
@@ -49,8 +54,8 @@ def upscale_video(
         target: A video file to write, by its ending; anything else is a folder for numbered images.
         restore: ``(1, T, 3, h, w)`` in ``[-1, 1]`` to ``(1, T, 3, H, W)``.
         options: Of these `resume`, `format` and `quality` count here; `restore` heeds the others.
-        chunk: Frames shown at once; None is 16 if `restore` mixes frames, else as many as make up one of 512x512.
-        chunk_overlap: Frames that neighbouring chunks share; None is 6 if `restore` mixes frames, else 0.
+        chunk: Frames shown at once; None is 24 if `restore` mixes frames, else as many as make up one of 512x512.
+        chunk_overlap: Frames that neighbouring chunks share; None is 8 if `restore` mixes frames, else 0.
         codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
         crf: Constant rate factor: lower is better and larger; None is a value at which little is lost.
         layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from adc.cli.upscale_options import UpscaleOptions
-from adc.cli.upscale_video import upscale_video
+from adc.cli.upscale_video import MIXED_CHUNK, MIXED_OVERLAP, upscale_video
 from adc.data.images import read_image, write_image
 from adc.data.video import BrokenVideoError, VideoReader
+from adc.engine.stream import stream
 
 av = pytest.importorskip("av")
 SHARED = Path(os.environ.get("ADC_SHARED", Path(__file__).parents[2].parent / "shared"))
@@ -91,7 +92,7 @@ def test_frames_that_mix_are_shown_in_overlapping_chunks(tmp_path):
     source = write_clip(tmp_path / "a.mkv", 40, sound=False)
     restore = Mixing()
     upscale_video(source, tmp_path / "b.mkv", restore, codec="ffv1", layout="bgr0")
-    assert restore.shown[2:] == [(16, 3, 48, 64)] * 4
+    assert restore.shown[2:] == [(24, 3, 48, 64)] * 2
     whole = Mixing()(torch.stack([pixels for _, pixels in read(source)])[None])[0]
     found = torch.stack([pixels for _, pixels in read(tmp_path / "b.mkv")])
     assert (found - whole).abs().max() < 1.01 / 127.5
@@ -99,6 +100,39 @@ def test_frames_that_mix_are_shown_in_overlapping_chunks(tmp_path):
     upscale_video(source, tmp_path / "c.mkv", restore, chunk=8, chunk_overlap=2, crf=30)
     assert set(restore.shown) == {(8, 3, 48, 64)}
     assert (tmp_path / "c.mkv").stat().st_size < (tmp_path / "b.mkv").stat().st_size
+
+
+class Deep(nn.Module):
+    """Thirty residual blocks of two convolutions over three frames each, padded with zeros, as in AdcVSR's student."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv1d(8, 8, 3, padding=1), nn.ReLU(), nn.Conv1d(8, 8, 3, padding=1)) for _ in range(30)
+        )
+        for block in self.blocks:
+            nn.init.kaiming_normal_(block[0].weight)
+            nn.init.normal_(block[2].weight, std=0.2 / 24**0.5)
+
+    @torch.no_grad()
+    def forward(self, clip):
+        series = clip[0].permute(2, 3, 1, 0).flatten(0, 1)
+        x = torch.cat([series, -series, series[:, :2]], dim=1)
+        for block in self.blocks:
+            x = x + block(x)
+            x = x / x.square().mean(dim=1, keepdim=True).sqrt().clamp(min=0.1)
+        return x[:, :3].unflatten(0, clip.shape[-2:]).permute(3, 2, 0, 1)[None] / 2
+
+
+def test_chunks_of_a_deep_network_have_no_seams():
+    clip = torch.stack([torch.from_numpy(still(number, 16, 16)).permute(2, 0, 1) / 127.5 - 1 for number in range(72)])
+    whole = Deep()(clip[None])[0]
+    found = torch.stack(list(stream(Deep(), clip, MIXED_CHUNK, MIXED_OVERLAP)))
+    error = ((found - whole) / 2).square().mean((1, 2, 3))
+    assert whole.std() > 0.3
+    assert -10 * error.mean().log10() >= 50
+    assert -10 * error.max().log10() >= 38
 
 
 def test_frames_that_do_not_mix_are_shown_together_while_they_are_small(tmp_path):
@@ -194,7 +228,7 @@ import json, resource, sys
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from adc.cli.upscale_video import upscale_video
+from adc.cli.upscale_video import MIXED_CHUNK, MIXED_OVERLAP, upscale_video
 torch.set_num_threads(1)
 upscale_video(Path(sys.argv[1]), Path(sys.argv[2]), lambda clip: F.interpolate(clip[0], scale_factor=2)[None])
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
