@@ -22,8 +22,9 @@ install: .venv/.base
 demo: .venv/.base
 	$(BIN)/adc run recipes/demo
 
+# Two processes, each on one thread: threads that wait for each other are what makes tests slow.
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Style and types.
 check: .venv/.dev
