@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from abc import ABC
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -83,7 +84,13 @@ def imported_kinds() -> list[type]:
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type):
             kinds.append(kind)
-    return kinds
+    return kinds + _kinds_of_plugins()
+
+
+def _kinds_of_plugins() -> list[type]:
+    """Abstract classes of our own plugins: what fills the slots of their components."""
+    packages = {plugin.module for plugin in registry.first_party_plugins()}
+    return [kind for kind in ABC.__subclasses__() if kind.__module__.partition(".")[0] in packages]
 
 
 def _sources(root: Path, origin: str) -> Iterator[_Source]:
