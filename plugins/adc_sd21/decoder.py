@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from adc_sd21 import networks
 from adc_sd21.after import After
@@ -41,11 +44,16 @@ class Stem(nn.Module):
 
 
 class HalfDecoder(nn.Module):
-    """A decoder that can be entered before and after its middle block; diffusers' names and layers."""
+    """A decoder that can be entered before and after its middle block; diffusers' names and layers.
 
+    Attributes:
+        recompute: Whether `render` forgets its activations and makes them again in the backward pass.
+    """
+
+    recompute = False
     conv_in: nn.Conv2d
     mid_block: nn.Module
-    up_blocks: nn.ModuleList
+    up_blocks: Any
     conv_norm_out: nn.Module
     conv_out: nn.Conv2d
     coarse_out: CoarseOut | None
@@ -63,9 +71,19 @@ class HalfDecoder(nn.Module):
         """Features after the middle block ``(N, C, h, w)`` to pixels ``(N, 3, H, W)``."""
         x = feature
         for block in self.up_blocks:
-            x = block(x)
-        detail = self.conv_out(F.silu(self.conv_norm_out(x)))
+            for layer in block.resnets:
+                x = self._run(layer, x, None)
+            for layer in block.upsamplers or ():
+                x = self._run(layer, x)
+        detail = self._run(self._last, x)
         return detail if self.coarse_out is None else detail + self.coarse_out(feature)
+
+    def _last(self, x: Tensor) -> Tensor:
+        return self.conv_out(F.silu(self.conv_norm_out(x)))
+
+    def _run(self, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        again = self.recompute and torch.is_grad_enabled()
+        return checkpoint(layer, *inputs, use_reentrant=False) if again else layer(*inputs)
 
     def forward(self, projected: Tensor) -> Tensor:
         """Projected latents ``(N, Z, h, w)`` to pixels."""
