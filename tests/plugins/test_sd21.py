@@ -5,6 +5,10 @@ import torch
 from adc_sd21 import AdcSRStudent, DecoderStem, LatentSpace, OSEDiff, PatchDiscriminator, SDCodec, UNetDiscriminator
 from adc_sd21.inherit import after
 
+from adc.data import DegradedClips
+from adc.degradation import BicubicDown
+from adc.metrics import psnr_y
+from adc.ops.clip import enlarge
 from adc.ops.diffusion import scaled_linear_alphas
 from adc.pruning import Magnitude, Prefix, load_student, prune, save_student
 from adc.testing import check_codec, check_discriminator, check_feature_space, check_student, check_teacher
@@ -180,6 +184,27 @@ def test_the_shipped_teacher_is_found_by_name():
     lr = torch.rand(1, 1, 3, 16, 16) * 2 - 1
     with torch.inference_mode():
         assert made(lr).shape == (1, 1, 3, 64, 64)
+
+
+def test_every_part_of_the_shipped_teacher_restores():
+    teacher, answers = OSEDiff("demo").eval(), []
+    held_out = DegradedClips(BicubicDown(noise_sigma=(15, 30)), 1, size=128, workers=0, validation_size=256)
+    held_out.setup("validate")
+    photos = list(held_out.val_dataloader())
+
+    def fidelity(restore):
+        with torch.inference_mode():
+            return torch.cat([psnr_y(restore(photo["lr"]), photo["hr"]) for photo in photos]).mean()
+
+    def constant(module, inputs, answer):
+        answers.append(answer)
+        return answer.mean((2, 3), keepdim=True).expand_as(answer)
+
+    restored = fidelity(teacher)
+    teacher.unet.conv_out.register_forward_hook(constant)
+    assert restored > fidelity(teacher) + 0.5, "the UNet's answer differs from place to place for a reason"
+    assert all(answer.std((2, 3)).mean() > 0.03 for answer in answers)
+    assert restored > fidelity(lambda lr: enlarge(lr, 4)) + 1.0
 
 
 def test_the_student_adopts_its_pretrained_decoders_middle_block():
