@@ -27,6 +27,8 @@ VIDEO_EXTENSIONS = (
 COVER = 0x400
 SELF_CONTAINED = ("ffv1", "png")
 """Codecs of which FFmpeg does not say that each frame stands for itself."""
+WITHOUT_TIMES = ("avi", "mpeg")
+"""Containers that do not say when frames are shown that are stored in another order; there they are counted."""
 HARMLESS = "APP fields"
 """What cameras put beside MJPEG pictures, and the decoder complains of."""
 
@@ -192,6 +194,7 @@ class VideoReader:
         self.layout = context.format.name
         self.deep = max(component.bits for component in context.format.components) > 8
         self.pixel_aspect = self.stream.sample_aspect_ratio or Fraction(1)
+        self._tells_times = not (self.container.format.name in WITHOUT_TIMES and context.has_b_frames)
         self._self_contained = context.codec.intra_only or context.codec.canonical_name in SELF_CONTAINED
         self._lost = False
         self._transform = UPRIGHT
@@ -240,7 +243,7 @@ class VideoReader:
         awaited: dict[int, int] = {}
         latest: Frame | None = None
         for picture, is_damaged in self._pictures(awaited, pass_on):
-            start = _start_of(picture, latest)
+            start = self._start_of(picture, latest)
             awaited.pop(start, None)
             for missing in sorted(time for time in awaited if time < start):
                 latest = self._stand_in(latest, missing, awaited.pop(missing))
@@ -272,7 +275,7 @@ class VideoReader:
                         pass_on(packet)
                     continue
                 packets += packet.size > 0
-                if packet.pts is not None and is_shown(packet):
+                if self._tells_times and packet.pts is not None and is_shown(packet):
                     awaited[packet.pts] = packet.duration or 0
                 pictures, is_damaged = self._decode(packet)
                 for picture in pictures:
@@ -302,6 +305,15 @@ class VideoReader:
             self._lost = True
             return [], True
 
+    def _start_of(self, picture: av.VideoFrame, latest: Frame | None) -> int:
+        """When a picture is shown; always later than the one before."""
+        start = picture.pts if picture.pts is not None else picture.dts
+        if latest is None:
+            return start or 0
+        if start is None or not self._tells_times:
+            return latest.start + max(latest.duration, 1)
+        return max(start, latest.start + 1)
+
     def _frame(self, picture: av.VideoFrame, start: int, latest: Frame | None, is_damaged: bool) -> Frame:
         duration = picture.duration or 0
         if is_damaged and self._self_contained and latest is not None:
@@ -323,14 +335,6 @@ class VideoReader:
         self._transform = transform_of(first)
         if self._transform[0] == 0:
             self.pixel_aspect = 1 / self.pixel_aspect
-
-
-def _start_of(picture: av.VideoFrame, latest: Frame | None) -> int:
-    """When a picture is shown; always later than the one before."""
-    start = picture.pts if picture.pts is not None else picture.dts
-    if latest is None:
-        return start or 0
-    return latest.start + max(latest.duration, 1) if start is None else max(start, latest.start + 1)
 
 
 def is_shown(packet: Any) -> bool:

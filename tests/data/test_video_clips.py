@@ -74,6 +74,18 @@ def test_frames_are_those_of_reading_from_the_beginning(tmp_path, ending, codec,
     assert video.cheap[0] == 0 and len(video.cheap) == len(video.index.keys)
 
 
+@pytest.mark.parametrize(("ending", "codec", "options"), FORMATS)
+def test_a_stream_has_as_many_frames_as_its_file(tmp_path, ending, codec, options):
+    path = film(tmp_path / f"a.{ending}", [picture(3 * number) for number in range(40)], codec, **options)
+    with VideoReader(path) as reader:
+        frames = list(reader.frames())
+    assert not reader.damage
+    for frame, expected in zip(frames, every(path), strict=True):
+        assert np.array_equal(to_bytes(frame.pixels), expected)
+    starts = [float(frame.start * reader.time_base) for frame in frames]
+    assert np.allclose(np.diff(starts), 1 / 25, atol=2e-3)
+
+
 def test_frames_are_those_of_a_reader_that_turns_them_upright(tmp_path):
     path = turn_left(film(tmp_path / "a.mp4", [picture(3 * number) for number in range(20)], g=8, bf=2))
     with VideoReader(path) as reader:
