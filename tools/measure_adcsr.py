@@ -104,10 +104,10 @@ def measure(stage: AdversarialDistillation, data: ClipData, options: argparse.Na
     on_gpu = options.device == "gpu"
     peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
+        **vars(options),
         "device": torch.cuda.get_device_name() if on_gpu else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        **vars(options),
         "seconds_per_step": statistics.median(counted),
         "pictures_per_second": options.batch / statistics.median(counted),
         "peak_memory_gib": peak / 2**30,
