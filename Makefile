@@ -1,7 +1,7 @@
 # Each target makes .venv and installs what it needs; a second call is quick.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 
 .PHONY: install demo test check clean
 .DEFAULT_GOAL := install
