@@ -125,7 +125,8 @@ class VideoReader:
     frame before stands in, with the times of the missing one. So it does for a damaged frame in
     codecs that keep each frame to itself (MJPEG, FFV1, ProRes); in the others what the decoder makes
     of a damaged frame is kept, as the next ones are built on it. Missing frames with none before
-    them are left out. Damage that the decoder does not notice is not told.
+    them are left out. Damage that the decoder does not notice is not told, nor are missing frames
+    where times are counted (`WITHOUT_TIMES`): those after them come earlier.
 
     Attributes:
         path: The file.

@@ -38,9 +38,6 @@ SD_UNET: dict[str, Any] = {
     "norm_num_groups": 32,
 }
 
-LAST_OF_BRANCH = {"ResnetBlock2D": "conv2", "Transformer2DModel": "proj_out", "SelfAttention": "proj_out"}
-"""The last layer of the residual branch of each kind of block."""
-
 
 def complete(base: dict[str, Any], changes: dict[str, Any] | None) -> dict[str, Any]:
     """A configuration with some of its entries changed.
@@ -75,10 +72,9 @@ def without_norms(network: nn.Module) -> nn.Module:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.GroupNorm):
                 setattr(module, name, nn.Identity())
-        last = LAST_OF_BRANCH.get(type(module).__name__)
-        if last is not None:
-            nn.init.zeros_(getattr(module, last).weight)
-            nn.init.zeros_(getattr(module, last).bias)
+        if type(module).__name__ == "ResnetBlock2D":
+            nn.init.zeros_(module.conv2.weight)
+            nn.init.zeros_(module.conv2.bias)
     return network
 
 

@@ -48,7 +48,7 @@ def test_no_seam_can_be_found(student, picture):
     assert 0.2 < border.float().mean() < 0.8
     for color in (lambda hr: hr, lambda hr: adain(hr, lr)):
         error = ((color(whole).clamp(-1, 1) - color(tiled).clamp(-1, 1)) / 2)[0, 0]
-        assert -10 * error.square().mean().log10() >= 40  # group normalisation and attention see the tile
+        assert -10 * error.square().mean().log10() > 42  # group normalisation and attention see the tile
         for power in (1, 2):
             found = error.abs().pow(power).mean(dim=0)
             assert (found[border].mean() / found[~border].mean()) ** (1 / power) <= 1.2
