@@ -1,4 +1,5 @@
 import copy
+import time
 
 import pytest
 import torch
@@ -94,6 +95,32 @@ def test_a_packed_convolution_is_the_convolution(number, arguments):
     kept = added.clone()
     torch.testing.assert_close(packed(x, added), expected + added, **tolerance)
     assert torch.equal(added, kept)
+
+
+def test_a_packed_convolution_takes_one_size_after_another():
+    convolution = nn.Conv2d(96, 480, 3, padding=1).to(torch.bfloat16).requires_grad_(False)
+    clips = [torch.randn(1, 96, *size).bfloat16() for size in ((32, 33), (8, 8), (32, 33), (40, 8))]
+    expected = [convolution(x) for x in clips]
+    packed = PackedConv2d(convolution)
+    for x, wanted in zip(clips, expected, strict=True):
+        torch.testing.assert_close(packed(x), wanted, atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("pixels", [8, 32])
+def test_packing_costs_no_time(pixels):
+    convolution = nn.Conv2d(480, 480, 3, padding=1).to(torch.bfloat16).requires_grad_(False)
+    x = torch.randn(1, 480, pixels, pixels).bfloat16().to(memory_format=torch.channels_last)
+    plain, packed = copy.deepcopy(convolution), PackedConv2d(convolution)
+
+    def fastest(network):
+        best = float("inf")
+        for _ in range(8):
+            start = time.perf_counter()
+            network(x)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    assert fastest(packed) < 4 * fastest(plain) + 1e-3
 
 
 def test_a_packed_linear_layer_is_the_layer():
