@@ -116,10 +116,12 @@ class _Positions(Sampler[tuple[int, int]]):
 class Asking(pl.LightningModule):
     """A frozen teacher that is shown batches; its answers fill one shard after the other."""
 
-    def __init__(self, teacher: Teacher, prompt: Prompt | None, walk: Walk, domains: list[str], numbers: str) -> None:
+    def __init__(
+        self, teacher: Teacher | None, prompt: Prompt | None, walk: Walk, domains: list[str], numbers: str
+    ) -> None:
         """
         Args:
-            teacher: The live one.
+            teacher: The live one, or none: the large clips are its answers.
             prompt: What it is told.
             walk: Which shards are missing.
             domains: ``pixel`` and ``feature``, or one of them.
@@ -150,7 +152,7 @@ class Asking(pl.LightningModule):
         number = self._left[0].first + self._batches
         torch.manual_seed((self.seed * 1_000_003 + number) * 4099 % 2**62 + walk.rank)  # as a stage does
         told = {} if self.prompt is None else {"prompt": self.prompt(batch)}
-        answer = ask(self.teacher, lr, self.domains, **told)
+        answer = {"pixel": batch["hr"]} if self.teacher is None else ask(self.teacher, lr, self.domains, **told)
         for place, name in enumerate(batch["name"]):
             if not all(bool(view[place].isfinite().all()) for view in answer.values()):
                 raise ValueError(f"{name}: what {type(self.teacher).__name__} says of it is not finite.")

@@ -48,6 +48,12 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
         None,
         "pixel, feature or pixel,feature: what is kept; null keeps what the recipe's losses ask of the teacher.",
     ),
+    "answers": (
+        Literal["teacher", "data"],
+        "teacher",
+        "Who gives them: the recipe's teacher, or its data, whose large clips are then what a teacher made of the "
+        "small ones elsewhere (PairedVideos, PairedClips); no teacher is loaded.",
+    ),
     "numbers": (
         Literal["exact", "float16", "bfloat16"],
         "exact",
@@ -107,27 +113,17 @@ class CacheCLI(RecipeCLI):
         self.folder = Path(config.folder)
         self.domains = _domains(config)
         stage = config.model.class_path.rpartition(".")[2]
-        if (config.model.get("init_args") or {}).get("teacher") is None:
+        if config.answers == "teacher" and (config.model.get("init_args") or {}).get("teacher") is None:
             raise UsageError(f"model: {stage} of this recipe has no teacher to ask; name a recipe that has one.")
 
     def instantiate_classes(self) -> None:
         """The data, the teacher, its prompt, and a trainer for its device and precision."""
-        stage = self.config.model.init_args
-        teacher: Teacher = self._component(Teacher, "teacher", stage.teacher)
-        if isinstance(teacher, CachedTeacher):
-            raise UsageError("model.init_args.teacher: is a cache already; name the teacher that made it.")
-        wanted = stage.get("prompt") if teacher.takes_prompt else None
-        prompt = None if wanted is None else self._component(Prompt, "prompt", wanted)
         data = self._component(pl.LightningDataModule, "data", self.config.data)
         if not isinstance(data, ClipData):
             raise UsageError(f"data: {type(data).__name__} has no clips by their number; adc cache walks a ClipData.")
+        teacher, prompt, about = self._teacher() if self.config.answers == "teacher" else (None, None, _of_files(data))
         self.trainer = self._small_trainer()
-        about = {
-            "teacher": _plain(stage.teacher),
-            "weights": fingerprint(teacher),
-            "scale": teacher.scale,
-            "takes_prompt": teacher.takes_prompt,
-            "prompt": _plain(wanted),
+        about |= {
             "data": _plain(self.config.data, NO_MATTER),
             "precision": str(self.trainer.precision),
             "domains": self.domains,
@@ -135,6 +131,23 @@ class CacheCLI(RecipeCLI):
         }
         self.walk = Walk(self.folder, data, about, self.config)
         self.asking = Asking(teacher, prompt, self.walk, self.domains, self.config.numbers)
+
+    def _teacher(self) -> tuple[Teacher, Prompt | None, dict[str, Any]]:
+        """The recipe's teacher, what it is told, and what a cache notes about it."""
+        stage = self.config.model.init_args
+        teacher: Teacher = self._component(Teacher, "teacher", stage.teacher)
+        if isinstance(teacher, CachedTeacher):
+            raise UsageError("model.init_args.teacher: is a cache already; name the teacher that made it.")
+        wanted = stage.get("prompt") if teacher.takes_prompt else None
+        prompt = None if wanted is None else self._component(Prompt, "prompt", wanted)
+        about = {
+            "teacher": _plain(stage.teacher),
+            "weights": fingerprint(teacher),
+            "scale": teacher.scale,
+            "takes_prompt": teacher.takes_prompt,
+            "prompt": _plain(wanted),
+        }
+        return teacher, prompt, about
 
     def _component(self, kind: type, key: str, config: Any) -> Any:
         parser = OneLineErrors(**PARSER_OPTIONS)
@@ -169,11 +182,25 @@ def _domains(config: Any) -> list[str]:
         for name in named:
             if name not in DOMAINS:
                 raise UsageError(f"--domains: there is no {name!r}; write pixel, feature or pixel,feature.")
+        if config.answers == "data" and named != ["pixel"]:
+            raise UsageError(f"--domains: {config.domains} cannot be kept with --answers data, which are pixels.")
+    elif config.answers == "data":
+        named = ["pixel"]
     else:
         losses = (config.model.get("init_args") or {}).get("losses") or []
         asked = [loss.get("init_args") or {} for loss in losses if hasattr(loss, "get")]
         named = [loss.get("domain") for loss in asked if loss.get("against") == "teacher"]
     return [domain for domain in DOMAINS if domain in named or not named]
+
+
+def _of_files(data: ClipData) -> dict[str, Any]:
+    """What a cache notes about a teacher of which there are only the outputs, the data's large clips."""
+    clip: dict[str, Any] = data.training_set()[0, 0]
+    if "lr" not in clip:
+        raise UsageError("data: its small clips are made on the device; --answers data wants pairs of files.")
+    scale = clip["hr"].shape[-1] // clip["lr"].shape[-1]
+    teacher = {"class_path": "data"}
+    return {"teacher": teacher, "weights": "outputs", "scale": scale, "takes_prompt": False, "prompt": None}
 
 
 def _plain(config: Any, without: tuple[str, ...] = ()) -> Any:

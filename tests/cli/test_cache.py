@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from adc import cli
+from adc.data.images import write_image
 from adc.engine.answers import Pending
 from adc.engine.checkpoint import newest_checkpoint
 
@@ -153,6 +154,46 @@ def test_a_fixed_set_is_kept_once_for_any_length_of_training(tmp_path, adc):
     assert equal(told(trained(live)), told(without))
     status, _, says = adc("fit", "-c", repeated(write(tmp_path, "other", teacher=kept, **options), 3))
     assert (status, "RepeatedClips (epochs: 2, DegradedClips (batch_size: 4" in says) == (1, True)
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Small photos, what a teacher made of them elsewhere, and the truth."""
+    folders = {name: tmp_path / "photos" / name for name in ("lr", "made", "hr")}
+    torch.manual_seed(0)
+    for number in range(4):
+        for name, folder in folders.items():
+            side = 24 if name == "lr" else 96
+            write_image(folder / f"{number}.png", (torch.rand(side, side, 3) * 255).byte().numpy())
+    return folders
+
+
+def paired(path, lr, hr):
+    """The recipe with pairs of photos."""
+    content = yaml.safe_load(path.read_text())
+    pairs = {"lr": str(lr), "hr": str(hr), "size": 64, "batch_size": 2, "workers": 0}
+    content["data"] = {"class_path": "PairedClips", "init_args": pairs}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def test_outputs_in_files_are_a_teacher(outputs, tmp_path):
+    kept = tmp_path / "kept"
+    losses = listed(("L1", {"against": "teacher"}), ("L1", {"domain": "feature", "against": "teacher"}))
+    space = {"class_path": "TinySpace", "init_args": {"channels": 4}}
+
+    def recipe(name, large, losses=losses):
+        options = {"model": distillation(losses, space=space), "teacher": cached(kept)}
+        return paired(write(tmp_path, name, **options), outputs["lr"], large)
+
+    source = recipe("source", outputs["made"])
+    call("cache", "-c", source, "--folder", kept, "--answers", "data", "--batches", 6)
+    index = json.loads((kept / "cache.json").read_text())
+    assert (index["scale"], index["domains"], index["batches"]) == (4, ["pixel"], 6)
+    from_cache = trained(recipe("cached", outputs["hr"]))  # the truth is not the teacher's answer here
+    real = listed(("L1", {"against": "real"}), ("L1", {"domain": "feature", "against": "real"}))
+    assert equal(from_cache["state_dict"], trained(recipe("direct", outputs["made"], real))["state_dict"])
+    assert not equal(from_cache["state_dict"], trained(recipe("other", outputs["hr"], real))["state_dict"])
 
 
 @pytest.fixture
@@ -298,6 +339,8 @@ REFUSED = [
     (["--epochs", "0"], {}, "--epochs: 0 is less than 1."),
     (["--batches", "0"], {}, "--batches: 0 is less than 1."),
     (["--rank", "2", "--world", "2"], {}, "--rank: 2 is not among the numbers 0 to 1 (--world)."),
+    (["--answers", "data", "--domains", "pixel,feature"], {}, "--domains: pixel,feature cannot be kept with --answers"),
+    (["--answers", "data"], {"data": {"degrade": "device"}}, "data: its small clips are made on the device"),
     ([], {"teacher": {"class_path": "TinyTeachr"}}, "there is no component 'TinyTeachr'; did you mean TinyTeacher"),
     ([], {"model": distillation([], teacher=None)}, "AdversarialDistillation of this recipe has no teacher to ask"),
     ([], {"teacher": cached("nowhere")}, "nowhere/cache.json: no such file"),
