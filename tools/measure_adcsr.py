@@ -61,7 +61,7 @@ class Clock(pl.Callback):
             torch.cuda.synchronize()
 
 
-def build(recompute: bool, fused: bool) -> AdversarialDistillation:
+def build(recompute: bool) -> AdversarialDistillation:
     """The stage of recipes/adcsr/2_distill.yaml with random numbers."""
     torch.manual_seed(0)
     student = AdcSRStudent(vae=published.STUDENT_VAE, unet=published.STUDENT_UNET)
@@ -69,7 +69,7 @@ def build(recompute: bool, fused: bool) -> AdversarialDistillation:
         student=student,
         losses=[L1(domain="feature", against="teacher")],
         roles={
-            "student": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-4, fused=fused)),
+            "student": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-4, fused=True)),
             "discriminators": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-6)),
         },
         teacher=OSEDiff(),
@@ -126,7 +126,6 @@ def arguments(text: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--warmup", type=int, default=1, help="steps before them (1)")
     parser.add_argument("--workers", type=int, default=0, help="processes that load (0)")
     parser.add_argument("--recompute", action="store_true", help="make activations again instead of keeping them")
-    parser.add_argument("--fused", action="store_true", help="fused Adam for the student")
     return parser
 
 
@@ -136,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
     data = DegradedClips(
         SecondOrder("adcsr"), options.batch, size=options.size, small="reflect", workers=options.workers
     )
-    print(json.dumps(measure(build(options.recompute, options.fused), data, options), indent=2))
+    print(json.dumps(measure(build(options.recompute), data, options), indent=2))
     return 0
 
 

@@ -36,7 +36,7 @@ class Answered(Teacher):
         return enlarge(lr, self.scale)
 
 
-def build(teacher: Teacher, recompute: bool, fused: bool) -> AdversarialDistillation:
+def build(teacher: Teacher, recompute: bool) -> AdversarialDistillation:
     """The stage of recipes/adcvsr/2_adversarial.yaml with random numbers."""
     torch.manual_seed(0)
     student = AdcVSRStudent()
@@ -44,7 +44,7 @@ def build(teacher: Teacher, recompute: bool, fused: bool) -> AdversarialDistilla
         student=student,
         losses=[L1("feature", "teacher", 1.0), L1("pixel", "teacher", 0.1)],
         roles={
-            "student": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-4, fused=fused)),
+            "student": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-4, fused=True)),
             "discriminators": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-7)),
         },
         teacher=teacher,
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         workers=options.workers,
     )
     teacher = DOVE() if options.teacher == "dove" else Answered()
-    print(json.dumps(measure(build(teacher, options.recompute, options.fused), data, options), indent=2))
+    print(json.dumps(measure(build(teacher, options.recompute), data, options), indent=2))
     return 0
 
 
