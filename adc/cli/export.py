@@ -74,6 +74,7 @@ def export(
         "scale": job.original.scale,
         "parameters": job.parameters,
         "files": job.rows,
+        "of_clips": job.of_clips,
         "metrics": metrics,
     }
     write_card(folder, Path(student), facts)
@@ -89,13 +90,16 @@ class _Job:
 
     Attributes:
         rows: What was written.
+        of_clips: Whether the student sees a frame together with those beside it, so that files must take clips.
     """
 
     def __init__(self, source: Path, folder: Path, photos: str | None) -> None:
+        from adc.engine.stream import mixes_frames
         from adc.pruning import load_student
 
         self.source, self.folder, self.photos = source, folder, photos
         self.original = load_student(str(source)).eval().requires_grad_(False)
+        self.of_clips = mixes_frames(self.original.restore)
         self.parameters = sum(parameter.numel() for parameter in self.original.parameters())
         self.rows: list[dict[str, Any]] = []
         self._made: Any = None
@@ -122,7 +126,7 @@ class _Job:
         finally:
             scratch.unlink(missing_ok=True)
         module: Any = torch.export.load(path).module()
-        self._note("model.pt2", "`torch.export` program, float32", lambda clip: module(clip[:, 0])[:, None])
+        self._note("model.pt2", "`torch.export` program, float32", lambda clip: self._clip(module(self._shown(clip))))
 
     def write_onnx(self, variants: list[str]) -> None:
         from adc.engine import onnx
@@ -130,19 +134,20 @@ class _Job:
         path = self.folder / "model.onnx"
         facts = {"scale": self.original.scale, "precision": "fp32", "parameters": self.parameters, "opset": onnx.OPSET}
         onnx.write_onnx(self._program(), path, facts)
-        self._note_onnx("model.onnx", f"ONNX, opset {onnx.OPSET}, any height and width, float32", TOLERANCE)
+        size = "number of frames, height and width" if self.of_clips else "height and width"
+        self._note_onnx("model.onnx", f"ONNX, opset {onnx.OPSET}, any {size}, float32", TOLERANCE)
         if "fp16" in variants:
             onnx.write_half(path, self.folder / "model_fp16.onnx")
             self._note_onnx("model_fp16.onnx", "ONNX, float16 inside")
         if "int8" in variants:
-            onnx.write_int8(path, self.folder / "model_int8.onnx", [clip[:, 0] for clip in self._pictures()])
+            onnx.write_int8(path, self.folder / "model_int8.onnx", [self._shown(clip) for clip in self._clips()])
             self._note_onnx("model_int8.onnx", "ONNX, convolutions in 8-bit integers")
 
     def _program(self) -> Any:
         from adc.engine.onnx import program
 
         if self._made is None:
-            self._made = program(self.original)
+            self._made = program(self.original, self.of_clips)
         return self._made
 
     def _note_onnx(self, name: str, what: str, tolerance: float | None = None) -> None:
@@ -177,23 +182,36 @@ class _Job:
 
         largest, squares, pixels = 0.0, 0.0, 0
         with torch.no_grad():
-            for clip in self._pictures():
+            for clip in self._clips():
                 difference = (restore(clip) - self.original.restore(clip)).double()
                 largest = max(largest, difference.abs().max().item())
                 squares, pixels = squares + difference.square().sum().item(), pixels + difference.numel()
         error = squares / pixels
         return largest, 200.0 if error == 0 else 10 * float(torch.log10(torch.tensor(4 / error)))
 
-    def _pictures(self) -> list[Any]:
-        """Small clips `(1, 1, 3, h, w)` from the middle of photos, of sizes that are no multiples of anything."""
+    def _shown(self, clip: Any) -> Any:
+        """What a program or a file takes of a clip."""
+        return clip if self.of_clips else clip[:, 0]
+
+    def _clip(self, large: Any) -> Any:
+        return large if self.of_clips else large[:, None]
+
+    def _clips(self) -> list[Any]:
+        """Small clips from the middle of photos, ``(1, 1, 3, h, w)`` of sizes that are no multiples of anything.
+
+        Of one frame, or of three over which the photo moves.
+        """
+        import torch
+
         from adc.data.images import list_images, read_image, to_frame
         from adc.data.photos import training_photos
 
         paths = training_photos() if self.photos is None else list_images(self.photos)
         clips = []
         for number, path in enumerate(paths[:8]):
-            frame = to_frame(read_image(path))[None]
+            frame = to_frame(read_image(path))
             height, width = (min(side, 61 + 3 * number) for side in frame.shape[-2:])
             top, left = (frame.shape[-2] - height) // 2, (frame.shape[-1] - width) // 2
-            clips.append(frame[None, ..., top : top + height, left : left + width])
+            moved = [frame.roll(step, -1) for step in range(3 if self.of_clips else 1)]
+            clips.append(torch.stack(moved)[None, ..., top : top + height, left : left + width])
         return clips

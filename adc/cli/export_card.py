@@ -13,13 +13,13 @@ from adc.cli import runs
 _TEMPLATE = """\
 ---
 license: {license}
-pipeline_tag: image-to-image
+pipeline_tag: {task}
 tags: [super-resolution, adc]
 ---
 
 # {title}
 
-A super-resolution network: one pass enlarges a picture {scale} times in height and in width.
+A super-resolution network: one pass enlarges a {what} {scale} times in height and in width.
 
 | | |
 |---|---|
@@ -36,13 +36,16 @@ A super-resolution network: one pass enlarges a picture {scale} times in height 
 
 {files}
 
-Pictures are RGB in [-1, 1], `(N, 3, h, w)` in and `(N, 3, {scale} h, {scale} w)` out, any height and width from 16;
-padding happens inside. Results need clamping to [-1, 1].
+{shown} are RGB in [-1, 1], `(N, {axes}, h, w)` in and `(N, {axes}, {scale} h, {scale} w)` out, any height and width
+from 16; padding happens inside. Results need clamping to [-1, 1].
 
 ## Metrics
 
 {metrics}
 """
+
+_OF_PICTURES = {"task": "image-to-image", "what": "picture", "shown": "Pictures", "axes": "3"}
+_OF_CLIPS = {"task": "video-to-video", "what": "clip", "shown": "Clips of any number of frames T", "axes": "T, 3"}
 
 
 def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
@@ -52,7 +55,8 @@ def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
         folder: Where it goes.
         source: The student folder; the recipe that made it is read from its ``config.yaml``, if it has one.
         facts: ``title``, ``system``, ``license``, ``parameters``, ``scale``, ``files`` (rows with ``file``,
-            ``bytes``, ``what`` and perhaps ``difference`` and ``decibels``), and ``metrics``, a JSON file or None.
+            ``bytes``, ``what`` and perhaps ``difference`` and ``decibels``), ``of_clips`` (whether it takes clips
+            of several frames), and ``metrics``, a JSON file or None.
     """
     from adc import __version__
 
@@ -66,6 +70,7 @@ def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
         parameters=facts["parameters"] / 1e6,
         scale=facts["scale"],
         version=__version__,
+        **(_OF_CLIPS if facts["of_clips"] else _OF_PICTURES),
         files=_files(facts["files"]),
         metrics=_metrics(facts["metrics"]),
         **origin,

@@ -20,16 +20,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adc.interfaces import Restorer
+from adc.ops.clip import per_frame
 
 OPSET = 20
 SMALLEST, LARGEST = 16, 16384
 """The sides that an exported student takes."""
+LONGEST = 1024
+"""The most frames of a clip that an exported student of videos takes."""
 INPUT, OUTPUT, NOTE = "image", "enlarged", "adc"
 _SINGLE_FILE = 1_900_000_000
 
 
 class OnnxStudent(Restorer):
-    """A student in an ONNX file, run by ONNX Runtime; frames are enlarged one by one, without gradients.
+    """A student in an ONNX file, run by ONNX Runtime without gradients; one of images enlarges frames one by one.
 
     Attributes:
         facts: What ``adc export`` noted in the file: scale, precision, parameters, opset; empty for files of others.
@@ -39,13 +42,14 @@ class OnnxStudent(Restorer):
     def __init__(self, path: str, threads: int | None = None) -> None:
         """
         Args:
-            path: A file that ``adc export`` wrote, or one that takes ``(N, 3, h, w)`` in [-1, 1] to the same, enlarged.
+            path: A file that ``adc export`` wrote, or one that takes ``(N, 3, h, w)`` or ``(N, T, 3, h, w)`` in [-1, 1]
+                to the same, enlarged.
             threads: Of ONNX Runtime on a CPU; null for as many as torch has.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ImportError: If onnxruntime is not installed.
-            ValueError: If the file is damaged or takes something else than pictures.
+            ValueError: If the file is damaged or takes something else than pictures or clips.
         """
         super().__init__()
         self.path = Path(path)
@@ -64,31 +68,38 @@ class OnnxStudent(Restorer):
             raise ValueError(
                 f"{path}: not an ONNX file that ONNX Runtime can run ({reason}); export it again."
             ) from None
-        self._input = self._only_input()
+        self._input, self._of_clips = self._only_input()
         told = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         self.facts: dict[str, Any] = json.loads(told) if told else {}
         self.scale = int(self.facts["scale"]) if "scale" in self.facts else self._measured_scale()
 
     def restore(self, lr: Tensor) -> Tensor:
         """Enlarge a clip of any size that the file takes; float32."""
-        frames = lr.detach().flatten(0, 1).float().cpu()
-        large = torch.cat([self._run(frame[None]) for frame in frames])
-        return large.unflatten(0, lr.shape[:2]).to(lr.device)
+        clips = lr.detach().float().cpu()
+        if self._of_clips:
+            large = torch.cat([self._run(clip[None]) for clip in clips])
+        else:
+            large = per_frame(lambda frames: torch.cat([self._run(frame[None]) for frame in frames]), clips)
+        return large.to(lr.device)
 
-    def _run(self, image: Tensor) -> Tensor:
-        (large,) = self._session.run(None, {self._input: image.contiguous().numpy()})
+    def _run(self, shown: Tensor) -> Tensor:
+        (large,) = self._session.run(None, {self._input: shown.contiguous().numpy()})
         return torch.from_numpy(large)
 
-    def _only_input(self) -> str:
+    def _only_input(self) -> tuple[str, bool]:
+        """Its name, and whether it takes clips."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        fits = len(inputs) == len(outputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 4
+        fits = len(inputs) == len(outputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) in (4, 5)
         if not fits:
             told = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in inputs)
-            raise ValueError(f"{self.path}: takes {told}; a student takes one float tensor of pictures (N, 3, h, w).")
-        return inputs[0].name
+            raise ValueError(
+                f"{self.path}: takes {told}; a student takes one float tensor of pictures (N, 3, h, w) or clips "
+                "(N, T, 3, h, w)."
+            )
+        return inputs[0].name, len(inputs[0].shape) == 5
 
     def _measured_scale(self) -> int:
-        return self._run(torch.zeros(1, 3, 64, 64)).shape[-1] // 64
+        return self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64
 
 
 class Pictures(nn.Module):
@@ -102,8 +113,10 @@ class Pictures(nn.Module):
         """``(N, 3, h, w)`` to ``(N, 3, scale * h, scale * w)``, both in ``[-1, 1]``."""
         height, width = image.shape[-2:]
         padded = self._extend(self._extend(image, -2), -1)
-        large = self.restorer.restore(padded[:, None])[:, 0]
-        return large[..., : height * self.restorer.scale, : width * self.restorer.scale]
+        return self._restore(padded)[..., : height * self.restorer.scale, : width * self.restorer.scale]
+
+    def _restore(self, image: Tensor) -> Tensor:
+        return self.restorer.restore(image[:, None])[:, 0]
 
     def _extend(self, image: Tensor, dimension: int) -> Tensor:
         """Repeat the last row or column up to a multiple."""
@@ -115,22 +128,36 @@ class Pictures(nn.Module):
         return image.index_select(dimension, places)
 
 
-def program(student: Restorer) -> torch.export.ExportedProgram:
+class Clips(Pictures):
+    """The same as a network of clips, ``(N, T, 3, h, w)`` to ``(N, T, 3, scale * h, scale * w)``."""
+
+    def _restore(self, image: Tensor) -> Tensor:
+        return self.restorer.restore(image)
+
+
+def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedProgram:
     """A student as a ``torch.export`` program of pictures `(N, 3, h, w)` of any number and size.
 
     Args:
         student: It is put in evaluation mode and left on its device.
+        of_clips: Whether it takes clips of any length instead, `(N, T, 3, h, w)`.
     """
-    pictures = Pictures(student.eval())
-    side = 2 * max(pictures.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
-    example = torch.zeros(2, 3, side, side + pictures.multiple, device=_place(student))
-    sides = {name: torch.export.Dim(name, min=SMALLEST, max=LARGEST) for name in ("height", "width")}
-    shapes = ({0: torch.export.Dim("batch", min=1, max=64), 2: sides["height"], 3: sides["width"]},)
+    network = (Clips if of_clips else Pictures)(student.eval())
+    side = 2 * max(network.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
+    frames = {"frames": (3, 1, LONGEST)} if of_clips else {}
+    sides = {"height": (side, SMALLEST, LARGEST), "width": (side + network.multiple, SMALLEST, LARGEST)}
+    axes = {"batch": (2, 1, 64), **frames, "channels": None, **sides}
+    example = torch.zeros([3 if axis is None else axis[0] for axis in axes.values()], device=_place(student))
+    shapes = {
+        number: torch.export.Dim(name, min=axis[1], max=axis[2])
+        for number, (name, axis) in enumerate(axes.items())
+        if axis is not None
+    }
     with torch.no_grad(), _without_size_limits(student):
         found = torch.export.export(
-            pictures,
+            network,
             (example,),
-            dynamic_shapes=shapes,
+            dynamic_shapes=(shapes,),
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,
         )
@@ -221,7 +248,7 @@ def write_int8(source: Path, target: Path, pictures: Sequence[Tensor]) -> None:
     Args:
         source: A float32 file of `write_onnx`.
         target: The file that is written.
-        pictures: Small pictures ``(1, 3, h, w)`` in ``[-1, 1]`` of the kind that will be enlarged.
+        pictures: Small pictures ``(1, 3, h, w)``, or clips, in ``[-1, 1]`` of the kind that will be enlarged.
 
     Raises:
         ValueError: If there is no picture.

@@ -31,7 +31,7 @@ def student_model() -> Any:
     from adc.pruning.structure import replay
 
     class StudentModel(ModelMixin, ConfigMixin):
-        """A student; pictures ``(N, 3, h, w)`` in ``[-1, 1]`` to the same, enlarged."""
+        """A student; pictures ``(N, 3, h, w)`` or clips ``(N, T, 3, h, w)`` in ``[-1, 1]`` to the same, enlarged."""
 
         @register_to_config
         def __init__(self, class_path: str, init_args: dict, structure: dict, scale: int = 4) -> None:
@@ -40,8 +40,8 @@ def student_model() -> Any:
             replay(self.student, structure)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            """Enlarge pictures of any size."""
-            return self.student.restore(image[:, None])[:, 0]
+            """Enlarge pictures or clips of any size."""
+            return self.student.restore(image) if image.dim() == 5 else self.student.restore(image[:, None])[:, 0]
 
     StudentModel.__module__, StudentModel.__qualname__ = __name__, "StudentModel"
     return StudentModel

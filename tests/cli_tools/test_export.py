@@ -4,9 +4,11 @@ import pytest
 import torch
 import yaml
 from adc_sd21 import AdcSRStudent
+from adc_video import AdcVSRStudent
 from safetensors.torch import load_file
 
 from adc.cli import main
+from adc.engine.onnx import OnnxStudent
 from adc.engine.pretrained import from_pretrained
 from adc.pruning import load_student, save_student
 
@@ -72,6 +74,28 @@ def test_everything_is_written_and_agrees(source, tmp_path, capsys):
     image = torch.rand(1, 3, 19, 30) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(module(image)[:, None], original.restore(image[:, None]), atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_student_of_videos_is_exported_as_one(tmp_path):
+    for library in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(library)
+    torch.manual_seed(0)
+    student = AdcVSRStudent(vae=VAE, unet=UNET)
+    for block in student.temporal.blocks.values():
+        torch.nn.init.normal_(block.second.weight, std=0.1)
+    folder, out = tmp_path / "student", tmp_path / "out"
+    save_student(student, folder)
+    assert run(folder, "-o", out, "--variants", "[fp16,int8]") == 0
+    told = {row["file"]: row for row in json.loads((out / "export.json").read_text())["files"]}
+    assert told["model_fp16.onnx"]["decibels"] > told["model_int8.onnx"]["decibels"] > 15
+    assert "(N, T, 3, h, w)" in (out / "README.md").read_text()
+    clip = torch.rand(1, 4, 3, 19, 30) * 2 - 1
+    with torch.no_grad():
+        expected = student.eval().restore(clip)
+        torch.testing.assert_close(from_pretrained(out)(clip), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(torch.export.load(out / "model.pt2").module()(clip), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(OnnxStudent(str(out / "model.onnx")).restore(clip), expected, atol=1e-3, rtol=0)
 
 
 def test_diffusers_reads_its_folder(source, tmp_path):

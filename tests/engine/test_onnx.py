@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from adc_sd21 import AdcSRStudent
+from adc_video import AdcVSRStudent
 from PIL import Image
 
 from adc.data.images import read_image, to_bytes, to_frame
+from adc.engine.stream import mixes_frames
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -46,6 +48,25 @@ def test_any_number_and_size_agrees_with_eager(student, made, frames, height, wi
     expected = student.restore(lr)
     torch.testing.assert_close(OnnxStudent(str(path)).restore(lr), expected, atol=1e-4, rtol=0)
     torch.testing.assert_close(exported.module()(lr[0])[None], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_student_of_videos_sees_whole_clips(tmp_path):
+    torch.manual_seed(0)
+    student = AdcVSRStudent(vae=VAE, unet=UNET).eval().requires_grad_(False)
+    for block in student.temporal.blocks.values():
+        torch.nn.init.normal_(block.second.weight, std=0.1)
+    path, exported = tmp_path / "model.onnx", program(student, of_clips=True)
+    write_onnx(exported, path, {"scale": student.scale, "precision": "fp32"})
+    ready = OnnxStudent(str(path))
+    for frames, height, width in ((1, 16, 16), (5, 17, 34), (2, 40, 24)):
+        lr = clip(frames, height, width)
+        expected = student.restore(lr)
+        torch.testing.assert_close(ready.restore(lr), expected, atol=2e-4, rtol=0)
+        torch.testing.assert_close(exported.module()(lr), expected, atol=1e-4, rtol=0)
+    both = torch.cat([lr, lr.flip(1)])
+    torch.testing.assert_close(ready.restore(both)[1:], student.restore(both[1:]), atol=2e-4, rtol=0)
+    assert mixes_frames(ready.restore)
 
 
 def test_the_file_says_what_it_is(student, made):
