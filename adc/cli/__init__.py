@@ -6,6 +6,7 @@ Only the standard library is imported here, so that ``adc --help`` answers at on
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 import sys
@@ -99,6 +100,7 @@ def _dispatch(arguments: list[str]) -> int:
     name = arguments[0] if arguments else "--help"
     if name in COMMANDS:
         module, function, _ = COMMANDS[name]
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # wants a kernel adc never runs
         getattr(import_module(module), function)(arguments[1:])
         return 0
     if name in {"-h", "--help", "help"}:
