@@ -105,11 +105,12 @@ class StudentUNetBackbone(FrozenBackbone):
 
     domain = "feature"
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, gain: float = 1.0) -> None:
         """
         Args:
             student: An `AdcVSRStudent` that the stage before has trained (``adc.pruning.load_student``), or an
                 `AdcSRStudent`; features are those between its UNet and its decoder.
+            gain: What the UNet returns is multiplied by it; the layers behind learn fastest from a deviation near 1.
 
         Raises:
             ValueError: If the student has no UNet of this kind.
@@ -119,15 +120,15 @@ class StudentUNetBackbone(FrozenBackbone):
             raise ValueError(
                 f"student: {type(student).__name__} has no UNet; expected an AdcSRStudent or AdcVSRStudent."
             )
-        self.unet = student.unet
+        self.unet, self.gain = student.unet, gain
         self.temporal = student.temporal if isinstance(student, AdcVSRStudent) else TemporalBlocks({})
         self.channels = self.unet.conv_out.out_channels
         self.unet.conv_in = widen(self.unet.conv_in, self.channels)
         self.freeze(trained=self.unet.conv_in)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """What the UNet returns, at each position of the features; sides that do not fit are padded and cropped."""
+        """What the UNet returns, times the gain, at each position of the features; sides that do not fit are padded."""
         height, width = clip.shape[-2:]
         after = within("unet", self.temporal.over(clip.shape[1]))
         padded = pad_to_multiple(clip, self.unet.multiple)
-        return crop(per_frame(lambda x: self.unet(x, after), padded), height, width)
+        return crop(per_frame(lambda x: self.unet(x, after), padded), height, width) * self.gain

@@ -145,6 +145,14 @@ def test_the_students_unet_takes_its_temporal_blocks_along():
         StudentUNetBackbone(TinyStudent())
 
 
+def test_gain_multiplies_what_the_students_unet_returns():
+    plain, louder = StudentUNetBackbone(student()), StudentUNetBackbone(student(), gain=30.0)
+    louder.load_state_dict(plain.state_dict())
+    shown = clip(plain)
+    with torch.no_grad():
+        assert torch.equal(louder(shown), plain(shown) * 30)
+
+
 def test_recomputing_changes_no_gradient():
     for make in (BACKBONES["convnext"], BACKBONES["video student"]):
         torch.manual_seed(0)
