@@ -6,7 +6,6 @@ Only the standard library is imported here, so that ``adc --help`` answers at on
 from __future__ import annotations
 
 import difflib
-import logging
 import os
 import re
 import sys
@@ -99,6 +98,8 @@ def _is_deliberate(error: BaseException) -> bool:
 def _dispatch(arguments: list[str]) -> int:
     name = arguments[0] if arguments else "--help"
     if name in COMMANDS:
+        import logging
+
         module, function, _ = COMMANDS[name]
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # wants a kernel adc never runs
         getattr(import_module(module), function)(arguments[1:])

@@ -153,9 +153,10 @@ class Asking(pl.LightningModule):
         torch.manual_seed((self.seed * 1_000_003 + number) * 4099 % 2**62 + walk.rank)  # as a stage does
         told = {} if self.prompt is None else {"prompt": self.prompt(batch)}
         answer = {"pixel": batch["hr"]} if self.teacher is None else ask(self.teacher, lr, self.domains, **told)
+        speaker = "the data" if self.teacher is None else type(self.teacher).__name__
         for place, name in enumerate(batch["name"]):
             if not all(bool(view[place].isfinite().all()) for view in answer.values()):
-                raise ValueError(f"{name}: what {type(self.teacher).__name__} says of it is not finite.")
+                raise ValueError(f"{name}: what {speaker} says of it is not finite.")
         self._pending.add(keys_of(lr), answer, gist(told["prompt"]) if told else None, self.numbers)
         self._batches += 1
         if self._batches == self._left[0].batches:
