@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from adc.data.images import write_image
+from adc.media.images import write_image
 
 WIDTH, HEIGHT = 96, 64
 

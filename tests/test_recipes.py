@@ -14,7 +14,7 @@ import yaml
 from adc.cli import COMMANDS, train
 from adc.cli.parser import OneLineErrors
 from adc.cli.run import COMMAND_OF_KEY, plan
-from adc.data.images import read_image
+from adc.media.images import read_image
 from adc.pruning import load_student
 
 HERE = Path(__file__).parent

@@ -8,11 +8,11 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
 from adc.data.sources import Real
-from adc.engine import Role
-from adc.engine.callbacks import StopAfter
-from adc.engine.checkpoint import AtomicCheckpointIO
 from adc.losses import L1, MSE
 from adc.stages import AdversarialDistillation, DecoderPretraining, Example, Regression
+from adc.training import Role
+from adc.training.callbacks import StopAfter
+from adc.training.checkpoint import AtomicCheckpointIO
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 Adam = partial(torch.optim.Adam, lr=1e-3)

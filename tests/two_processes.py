@@ -14,8 +14,8 @@ from training import decoding, distillation, trainer
 
 from adc.data import DegradedClips
 from adc.degradation import SecondOrder
-from adc.engine import Role
-from adc.engine.callbacks import StopAfter, StudentEMA
+from adc.training import Role
+from adc.training.callbacks import StopAfter, StudentEMA
 
 LONG = [["discriminators"], ["discriminators"], ["student"]]
 SGD = partial(torch.optim.SGD, lr=1e-2, momentum=0.9)

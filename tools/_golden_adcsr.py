@@ -16,12 +16,12 @@ from adc_sd21.folder import load
 from torch import Tensor, nn
 
 from adc.data import Real
-from adc.engine import Role
 from adc.interfaces import FeatureSpace, Prompt, Teacher
 from adc.losses import L1
 from adc.ops.color import adain
 from adc.pruning import load_student
 from adc.stages import AdversarialDistillation, Example
+from adc.training import Role
 
 ABSOLUTE, RELATIVE = "largest difference", "relative difference"
 TOLERANCES = {

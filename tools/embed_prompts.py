@@ -27,7 +27,7 @@ def embed_prompts(encoder: str, out: str, captions: str | None = None, batch: in
     from adc_sd21.text import KEY, ClipText, name_of
     from rich.progress import track
 
-    from adc.data.images import caption_of, list_photos
+    from adc.media.images import caption_of, list_photos
 
     texts = {"", *(caption_of(photo) for photo in (list_photos(captions) if captions else ()))}
     home = Path(out)

@@ -18,15 +18,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from adc.data.camera import Camera
-from adc.data.frames import FrameFolderWriter
-from adc.data.images import list_photos, name_of, read_image
-from adc.data.photos import training_photos
+from adc.data.bundled import training_photos
+from adc.data.datasets.camera import Camera
 from adc.data.sampler import generator_of
-from adc.data.shards import Packed
-from adc.data.video import VIDEO_EXTENSIONS, Frame
-from adc.data.video_writer import VideoWriter
 from adc.degradation.draws import whole
+from adc.media.frame_folders import FrameFolderWriter
+from adc.media.images import list_photos, name_of, read_image
+from adc.media.tar_shards import Packed
+from adc.media.video_reader import VIDEO_EXTENSIONS, Frame
+from adc.media.video_writer import VideoWriter
 
 FRAMES = "frames"
 

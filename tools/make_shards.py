@@ -14,8 +14,8 @@ import sys
 import tarfile
 from pathlib import Path
 
-from adc.data.images import list_images
-from adc.data.shards import CAPTION
+from adc.media.images import list_images
+from adc.media.tar_shards import CAPTION
 
 
 def pack(folder: Path, out: Path, photos: int) -> list[Path]:

@@ -25,9 +25,9 @@ from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDCodec, UNetDiscrimina
 
 from adc.data import ClipData, DegradedClips, Real
 from adc.degradation import SecondOrder
-from adc.engine import Role
 from adc.losses import L1
 from adc.stages import AdversarialDistillation, Example
+from adc.training import Role
 
 
 class Clock(pl.Callback):

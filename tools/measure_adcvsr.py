@@ -21,11 +21,11 @@ from torch import Tensor
 
 from adc.data import DegradedVideos, Real, ShuffledFrames, Slideshow, StillImage
 from adc.degradation import VideoDegradation
-from adc.engine import Role
 from adc.interfaces import Teacher
 from adc.losses import L1
 from adc.ops.clip import enlarge
 from adc.stages import AdversarialDistillation, Example
+from adc.training import Role
 
 
 class Answered(Teacher):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import sys
 from importlib import import_module
 from typing import NoReturn
+
+from adc.errors import UsageError, debugging, describe
 
 COMMANDS = {
     "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
@@ -29,10 +30,6 @@ COMMANDS = {
 }
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-
-
-class UsageError(ValueError):
-    """The command line or the recipe is wrong: exit status 2."""
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -58,41 +55,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
         sys.stderr.write(f"adc: error: {describe(error)}\n")
         status = USAGE if isinstance(error, UsageError) else FAILED
     sys.exit(status)
-
-
-def debugging() -> bool:
-    """Whether full tracebacks were asked for."""
-    return os.environ.get("ADC_DEBUG", "0") not in {"", "0"}
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line.
-
-    An error that was not raised by `adc` or a plugin on purpose may be a bug: the line then
-    says how to see where it came from.
-    """
-    text = str(error).strip()
-    if text.startswith("Caught ") and "Original Traceback" in text:
-        text = text.splitlines()[-1].partition(": ")[2] or text.splitlines()[-1]
-    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
-    line = " ".join(text.split()) or type(error).__name__
-    return line if _is_deliberate(error) else f"{line} ({type(error).__name__}; ADC_DEBUG=1 shows where)"
-
-
-def _is_deliberate(error: BaseException) -> bool:
-    if isinstance(error, UsageError):
-        return True
-    if files := re.findall(r'File "([^"]+)"', str(error)):  # a worker's error, with its traceback as text
-        return os.path.dirname(os.path.dirname(__file__)) in files[-1]  # noqa: PTH120
-    step = error.__traceback__
-    while step is not None and step.tb_next is not None:
-        step = step.tb_next
-    package = step.tb_frame.f_globals.get("__name__", "").partition(".")[0] if step is not None else ""
-    if package == "adc":
-        return True
-    registry = sys.modules.get("adc.registry")
-    return registry is not None and registry.origin(package) != package
 
 
 def _dispatch(arguments: list[str]) -> int:

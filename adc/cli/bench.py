@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from adc import __version__
-from adc.cli import UsageError, runs
-from adc.cli.bench_measure import cases_of, measure
-from adc.cli.bench_output import as_markdown, as_svg
+from adc import __version__, runs
 from adc.cli.parser import component_parser, recipes_of
+from adc.errors import UsageError
+from adc.evaluation.benchmark import cases_of, measure
+from adc.evaluation.benchmark_tables import as_markdown, as_svg
 from adc.interfaces import Restorer
 
 PRECISIONS = ("plain", "fp32", "bf16", "fp16")
@@ -83,7 +83,7 @@ def _check(config: Any) -> None:
 
 
 def _students(paths: list[str]) -> dict[str, Restorer]:
-    from adc.engine.onnx import OnnxStudent
+    from adc.inference.onnx_student import OnnxStudent
     from adc.pruning import load_student
 
     return {path: OnnxStudent(path) if path.endswith(".onnx") else load_student(path) for path in paths}

@@ -12,15 +12,16 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from adc.cli import INTERRUPTED, UsageError, describe
-from adc.cli.asking import Asking, AskingProgress, Walk
+from adc.cli import INTERRUPTED
 from adc.cli.errors import place_of_value, root_cause
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.cli.train import TERMINATED, RecipeCLI, silence
-from adc.data.modules import ClipData
-from adc.engine.answers import fingerprint
-from adc.engine.cached import CachedTeacher
+from adc.data.modules.images import ClipData
+from adc.errors import UsageError, describe
 from adc.interfaces import Prompt, Teacher
+from adc.teacher_cache.fill import Asking, AskingProgress, Walk
+from adc.teacher_cache.store import fingerprint
+from adc.teacher_cache.teacher import CachedTeacher
 
 DOMAINS = ("pixel", "feature")
 NO_MATTER = (

@@ -6,7 +6,7 @@ import json as json_text
 from pathlib import Path
 from typing import Any
 
-from adc.cli import UsageError
+from adc.errors import UsageError
 
 
 def main(argv: list[str]) -> None:
@@ -73,10 +73,10 @@ def evaluate(
         csv: Also write the figures of each image into this file.
         markdown: Also write the means, intervals and comparisons into this file.
     """
-    from adc.cli import evaluate_output as output
-    from adc.cli.batch import leave
-    from adc.cli.evaluate_measure import Measurer
-    from adc.cli.evaluate_pairs import find_pairs, holds_videos
+    from adc.evaluation import tables as output
+    from adc.evaluation.batch import leave
+    from adc.evaluation.measure import Measurer
+    from adc.evaluation.pairs import find_pairs, holds_videos
 
     _check(border, level, weights_dir)
     folders = _named([restored, *(compare or [])])

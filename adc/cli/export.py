@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from adc.cli import UsageError
+from adc.errors import UsageError
 
 Format = Literal["diffusers", "onnx", "torch"]
 Variant = Literal["fp16", "int8"]
@@ -56,8 +56,8 @@ def export(
     if metrics is not None and not Path(metrics).is_file():
         raise FileNotFoundError(f"{metrics}: no such file; --metrics takes a JSON file.")
 
-    from adc.cli import runs
-    from adc.cli.export_card import write_card
+    from adc import runs
+    from adc.export.card import write_card
 
     folder = Path(output)
     job = _Job(Path(student), folder, photos)
@@ -94,7 +94,7 @@ class _Job:
     """
 
     def __init__(self, source: Path, folder: Path, photos: str | None) -> None:
-        from adc.engine.stream import mixes_frames
+        from adc.inference.stream import mixes_frames
         from adc.pruning import load_student
 
         self.source, self.folder, self.photos = source, folder, photos
@@ -106,13 +106,13 @@ class _Job:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write_diffusers(self) -> None:
-        from adc.engine.pretrained import from_pretrained, save_pretrained
+        from adc.export.diffusers import from_pretrained, save_pretrained
 
         save_pretrained(self.source, self.folder)
         model = from_pretrained(self.folder)
         name = "diffusion_pytorch_model.safetensors"
         self._note(
-            name, "for `adc.engine.pretrained.from_pretrained`, float32", lambda clip: model.student.restore(clip)
+            name, "for `adc.export.diffusers.from_pretrained`, float32", lambda clip: model.student.restore(clip)
         )
 
     def write_program(self) -> None:
@@ -129,7 +129,7 @@ class _Job:
         self._note("model.pt2", "`torch.export` program, float32", lambda clip: self._clip(module(self._shown(clip))))
 
     def write_onnx(self, variants: list[str]) -> None:
-        from adc.engine import onnx
+        from adc.export import onnx
 
         path = self.folder / "model.onnx"
         facts = {"scale": self.original.scale, "precision": "fp32", "parameters": self.parameters, "opset": onnx.OPSET}
@@ -144,14 +144,15 @@ class _Job:
             self._note_onnx("model_int8.onnx", "ONNX, convolutions in 8-bit integers")
 
     def _program(self) -> Any:
-        from adc.engine.onnx import program
+        from adc.export.onnx import program
 
         if self._made is None:
             self._made = program(self.original, self.of_clips)
         return self._made
 
     def _note_onnx(self, name: str, what: str, tolerance: float | None = None) -> None:
-        from adc.engine.onnx import OnnxStudent, size_of
+        from adc.export.onnx import size_of
+        from adc.inference.onnx_student import OnnxStudent
 
         path = self.folder / name
         self._note(name, what, OnnxStudent(str(path)).restore, tolerance, size_of(path))
@@ -203,8 +204,8 @@ class _Job:
         """
         import torch
 
-        from adc.data.images import list_images, read_image, to_frame
-        from adc.data.photos import training_photos
+        from adc.data.bundled import training_photos
+        from adc.media.images import list_images, read_image, to_frame
 
         paths = training_photos() if self.photos is None else list_images(self.photos)
         clips = []

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from adc import registry
-from adc.cli import UsageError, inventory
+from adc.cli import components
+from adc.errors import UsageError
 from adc.registry import Component
 
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--kind", help="only components of this kind, for one Teacher")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(argv)
-    known = inventory.components()
+    known = components.components()
     if options.name is None:
         _list(known, options.kind, options.json)
     else:

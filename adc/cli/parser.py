@@ -14,14 +14,15 @@ from jsonargparse import ActionConfigFile, ArgumentParser
 from omegaconf.errors import OmegaConfBaseException
 
 from adc import registry
-from adc.cli import USAGE, UsageError, debugging, describe
+from adc.cli import USAGE
 from adc.cli.errors import explain, place_of_value, root_cause
-from adc.cli.names import prefer_torch
-from adc.cli.runs import read_recipe
+from adc.cli.prefer_torch import prefer_torch
+from adc.errors import UsageError, debugging, describe
+from adc.runs import read_recipe
 
 PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
 COMPONENTS = ("adc.losses", "adc.degradation", "adc.metrics", "adc.pruning")
-TRAINING_COMPONENTS = ("adc.data", "adc.engine", "adc.stages")
+TRAINING_COMPONENTS = ("adc.data", "adc.training", "adc.inference", "adc.teacher_cache", "adc.stages")
 
 
 def load_components(training: bool = False) -> None:

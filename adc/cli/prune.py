@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from adc.cli import UsageError, describe, runs
+from adc import runs
 from adc.cli.errors import place_of_value, root_cause
 from adc.cli.parser import component_parser, load_components, recipes_of
+from adc.errors import UsageError, describe
 from adc.interfaces import Student
 from adc.metrics.efficiency import Cost, Efficiency, count, meta_twin
 from adc.pruning import Cut, Importance, prune, save_student

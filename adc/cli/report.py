@@ -14,12 +14,12 @@ import lightning.pytorch as pl
 import torch
 from PIL import Image
 
-from adc import __version__
-from adc.cli import UsageError, runs
-from adc.cli.curves import read_curves
-from adc.cli.heads import read_heads
+from adc import __version__, runs
 from adc.cli.parser import component_parser, load_components, recipes_of
-from adc.cli.pictures import sheets
+from adc.errors import UsageError
+from adc.evaluation.head_probe import read_heads
+from adc.evaluation.loss_curves import read_curves
+from adc.evaluation.sample_sheets import sheets
 from adc.interfaces import Restorer
 from adc.metrics.clips import warping_origin
 from adc.metrics.comparison import Figures, compare, steadiness_of_truth
@@ -91,7 +91,7 @@ def write_report(
     Raises:
         ValueError: If there is nothing to restore.
     """
-    from adc.cli.page import render
+    from adc.evaluation.report_page import render
 
     rate, origin = find_niqe(niqe)
     clips = _held_out(data)

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adc.cli import INTERRUPTED, UsageError, runs
+from adc import runs
+from adc.cli import INTERRUPTED
+from adc.errors import UsageError
 
 PROGRAM = [sys.executable, "-m", "adc"]
 COMMAND_OF_KEY = {"model": "fit", "ratios": "prune", "restorers": "report", "bench": "bench"}

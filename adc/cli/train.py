@@ -18,10 +18,12 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from adc.cli import INTERRUPTED, UsageError, runs
+from adc import runs
+from adc.cli import INTERRUPTED
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
-from adc.cli.predictions import PredictionWriter
-from adc.cli.progress import StageProgress
+from adc.errors import UsageError
+from adc.training.callbacks.predictions import PredictionWriter
+from adc.training.callbacks.progress import StageProgress
 
 TERMINATED = 143
 OWN_OPTIONS = ("resume", "restart", "checkpoint")
@@ -77,7 +79,7 @@ class RecipeCLI(LightningCLI):
             command: ``fit``, ``validate``, ``test`` or ``predict``.
             argv: The arguments after the command.
         """
-        from adc.engine import Stage
+        from adc.training import Stage
 
         self.command = command
         super().__init__(
@@ -152,7 +154,7 @@ class RecipeCLI(LightningCLI):
             callbacks.append(PredictionWriter())
         plugins = _listed(given.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            from adc.engine.checkpoint import AtomicCheckpointIO
+            from adc.training.checkpoint import AtomicCheckpointIO
 
             plugins.append(AtomicCheckpointIO())
         if given.get("logger") in (None, True):
@@ -258,7 +260,7 @@ def _checkpoint(cli: RecipeCLI) -> str | None:
 
 
 def _newest(run: Path) -> str | None:
-    from adc.engine.checkpoint import newest_checkpoint
+    from adc.training.checkpoint import newest_checkpoint
 
     newest, damaged = newest_checkpoint(run)
     for path in damaged:

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from adc.cli import UsageError
-from adc.cli.upscale_options import Color, Ending, Precision, UpscaleOptions
 from adc.cli.upscale_plan import LIST, Job, plan
+from adc.errors import UsageError
+from adc.inference.options import Color, Ending, Precision, UpscaleOptions
 
 FLAGS = {
     "frames": "The input folder holds the frames of a video.",
@@ -110,8 +110,8 @@ def upscale(
         if job not in waiting:
             print(job.target, flush=True)
 
-    from adc.cli.batch import leave, work_through
-    from adc.cli.upscale_student import Enlarger
+    from adc.evaluation.batch import leave, work_through
+    from adc.inference.upscaler import Enlarger
 
     start = time.perf_counter()
     failed = 0
@@ -136,7 +136,7 @@ def _devices(names: str) -> tuple[str, ...]:
 
 
 def _check(options: UpscaleOptions) -> None:
-    from adc.engine.tiles import spread
+    from adc.inference.tiles import spread
 
     if options.depth not in (8, 16):
         raise UsageError(f"--depth {options.depth}: 8 or 16 bits per channel.")
@@ -158,7 +158,7 @@ def _check(options: UpscaleOptions) -> None:
 
 
 def _check_ending(target: Path, depth: int) -> None:
-    from adc.data.pictures import check_target
+    from adc.media.image_files import check_target
 
     try:
         check_target(target, (1, 1), depth)
@@ -184,7 +184,7 @@ def _rate(text: str) -> Fraction:
 
 def _worker(enlarger: Any, show: Callable[[Job, Any], None], listing: bool) -> Callable[[Job], None]:
     """Does one job after the other on one device."""
-    from adc.cli.upscale_image import enlarge_image
+    from adc.inference.image import enlarge_image
 
     def work(job: Job) -> None:
         if job.video:
@@ -199,7 +199,7 @@ def _worker(enlarger: Any, show: Callable[[Job, Any], None], listing: bool) -> C
 
 
 def _video(job: Job, enlarger: Any, options: UpscaleOptions, **settings: Any) -> None:
-    from adc.cli.upscale_video import upscale_video
+    from adc.inference.video import upscale_video
 
     if upscale_video(job.source, job.target, enlarger, options, **settings):
         raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from adc.cli import UsageError
+from adc.errors import UsageError
 
 LIST = "-"
 
@@ -35,7 +35,7 @@ def plan(source: str | Path, target: Path, ending: str = "png", frames: bool = F
         UsageError: If the output does not suit the input, or an input would be overwritten.
         ValueError: If there is no image, or two would have one name.
     """
-    from adc.data.images import EXTENSIONS, list_images, name_of
+    from adc.media.images import EXTENSIONS, list_images, name_of
 
     is_image_name = target.suffix.lower() in EXTENSIONS and not target.is_dir()
     if str(source) == LIST:
@@ -62,8 +62,8 @@ def plan(source: str | Path, target: Path, ending: str = "png", frames: bool = F
 
 
 def _single(source: Path, target: Path, ending: str, is_image_name: bool) -> Job:
-    from adc.data.images import EXTENSIONS
-    from adc.data.video import is_video
+    from adc.media.images import EXTENSIONS
+    from adc.media.video_reader import is_video
 
     if is_video(source):
         return Job(source, target / source.name if target.is_dir() else target, video=True)
@@ -84,7 +84,7 @@ def _read_list() -> list[Path]:
 
 def _listed(path: Path, folder: Path, ending: str) -> Job:
     """Relative paths keep their folders."""
-    from adc.data.video import is_video
+    from adc.media.video_reader import is_video
 
     place = Path(path.name) if path.is_absolute() or ".." in path.parts else path
     if is_video(path):

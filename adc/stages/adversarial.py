@@ -9,10 +9,10 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from adc.engine import Losses, Phase, Role, Stage, named, recompute_in
 from adc.interfaces import Discriminator, FeatureSpace, Loss, Prompt, Restorer, Source, Student, Teacher
 from adc.ops import gan
 from adc.stages.views import DOMAINS, Views
+from adc.training import Losses, Phase, Role, Stage, named, recompute_in
 
 
 @dataclass

@@ -8,9 +8,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from adc.engine import Losses, Phase, Role, Stage, named
 from adc.interfaces import Codec, Discriminator, Loss, Restorer, Student
 from adc.ops import gan
+from adc.training import Losses, Phase, Role, Stage, named
 
 
 class DecoderPretraining(Stage):

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from torch import nn
 
-from adc.engine import Losses, Phase, Role, Stage, named
 from adc.interfaces import Loss, Restorer
+from adc.training import Losses, Phase, Role, Stage, named
 
 
 class Regression(Stage):

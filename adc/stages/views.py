@@ -8,8 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from adc.engine.cached import UnknownClipError
 from adc.interfaces import Discriminator, FeatureSpace, Prompt, Source, Student, Teacher
+from adc.teacher_cache.teacher import UnknownClipError
 
 DOMAINS = ("feature", "pixel")
 

@@ -13,9 +13,9 @@ import yaml
 from safetensors.torch import save_file
 
 from adc import cli
-from adc.data.images import write_image
-from adc.engine.answers import Pending
-from adc.engine.checkpoint import newest_checkpoint
+from adc.media.images import write_image
+from adc.teacher_cache.store import Pending
+from adc.training.checkpoint import newest_checkpoint
 
 HERE = Path(__file__).parent
 DATA = {"degradation": {"class_path": "SecondOrder", "init_args": {"preset": "adcsr"}}, "size": 64, "batch_size": 2}

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from adc import registry
-from adc.cli import inventory
+from adc.cli import components
 from adc.cli.parser import load_components
 
 
@@ -15,14 +15,14 @@ def test_components_read_from_source_are_those_that_import():
     load_components(training=True)
     imported = {
         cls.__name__
-        for kind in inventory.imported_kinds()
+        for kind in components.imported_kinds()
         for cls in registry.subclasses(kind)
         if cls.__module__.startswith(("adc.", "adc_tiny", "adc_sd21", "adc_video", "adc_spandrel"))
         and not cls.__module__.startswith(("adc.interfaces", "adc.cli", "adc.testing"))
         and not cls.__name__.startswith("_")
         and not inspect.isabstract(cls)
     } - {"Stage"}
-    assert {component.name for component in inventory.own_components()} == imported
+    assert {component.name for component in components.own_components()} == imported
 
 
 def test_kinds_and_origins(adc):

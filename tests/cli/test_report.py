@@ -8,8 +8,8 @@ import torch
 from adc_tiny import Bicubic, TinyStudent, TinyTeacher
 from PIL import Image
 
-from adc.cli.curves import read_curves, thin
-from adc.cli.pictures import busiest, sample_sheet, to_image
+from adc.evaluation.loss_curves import read_curves, thin
+from adc.evaluation.sample_sheets import busiest, sample_sheet, to_image
 from adc.metrics.comparison import compare
 from adc.metrics.fidelity import psnr_y
 from adc.ops.clip import enlarge, quantize

@@ -10,9 +10,9 @@ from lightning.pytorch import LightningDataModule
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from adc.cli.heads import read_heads, table_of
-from adc.cli.pictures import HEADER, sheets
 from adc.cli.report import write_report
+from adc.evaluation.head_probe import read_heads, table_of
+from adc.evaluation.sample_sheets import HEADER, sheets
 from adc.metrics.comparison import compare
 from adc.metrics.temporal import flicker, sharpness
 from adc.ops.clip import enlarge, quantize

@@ -6,8 +6,8 @@ import time
 import pytest
 import yaml
 
+from adc import runs
 from adc.cli import run as command
-from adc.cli import runs
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ import torch
 import yaml
 
 import adc.cli.train  # noqa: F401 (its loggers must not hold the captured stream of one test)
-from adc import __version__, registry
-from adc.cli import runs
-from adc.engine.checkpoint import AtomicCheckpointIO
+from adc import __version__, registry, runs
+from adc.training.checkpoint import AtomicCheckpointIO
 
 TRAINER = Path(__file__).parents[2] / "recipes" / "trainer"
 

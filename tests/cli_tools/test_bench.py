@@ -7,8 +7,8 @@ import yaml
 from adc_tiny import TinyStudent
 
 from adc.cli import main
-from adc.cli.bench_measure import cases_of, measure
-from adc.cli.bench_output import as_markdown
+from adc.evaluation.benchmark import cases_of, measure
+from adc.evaluation.benchmark_tables import as_markdown
 from adc.pruning import save_student
 
 
@@ -111,7 +111,7 @@ def test_a_student_that_is_not_there(recipe, capsys, tmp_path):
 def test_an_onnx_file_is_measured_as_it_is(recipe, tmp_path):
     for library in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(library)
-    from adc.engine.onnx import program, write_onnx
+    from adc.export.onnx import program, write_onnx
 
     torch.manual_seed(0)
     write_onnx(program(TinyStudent(width=4)), tmp_path / "tiny.onnx", {"scale": 4, "precision": "fp32"})

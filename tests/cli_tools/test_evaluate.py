@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import stats
 
 from adc.cli import main
-from adc.data.images import read_image, to_frame
+from adc.media.images import read_image, to_frame
 from adc.metrics import psnr_y, ssim_y
 
 

@@ -60,7 +60,7 @@ def test_duf_on_walk(tmp_path):
     """Nothing was published for these twelve frames: pyiqa's figures are taken. DUF leaves a black border."""
     pyiqa = pytest.importorskip("pyiqa")
     pytest.importorskip("cv2")
-    from adc.data.images import list_images, read_image, to_frame
+    from adc.media.images import list_images, read_image, to_frame
 
     folder = DATA / "video/vid4_walk12"
     options = ["--video", "--border", "8", "--metrics", "psnr_y", "ssim_y", "ewarp_dis"]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from adc.cli import main
-from adc.cli.evaluate_pairs import find_pairs, frames
+from adc.evaluation.pairs import find_pairs, frames
 from adc.metrics.registry import build
 
 

@@ -8,8 +8,8 @@ from adc_video import AdcVSRStudent
 from safetensors.torch import load_file
 
 from adc.cli import main
-from adc.engine.onnx import OnnxStudent
-from adc.engine.pretrained import from_pretrained
+from adc.export.diffusers import from_pretrained
+from adc.inference.onnx_student import OnnxStudent
 from adc.pruning import load_student, save_student
 
 VAE = {"block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
@@ -109,7 +109,7 @@ def test_diffusers_reads_its_folder(source, tmp_path):
     assert not model.training
     assert len(load_file(out / "diffusion_pytorch_model.safetensors")) == len(original.state_dict())
     assert json.loads((out / "config.json").read_text())["_class_name"] == "StudentModel"
-    from adc.engine.pretrained import StudentModel
+    from adc.export.diffusers import StudentModel
 
     half = StudentModel.from_pretrained(str(out), torch_dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}

@@ -6,9 +6,9 @@ from PIL import Image
 
 from adc.cli import main
 from adc.cli.upscale_plan import Job, plan
-from adc.data.images import read_image, to_frame
-from adc.engine.restore import restore_image
+from adc.inference.restore import restore_image
 from adc.interfaces import Restorer
+from adc.media.images import read_image, to_frame
 from adc.ops.clip import enlarge
 from adc.pruning import save_student
 

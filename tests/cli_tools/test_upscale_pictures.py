@@ -10,7 +10,7 @@ from adc_tiny import TinyStudent
 from PIL import Image, ImageCms
 
 from adc.cli import main
-from adc.data.pictures import read_picture
+from adc.media.image_files import read_picture
 from adc.pruning import save_student
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

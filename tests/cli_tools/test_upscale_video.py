@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from adc.cli.upscale_options import UpscaleOptions
-from adc.cli.upscale_video import MIXED_CHUNK, MIXED_OVERLAP, upscale_video
-from adc.data.images import read_image, write_image
-from adc.data.video import BrokenVideoError, VideoReader
-from adc.engine.stream import stream
+from adc.inference.options import UpscaleOptions
+from adc.inference.stream import stream
+from adc.inference.video import MIXED_CHUNK, MIXED_OVERLAP, upscale_video
+from adc.media.images import read_image, write_image
+from adc.media.video_reader import BrokenVideoError, VideoReader
 
 av = pytest.importorskip("av")
 SHARED = Path(os.environ.get("ADC_SHARED", Path(__file__).parents[2].parent / "shared"))

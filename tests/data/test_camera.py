@@ -8,9 +8,9 @@ import pytest
 import torch
 from filming import picture
 
-from adc.data.camera import Camera, CameraPath, glide, shoot
-from adc.data.footage import list_footage
-from adc.data.images import read_image, to_frame, write_image
+from adc.data.datasets.camera import Camera, CameraPath, glide, shoot
+from adc.media.footage import list_footage
+from adc.media.images import read_image, to_frame, write_image
 from adc.ops.clip import quantize
 
 TOOLS = Path(__file__).parents[2] / "tools"

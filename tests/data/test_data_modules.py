@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from adc.data import ClipData, DegradedClips, PairedClips
-from adc.data.images import write_image
 from adc.degradation import BicubicDown, SecondOrder
+from adc.media.images import write_image
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adc.data import DegradedClips
-from adc.data.repeated import RepeatedClips
+from adc.data.modules.repeated import RepeatedClips
 from adc.degradation import SecondOrder
 
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 from filming import HEIGHT, WIDTH, film, frames_of, picture, spoil, turn_left
 
-from adc.data.footage import FootageReader, list_footage, match_footage
-from adc.data.images import to_bytes, to_frame, write_image
-from adc.data.makers import Wanted
-from adc.data.seeking import VideoFile
-from adc.data.stills import Stills
-from adc.data.video import BrokenVideoError, VideoReader
-from adc.data.video_clips import HeldOutVideos, TrainingVideos, VideoClips
-from adc.data.video_color import to_rgb
-from adc.data.video_pairs import PairClips
+from adc.data.datasets.clip_maker import Wanted
+from adc.data.datasets.stills import Stills
+from adc.data.datasets.video_pairs import PairClips
+from adc.data.datasets.videos import HeldOutVideos, TrainingVideos, VideoClips
 from adc.degradation import BicubicDown
+from adc.media.footage import FootageReader, list_footage, match_footage
+from adc.media.images import to_bytes, to_frame, write_image
+from adc.media.video_color import to_rgb
+from adc.media.video_reader import BrokenVideoError, VideoReader
+from adc.media.video_seek import VideoFile
 
 pytest.importorskip("av")
 FORMATS = [

@@ -8,8 +8,8 @@ from filming import film, frames_of, picture
 from lightning.pytorch import LightningModule, Trainer
 
 from adc.data import Camera, ClipData, DegradedVideos, PairedVideos
-from adc.data.images import write_image
 from adc.degradation import BicubicDown, SecondOrder
+from adc.media.images import write_image
 
 pytest.importorskip("av")
 
@@ -225,7 +225,7 @@ def test_what_is_missing_is_missed_in_setup(tmp_path):
 
 
 def test_recipes_name_them_by_their_bare_names(tmp_path):
-    from adc.cli.inventory import own_components
+    from adc.cli.components import own_components
     from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
     from adc.interfaces import Source
 

@@ -120,7 +120,7 @@ def test_peak_memory_sees_it_when_freed_memory_is_kept():
         [
             sys.executable,
             "-c",
-            "import torch; from adc.engine.memory import keep_freed_memory; keep_freed_memory();"
+            "import torch; from adc.training.memory import keep_freed_memory; keep_freed_memory();"
             "from adc.metrics.efficiency import peak_memory; torch.ones(25_000_000);"
             "print(peak_memory(lambda: torch.ones(25_000_000).sum()))",
         ],

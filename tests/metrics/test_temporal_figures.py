@@ -112,7 +112,7 @@ def test_they_can_be_asked_for_by_name():
 def test_duf_on_walk_as_scikit_image_rates_it():
     """An implementation that shares no line with this one: luminance, PSNR and SSIM of scikit-image."""
     color, metrics = pytest.importorskip("skimage.color"), pytest.importorskip("skimage.metrics")
-    from adc.data.images import list_images, read_image, to_frame
+    from adc.media.images import list_images, read_image, to_frame
 
     built, _ = build(["psnr_y", "ssim_y", "ssim_y_unrounded"], border=8)
     for ours, theirs in list(zip(list_images(WALK / "DUF52L"), list_images(WALK / "GT"), strict=True))[::4]:

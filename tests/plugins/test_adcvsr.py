@@ -6,13 +6,13 @@ from adc_sd21 import AdcSRStudent, OSEDiff, SDCodec
 from adc_sd21.one_step import unet_weights
 from adc_video import AdcVSRStudent
 
-from adc.engine.memory import recompute_in
-from adc.engine.onnx import program
-from adc.engine.stream import mixes_frames
+from adc.export.onnx import program
+from adc.inference.stream import mixes_frames
 from adc.metrics.efficiency import count
 from adc.ops.clip import enlarge
 from adc.pruning import Magnitude, Taylor, load_student, prune, save_student
 from adc.testing import check_student
+from adc.training.memory import recompute_in
 
 VAE = {"block_out_channels": [8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {

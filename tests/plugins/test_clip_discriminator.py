@@ -15,8 +15,8 @@ from adc_video import (
 from adc_video.convnext import STATISTICS
 from safetensors.torch import save_file
 
-from adc.engine.memory import recompute_in
 from adc.testing import check_discriminator
+from adc.training.memory import recompute_in
 
 VAE = {"block_out_channels": [8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {

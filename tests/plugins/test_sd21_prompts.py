@@ -11,9 +11,9 @@ from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDCodec, TextPrompt, UN
 from adc_sd21.text import ClipText, name_of
 
 from adc.data import Real
-from adc.engine import Role
 from adc.losses import L1
 from adc.stages import AdversarialDistillation, Example
+from adc.training import Role
 
 TOOLS = Path(__file__).parents[2] / "tools"
 WIDTH = 8
@@ -76,7 +76,7 @@ def test_one_text_for_all(encoder):
 
 
 def test_a_cache_takes_the_place_of_the_encoder(encoder, tmp_path):
-    from adc.data.images import write_image
+    from adc.media.images import write_image
 
     for name in ("a cat", "a dog"):
         write_image(tmp_path / "photos" / f"{name}.png", torch.zeros(8, 8, 3, dtype=torch.uint8).numpy())
@@ -146,7 +146,7 @@ def test_features_of_another_width_are_named(encoder):
 
 def test_recomputing_activations_changes_no_gradient():
     plain, recomputed = stage(None), stage(None)
-    from adc.engine import recompute_in
+    from adc.training import recompute_in
 
     recompute_in(recomputed.student, *recomputed.discriminators)
     assert recomputed.student.unet.recompute and recomputed.discriminators[0].recompute

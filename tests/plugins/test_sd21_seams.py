@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from adc_sd21 import AdcSRStudent
 
-from adc.data.images import read_image, to_frame
-from adc.data.photos import photo_path
-from adc.engine.tiles import in_bands, spread
+from adc.data.bundled import photo_path
+from adc.inference.tiles import in_bands, spread
+from adc.media.images import read_image, to_frame
 from adc.ops.color import adain
 
 HEIGHT, WIDTH, TILE, OVERLAP = 100, 176, 80, 32

@@ -4,10 +4,10 @@ from adc_tiny import Bicubic, TinyDiscriminator, TinySpace, TinyStudent
 from training import clip_pair, distillation
 
 from adc.data.sources import Real
-from adc.engine import Role
 from adc.losses import L1, MSE
 from adc.ops.gan import margin, persuade
 from adc.stages import AdversarialDistillation, Example
+from adc.training import Role
 
 
 def batch(count=2):

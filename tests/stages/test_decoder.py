@@ -5,9 +5,9 @@ import torch
 from adc_tiny import TinyCodec, TinyDiscriminator, TinyStudent
 from training import AfterBatch, Watch, clip_pair, decoding, train
 
-from adc.engine import Role
 from adc.losses import L1, MSE
 from adc.stages import DecoderPretraining
+from adc.training import Role
 
 
 def batch(count=2):

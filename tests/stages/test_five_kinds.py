@@ -10,10 +10,10 @@ from adc_video import AdcVSRStudent, ClipDiscriminator, CodecBackbone, StudentUN
 from training import trainer
 
 from adc.data.sources import Real, ShuffledFrames, Slideshow, StillImage
-from adc.engine import Role
 from adc.losses import L1
 from adc.ops.gan import margin, persuade
 from adc.stages import AdversarialDistillation, Example
+from adc.training import Role
 
 VAE = {"block_out_channels": [8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {

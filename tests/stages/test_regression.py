@@ -5,9 +5,9 @@ import torch
 from adc_tiny import TinyStudent
 from training import AfterBatch, regression, train
 
-from adc.engine import Role
 from adc.losses import L1, MSE, Charbonnier
 from adc.stages import Regression
+from adc.training import Role
 
 
 def make(losses, **options):

@@ -6,8 +6,8 @@ from adc_tiny import TinyDiscriminator
 from training import Adam, Watch, decoding, distillation, regression, train
 
 from adc.data.sources import Real
-from adc.engine import Role
 from adc.stages import Example
+from adc.training import Role
 
 
 def routes(stage, updates=2):

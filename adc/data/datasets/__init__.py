@@ -1,0 +1,1 @@
+"""Datasets of training and validation clips."""

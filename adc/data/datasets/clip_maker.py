@@ -1,0 +1,168 @@
+"""What every maker of clips of several frames has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from adc.data.datasets.stills import BROKEN, Broken, Small
+from adc.degradation.draws import whole
+from adc.media.footage import Footage, FootageReader
+from adc.media.video_reader import BrokenVideoError
+from adc.ops.shots import cuts
+
+TRIES = 8
+"""Windows of a video that are drawn before it gives its place to the next one, because all cross cuts."""
+THUMBNAIL = 160
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What clips are to be like.
+
+    Attributes:
+        frames: How many frames they have.
+        size: Height and width; of clips for validation the largest, and None if there is no limit.
+        scale: What sizes are multiples of.
+        step: What heights and widths of clips for validation are multiples of.
+        stride: Each so many-th frame of a video is taken.
+        shots: Whether clips that cross a cut are refused.
+        small: What to do with a picture smaller than the crop: stop, or mirror it at its borders.
+        broken: What to do with an unreadable file: stop, or take the next one in its place.
+    """
+
+    frames: int
+    size: int | None
+    scale: int
+    step: int = 1
+    stride: int = 1
+    shots: bool = True
+    small: Small = "error"
+    broken: Broken = "error"
+
+    @property
+    def span(self) -> int:
+        """From the first frame of a clip to its last, both included."""
+        return (self.frames - 1) * self.stride + 1
+
+    @property
+    def side(self) -> int:
+        """The size, of clips that have one."""
+        assert self.size is not None
+        return self.size
+
+
+@dataclass(frozen=True)
+class Made:
+    """A clip.
+
+    Attributes:
+        name: What it was made of.
+        hr: ``(T, 3, H, W)`` in ``[-1, 1]``.
+        lr: Its small twin, if that exists already.
+    """
+
+    name: str
+    hr: Tensor
+    lr: Tensor | None = None
+
+
+class ClipMaker:
+    """Makes clips by number, all else drawn from a generator.
+
+    Attributes:
+        skipped: Files passed over so far: broken ones, with ``broken="skip"``, and those of which no window
+            without a cut was drawn.
+    """
+
+    def __init__(self, wanted: Wanted, folder: str | None) -> None:
+        """
+        Args:
+            wanted: What clips are to be like.
+            folder: Where the files are.
+        """
+        self.wanted, self.folder = wanted, folder
+        self.skipped: set[str] = set()
+
+    def __len__(self) -> int:
+        """Number of files, or pairs."""
+        raise NotImplementedError
+
+    def draw(self, index: int, generator: Generator) -> Made:
+        """A clip for training: a random part, at a random time."""
+        raise NotImplementedError
+
+    def first(self, index: int, generator: Generator) -> Made:
+        """The clip for validation: the middle of the first frames."""
+        raise NotImplementedError
+
+    def _usable(self, index: int, path_of: Callable[[int], object], take: Callable[[int], T | None]) -> T:
+        """What is taken from a file, or from the next that can be used; nothing can if cuts are in the way."""
+        for offset in range(len(self)):
+            number = (index + offset) % len(self)
+            try:
+                taken = take(number)
+            except BROKEN:
+                if self.wanted.broken == "error":
+                    raise
+                self.skipped.add(str(path_of(number)))
+                continue
+            if taken is not None:
+                return taken
+            self.skipped.add(f"{path_of(number)} (cuts in all clips that were drawn)")
+        raise BrokenVideoError(
+            f"{self.folder}: not one of its {len(self)} files gives a clip: they are broken or all cuts."
+        )
+
+    def _window(
+        self, footage: Footage, read: FootageReader, generator: Generator
+    ) -> tuple[range, list[np.ndarray]] | None:
+        """Successive frames without a cut; none if there were cuts in all that were drawn.
+
+        What crosses a cut that has been found is not drawn again.
+        """
+        wanted, last = self.wanted, len(footage) - self.wanted.span
+        check_length(footage, wanted)
+        starts = list(range(last + 1))
+        for _ in range(TRIES):
+            start = starts[whole(generator, 0, len(starts) - 1)]
+            numbers = range(start, start + wanted.span, wanted.stride)
+            frames = read(footage, numbers)
+            places = cuts_in(frames) if wanted.shots else []
+            if not places:
+                return numbers, frames
+            for place in places:
+                before, after = numbers[place], numbers[place + 1]
+                starts = [start for start in starts if start > before or start + wanted.span <= after]
+            if not starts:
+                return None
+        return None
+
+
+def check_length(footage: Footage, wanted: Wanted) -> None:
+    """Refuse a video that is shorter than a clip; the message names it, both lengths and the way out."""
+    if len(footage) < wanted.span:
+        needed = f"the {wanted.span} that frames: {wanted.frames} with stride: {wanted.stride} need"
+        raise ValueError(
+            f"{footage.path}: {len(footage)} frames are fewer than {needed}. Lower frames or stride, or remove it."
+        )
+
+
+def cuts_in(frames: Sequence[np.ndarray]) -> list[int]:
+    """After which of successive frames ``(H, W, 3)`` there is a cut; not every pixel is looked at."""
+    if len(frames) < 2:
+        return []
+    step = max(1, max(frames[0].shape[:2]) // THUMBNAIL)
+    return cuts(to_clip([frame[::step, ::step] for frame in frames])).nonzero().flatten().tolist()
+
+
+def to_clip(frames: Sequence[np.ndarray]) -> Tensor:
+    """Frames, uint8 ``(H, W, 3)``, to ``(T, 3, H, W)`` in ``[-1, 1]``."""
+    pixels = torch.from_numpy(np.stack(frames))
+    return pixels.permute(0, 3, 1, 2).float().div(255).mul(2).sub(1).contiguous()

@@ -1,0 +1,46 @@
+"""Errors for users, and errors in one line. Only the standard library is imported here."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+
+class UsageError(ValueError):
+    """The command line or the recipe is wrong: exit status 2."""
+
+
+def debugging() -> bool:
+    """Whether full tracebacks were asked for."""
+    return os.environ.get("ADC_DEBUG", "0") not in {"", "0"}
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line.
+
+    An error that was not raised by `adc` or a plugin on purpose may be a bug: the line then
+    says how to see where it came from.
+    """
+    text = str(error).strip()
+    if text.startswith("Caught ") and "Original Traceback" in text:
+        text = text.splitlines()[-1].partition(": ")[2] or text.splitlines()[-1]
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    line = " ".join(text.split()) or type(error).__name__
+    return line if _is_deliberate(error) else f"{line} ({type(error).__name__}; ADC_DEBUG=1 shows where)"
+
+
+def _is_deliberate(error: BaseException) -> bool:
+    if isinstance(error, UsageError):
+        return True
+    if files := re.findall(r'File "([^"]+)"', str(error)):  # a worker's error, with its traceback as text
+        return os.path.dirname(__file__) in files[-1]  # noqa: PTH120
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    package = step.tb_frame.f_globals.get("__name__", "").partition(".")[0] if step is not None else ""
+    if package == "adc":
+        return True
+    registry = sys.modules.get("adc.registry")
+    return registry is not None and registry.origin(package) != package

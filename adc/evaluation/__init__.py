@@ -1,0 +1,1 @@
+"""Comparisons of restorers: metrics of image pairs, costs, and the report."""

@@ -1,0 +1,139 @@
+"""The measurements of ``adc bench``."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adc.export.onnx import parameters_of, size_of
+from adc.inference.onnx_student import OnnxStudent
+from adc.inference.prepare import prepare, stored_bytes
+from adc.interfaces import Restorer
+from adc.metrics.efficiency import Efficiency, count, meta_twin, peak_memory
+
+
+@dataclass
+class Case:
+    """A restorer in one precision.
+
+    Attributes:
+        name: The restorer's.
+        precision: plain, fp32, bf16, fp16 or onnx.
+        run: What is timed.
+        original: The restorer as it was built, without numbers, for counting; None if it cannot be counted.
+        stored: Bytes of its weights.
+        parameters: Numbers in its weights, where counting is not possible.
+    """
+
+    name: str
+    precision: str
+    run: Restorer
+    original: nn.Module | None
+    stored: int
+    parameters: int
+
+
+def cases_of(
+    restorers: Mapping[str, Restorer], precisions: Sequence[str], device: str, compile: bool = False
+) -> list[Case]:
+    """Each restorer in each precision; an ONNX file has its own. Restorers are used up."""
+    cases = []
+    for name, restorer in restorers.items():
+        if isinstance(restorer, OnnxStudent):
+            kind = f"onnx {restorer.facts.get('precision', '')}".strip()
+            numbers = restorer.facts.get("parameters") or parameters_of(restorer.path)
+            cases.append(Case(name, kind, restorer, None, size_of(restorer.path), numbers))
+            continue
+        (original,) = meta_twin(restorer.eval().requires_grad_(False))
+        numbers = sum(parameter.numel() for parameter in restorer.parameters())
+        for number, precision in enumerate(precisions):
+            mine = restorer if number == len(precisions) - 1 else copy.deepcopy(restorer)
+            if precision == "plain":
+                case = Case(name, precision, mine.to(device), original, stored_bytes(mine), numbers)
+            else:
+                ready = prepare(mine, precision, device, compile)  # type: ignore[arg-type]
+                case = Case(name, precision, ready, original, ready.stored, numbers)
+            cases.append(case)
+    return cases
+
+
+def measure(
+    cases: Sequence[Case], sizes: Sequence[int], frames: int, repeats: int, device: str
+) -> list[dict[str, Any]]:
+    """Time all cases in turn, round by round, so that a slow moment hits all alike.
+
+    Returns:
+        A row for each size and case.
+    """
+    rows = []
+    costs: dict[tuple[int, int], Efficiency | None] = {}
+    for size in sizes:
+        clip = torch.rand(1, frames, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        clip = clip.to(device)
+        memory = [_peak(case, clip, device) for case in cases]  # the first call of each, which also warms it
+        seconds = _times(cases, clip, repeats)
+        for case, peak, spent in zip(cases, memory, seconds, strict=True):
+            key = (id(case.original), size)
+            if key not in costs:
+                costs[key] = _cost(case.original, clip)
+            rows.append(_row(case, size, costs[key], peak, spent))
+    return rows
+
+
+def _peak(case: Case, clip: Tensor, device: str) -> int:
+    with torch.no_grad():
+        case.run.restore(clip)
+        return peak_memory(lambda: case.run.restore(clip), device)
+
+
+def _times(cases: Sequence[Case], clip: Tensor, repeats: int) -> list[list[float]]:
+    seconds: list[list[float]] = [[] for _ in cases]
+    for turn in range(repeats):
+        for case, spent in zip(cases, seconds, strict=True):
+            _wait(clip)
+            start = time.perf_counter()
+            with torch.no_grad():
+                case.run.restore(clip)
+            _wait(clip)
+            spent.append(time.perf_counter() - start)
+        print(f"round {turn + 1} of {repeats} at {clip.shape[-1]}", file=sys.stderr, flush=True)
+    return seconds
+
+
+def _wait(clip: Tensor) -> None:
+    if clip.is_cuda:
+        torch.cuda.synchronize(clip.device)
+
+
+def _cost(original: nn.Module | None, clip: Tensor) -> Efficiency | None:
+    return None if original is None else count(original, torch.empty_like(clip, device="meta"))
+
+
+def _row(case: Case, size: int, cost: Efficiency | None, peak: int, spent: list[float]) -> dict[str, Any]:
+    first, _, third = statistics.quantiles(spent, n=4, method="inclusive") if len(spent) > 1 else (0.0, 0.0, 0.0)
+    row: dict[str, Any] = {
+        "name": case.name,
+        "precision": case.precision,
+        "size": size,
+        "scale": case.run.scale,
+        "parameters": case.parameters if cost is None else cost.parameters,
+        "seconds": statistics.median(spent),
+        "spread": third - first,
+        "fastest": min(spent),
+        "repeats": spent,
+        "peak_memory": peak,
+        "storage": case.stored,
+    }
+    if cost is not None:
+        parts = {name: {"parameters": part.parameters, "macs": part.macs} for name, part in cost.parts.items()}
+        layers = cost.macs - cost.attention_macs
+        row |= {"macs": cost.macs, "macs_without_attention_products": layers, "parts": parts}
+    return row

@@ -1,0 +1,97 @@
+"""The report as one self-contained page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from importlib.resources import files
+from typing import Any
+
+from PIL import Image
+
+from adc.evaluation.head_probe import table_of
+from adc.evaluation.loss_curves import Curve
+
+COLUMNS = {
+    "psnr_y": ("PSNR-Y, dB", "{:.2f}"),
+    "ssim_y": ("SSIM-Y", "{:.4f}"),
+    "flicker": ("flicker", "{:.2f}"),
+    "ewarp": ("E*warp (DIS)", "{:.3f}"),
+    "sharpness": ("sharpness", "{:.1f}"),
+    "niqe": ("NIQE", "{:.2f}"),
+    "parameters": ("parameters, M", "{:.2f}"),
+    "macs": ("MACs, G", "{:.2f}"),
+    "seconds_per_image": ("seconds per image", "{:.3f}"),
+    "training_seconds": ("training, s", "{:.0f}"),
+}
+MILLIONTHS = {"parameters": 1e6, "macs": 1e9}
+WIDTH, HEIGHT = 320, 140
+
+
+def render(
+    report: dict[str, Any],
+    curves: dict[str, dict[str, Curve]],
+    sheet: Image.Image,
+    profiles: Image.Image | None = None,
+) -> str:
+    """The page: tables, loss curves and crops, with nothing to fetch.
+
+    Args:
+        report: What ``report.json`` holds.
+        curves: Scalars of each stage by tag.
+        sheet: The crops.
+        profiles: Temporal profiles, if clips have more than one frame.
+    """
+    from jinja2 import Environment
+
+    source = files("adc.evaluation").joinpath("report.html").read_text(encoding="utf-8")
+    restorers = [{"name": name, **row} for name, row in report["restorers"].items()]
+    truth = [{"name": "truth", **report["truth"]}] if "truth" in report else []
+    return (
+        Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        .from_string(source)
+        .render(
+            report=report,
+            tables=[("Side by side", _table([*restorers, *truth])), ("Stage by stage", _table(report["stages"]))],
+            curves=[
+                (stage, [_plot(tag, curve) for tag, curve in tags.items()]) for stage, tags in curves.items() if tags
+            ],
+            heads=[(stage["name"], table_of(stage["heads"])) for stage in report["stages"] if "heads" in stage],
+            sheet=_data_url(sheet),
+            profiles=None if profiles is None else _data_url(profiles),
+        )
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    keys = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
+    return {
+        "head": ["", *(COLUMNS[key][0] for key in keys)],
+        "rows": [[row["name"], *(_cell(row, k) for k in keys)] for row in rows],
+    }
+
+
+def _cell(row: dict[str, Any], key: str) -> str:
+    value = row.get(key)
+    return "" if value is None else COLUMNS[key][1].format(value / MILLIONTHS.get(key, 1))
+
+
+def _plot(tag: str, curve: Curve) -> dict[str, Any]:
+    xs, ys = [x for x, _ in curve], [y for _, y in curve]
+    low, high = min(ys), max(ys)
+    across, up = (max(xs) - min(xs)) or 1.0, (high - low) or 1.0
+    places = [f"{(x - min(xs)) / across * WIDTH:.1f},{HEIGHT - (y - low) / up * HEIGHT:.1f}" for x, y in curve]
+    return {
+        "tag": tag,
+        "points": " ".join(places),
+        "low": f"{low:.4g}",
+        "high": f"{high:.4g}",
+        "last": f"{ys[-1]:.4g}",
+        "until": f"{max(xs):.0f}",
+    }
+
+
+def _data_url(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,102 @@
+"""What the figures of many images say: means, how sure they are, and which method is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+from adc.evaluation.measure import Method
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of two methods, over the images that both could be measured on.
+
+    Attributes:
+        metric: Its name.
+        methods: The two names; the figures are those of the first.
+        images: How many images both have.
+        difference: Mean of the first minus mean of the second.
+        interval: Bootstrap interval of the difference, over pairs; None for fewer than two images.
+        wins: Images on which the first is better.
+        ties: Images on which both are equal.
+        losses: Images on which the second is better.
+        p: Two-sided p value of Wilcoxon's signed-rank test; 1 if all are equal, None for fewer than two images.
+    """
+
+    metric: str
+    methods: tuple[str, str]
+    images: int
+    difference: float
+    interval: Interval | None
+    wins: int
+    ties: int
+    losses: int
+    p: float | None
+
+
+def means(method: Method) -> dict[str, float]:
+    """The mean of each metric, and the figures of the set."""
+    names = [name for name in (method.rows[0] if method.rows else {}) if name != "name"]
+    return {name: fmean(float(row[name]) for row in method.rows) for name in names} | method.sets
+
+
+def intervals(method: Method, level: float) -> dict[str, Interval]:
+    """Bootstrap intervals of the means over images; figures of sets, and of a single image, have none."""
+    import torch
+
+    from adc.ops.statistics import bootstrap_interval
+
+    if len(method.rows) < 2:
+        return {}
+    columns = {name: [float(row[name]) for row in method.rows] for name in means(method) if name not in method.sets}
+    return {
+        name: bootstrap_interval(torch.tensor(column, dtype=torch.float64), level) for name, column in columns.items()
+    }
+
+
+def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: float) -> list[Comparison]:
+    """Every two methods, metric by metric.
+
+    Args:
+        methods: At least two.
+        metrics: By name; says whether more is better.
+        level: Of the intervals.
+    """
+    found = []
+    for one, other in combinations(methods, 2):
+        theirs = {row["name"]: row for row in other.rows}
+        common = [(row, theirs[row["name"]]) for row in one.rows if row["name"] in theirs]
+        names = [name for name in (common[0][0] if common else {}) if name != "name"]
+        for name in names:
+            columns = [[float(row[name]) for row in rows] for rows in zip(*common, strict=True)]
+            found.append(_compare(name, (one.name, other.name), columns, metrics[name].higher_is_better, level))
+    return found
+
+
+def _compare(name: str, methods: tuple[str, str], columns: list[list[float]], higher: bool, level: float) -> Comparison:
+    import torch
+
+    from adc.ops.statistics import bootstrap_interval, wins
+
+    ours, theirs = (torch.tensor(column, dtype=torch.float64) for column in columns)
+    gap = ours - theirs
+    sure = bootstrap_interval(gap, level) if len(gap) > 1 else None
+    counts = wins(ours, theirs, higher)
+    return Comparison(name, methods, len(gap), gap.mean().item(), sure, *counts, _wilcoxon(gap.tolist()))
+
+
+def _wilcoxon(gaps: list[float]) -> float | None:
+    from scipy import stats
+
+    if len(gaps) < 2:
+        return None
+    if not any(gaps):
+        return 1.0
+    result: Any = stats.wilcoxon(gaps)
+    return float(result.pvalue)

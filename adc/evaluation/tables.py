@@ -1,0 +1,203 @@
+"""The figures as a table on the screen, as JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adc.evaluation.measure import Method
+from adc.evaluation.summary import Comparison, comparisons, intervals, means
+
+ROWS_SHOWN = 40
+
+
+@dataclass
+class Results:
+    """All that was found.
+
+    Attributes:
+        methods: What each reached.
+        metrics: By name, those that were measured.
+        skipped: By name, why a metric was not.
+        level: Of the intervals.
+        kind: What a row is: an image or a clip.
+        options: What the figures depend on besides: the border, for one.
+    """
+
+    methods: list[Method]
+    metrics: Mapping[str, Any]
+    skipped: Mapping[str, str]
+    level: float = 0.95
+    kind: str = "image"
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.means = {method.name: means(method) for method in self.methods}
+        self.intervals = {method.name: intervals(method, self.level) for method in self.methods}
+        self.comparisons = comparisons(self.methods, self.metrics, self.level)
+
+    @property
+    def columns(self) -> list[Any]:
+        """The metrics of which there are figures, in the order in which they were asked for."""
+        told = {name for reached in self.means.values() for name in reached}
+        return [metric for name, metric in self.metrics.items() if name in told]
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """Of one method ``images``, ``mean`` and ``interval``; of several the same under ``methods``, by name."""
+    told = {method.name: _method(results, method) for method in results.methods}
+    (first, *rest) = told.values()
+    figures = {"methods": told, "comparisons": [asdict(c) for c in results.comparisons]} if rest else first
+    return {
+        **figures,
+        "metrics": {
+            metric.name: {"title": metric.title, "options": metric.options, "higher_is_better": metric.higher_is_better}
+            for metric in results.columns
+        },
+        "skipped": dict(results.skipped),
+        "options": {**results.options, "level": results.level},
+    }
+
+
+def as_csv(results: Results) -> str:
+    """A line for each image of each method."""
+    names = [metric.name for metric in results.columns if not metric.of_sets]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["method", "name", *names])
+    for method in results.methods:
+        table.writerows([method.name, row["name"], *(repr(float(row[name])) for name in names)] for row in method.rows)
+    return text.getvalue()
+
+
+def as_markdown(results: Results) -> str:
+    """The means with their intervals, the comparisons, and what was skipped."""
+    arrows = [f"{metric.title} {'↑' if metric.higher_is_better else '↓'}" for metric in results.columns]
+    lines = _lines(["method", "n", *arrows], [_means_row(results, method) for method in results.methods])
+    if results.comparisons:
+        lines += ["", *_lines(COMPARED, [_compared(results, c) for c in results.comparisons])]
+    lines += ["", *(f"- {metric.title}: {metric.options}" for metric in results.columns)]
+    lines += [f"- skipped: {name} ({reason})" for name, reason in results.skipped.items()]
+    return "\n".join([*lines, "", _note(results), ""])
+
+
+def show(results: Results) -> None:
+    """Print tables; of many images only the means."""
+    for method in results.methods:
+        if method.rows:
+            _print(_table_of(results, method))
+    if results.comparisons:
+        _print(_table(COMPARED, [_compared(results, c) for c in results.comparisons]))
+    for name, reason in results.skipped.items():
+        print(f"skipped: {name} ({reason})")
+
+
+COMPARED = ("metric", "first", "second", "n", "difference", "wins", "ties", "losses", "p (Wilcoxon)")
+
+
+def _method(results: Results, method: Method) -> dict[str, Any]:
+    return {
+        "images": method.rows,
+        "mean": results.means[method.name],
+        "interval": {name: list(ends) for name, ends in results.intervals[method.name].items()},
+        "failed": method.failed,
+    }
+
+
+def _table_of(results: Results, method: Method) -> Any:
+    columns = results.columns
+    rows = [
+        [str(row["name"]), *(_figure(metric, row.get(metric.name)) for metric in columns)] for row in method.rows
+    ] * (len(method.rows) <= ROWS_SHOWN)
+    reached, sure = results.means[method.name], results.intervals[method.name]
+    foot = [
+        [f"mean of {len(method.rows)}", *(_figure(metric, reached.get(metric.name)) for metric in columns)],
+    ]
+    if sure:
+        foot += [
+            [f"{results.level:.0%} from", *(_end(metric, sure, 0) for metric in columns)],
+            ["to", *(_end(metric, sure, 1) for metric in columns)],
+        ]
+    title = method.name if len(results.methods) > 1 else results.kind
+    return _table([title, *(metric.title for metric in columns)], rows, foot)
+
+
+def _means_row(results: Results, method: Method) -> list[str]:
+    reached, sure = results.means[method.name], results.intervals[method.name]
+    cells = []
+    for metric in results.columns:
+        text = _figure(metric, reached.get(metric.name))
+        if metric.name in sure:
+            text += f" [{_end(metric, sure, 0)}, {_end(metric, sure, 1)}]"
+        cells.append(text)
+    return [method.name, str(len(method.rows)), *cells]
+
+
+def _compared(results: Results, found: Comparison) -> list[str]:
+    metric = results.metrics[found.metric]
+    sure = "" if found.interval is None else " [{:+.{n}f}, {:+.{n}f}]".format(*found.interval, n=metric.decimals)
+    return [
+        metric.title,
+        *found.methods,
+        str(found.images),
+        f"{found.difference:+.{metric.decimals}f}{sure}",
+        *(str(count) for count in (found.wins, found.ties, found.losses)),
+        "-" if found.p is None else f"{found.p:.2g}",
+    ]
+
+
+def _note(results: Results) -> str:
+    sure = f"{results.level:.0%} bootstrap intervals over {results.kind}s"
+    border = f"; PSNR and SSIM leave out {results.options.get('border', 0)} pixels on each side."
+    win = f" A win is {'a' if results.kind == 'clip' else 'an'} {results.kind} on which the first method is better."
+    return f"{sure}{border}{win if results.comparisons else ''}"
+
+
+def _figure(metric: Any, value: Any) -> str:
+    return "-" if value is None else f"{float(value):.{metric.decimals}f}"
+
+
+def _end(metric: Any, sure: Mapping[str, Sequence[float]], index: int) -> str:
+    return _figure(metric, sure[metric.name][index] if metric.name in sure else None)
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    ruler = ["---", *("---:" for _ in head[1:])]
+    return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in (head, ruler, *rows)]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Sequence[str]] = ()) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(escape(head[0]))
+    for title in head[1:]:
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    if rows and foot:
+        table.add_section()
+    for row in foot:
+        table.add_row(*row)
+    return table
+
+
+def _print(table: Any) -> None:
+    """As wide as it is: a figure is never cut."""
+    from rich.console import Console
+
+    needed = Console(file=sys.stdout, width=10_000).measure(table).maximum
+    Console(file=sys.stdout, width=needed).print(table)
+
+
+def write(path: str | None, text: str) -> None:
+    """Write a file that is whole or not there, if one was asked for."""
+    from adc.runs import write_text
+
+    if path is not None:
+        write_text(Path(path), text)

@@ -1,0 +1,147 @@
+"""The model card: what an exported student is, where it comes from, and what it reaches."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from adc import runs
+
+_TEMPLATE = """\
+---
+license: {license}
+pipeline_tag: {task}
+tags: [super-resolution, adc]
+---
+
+# {title}
+
+A super-resolution network: one pass enlarges a {what} {scale} times in height and in width.
+
+| | |
+|---|---|
+| system | {system} |
+| student | `{class_path}`, {parameters:.2f} M parameters |
+| teacher | {teacher} |
+| recipe | {recipe} |
+| data | {data} |
+| training | {training} |
+| licence of the weights | {license} |
+| written by | adc {version} |
+
+## Files
+
+{files}
+
+{shown} are RGB in [-1, 1], `(N, {axes}, h, w)` in and `(N, {axes}, {scale} h, {scale} w)` out, any height and width
+from 16; padding happens inside. Results need clamping to [-1, 1].
+
+## Metrics
+
+{metrics}
+"""
+
+_OF_PICTURES = {"task": "image-to-image", "what": "picture", "shown": "Pictures", "axes": "3"}
+_OF_CLIPS = {"task": "video-to-video", "what": "clip", "shown": "Clips of any number of frames T", "axes": "T, 3"}
+
+
+def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
+    """Write ``README.md``.
+
+    Args:
+        folder: Where it goes.
+        source: The student folder; the recipe that made it is read from its ``config.yaml``, if it has one.
+        facts: ``title``, ``system``, ``license``, ``parameters``, ``scale``, ``files`` (rows with ``file``,
+            ``bytes``, ``what`` and perhaps ``difference`` and ``decibels``), ``of_clips`` (whether it takes clips
+            of several frames), and ``metrics``, a JSON file or None.
+    """
+    from adc import __version__
+
+    origin = _origin(source)
+    told = yaml.safe_load((source / "student.yaml").read_text())
+    text = _TEMPLATE.format(
+        title=facts["title"],
+        system=facts["system"] or "not stated",
+        license=facts["license"] or "unknown",
+        class_path=told["class_path"],
+        parameters=facts["parameters"] / 1e6,
+        scale=facts["scale"],
+        version=__version__,
+        **(_OF_CLIPS if facts["of_clips"] else _OF_PICTURES),
+        files=_files(facts["files"]),
+        metrics=_metrics(facts["metrics"]),
+        **origin,
+    )
+    runs.write_text(folder / "README.md", text)
+
+
+def _origin(source: Path) -> dict[str, str]:
+    unknown = dict.fromkeys(("teacher", "recipe", "data", "training"), "not noted in the student folder")
+    path = source / "config.yaml"
+    config = (yaml.safe_load(path.read_text()) if path.is_file() else None) or {}
+    model = config.get("model") or {}
+    arguments = model.get("init_args") or {}
+    noted = runs.read_json(source / runs.RECIPE) or {}
+    finished = runs.finished(source) or {}
+    found = {
+        "teacher": _component(arguments.get("teacher")),
+        "recipe": f"`{noted['recipe']}` (sha256 {noted['sha256'][:12]})" if noted.get("recipe") else None,
+        "data": _component(config.get("data"), ("clips", "degradation", "size")),
+        "training": _training(model, finished),
+    }
+    return {**unknown, **{key: value for key, value in found.items() if value}}
+
+
+def _component(value: Any, keys: tuple[str, ...] = ("folder", "weights")) -> str | None:
+    if not isinstance(value, dict) or "class_path" not in value:
+        return f"`{value}`" if isinstance(value, str) else None
+    arguments = value.get("init_args") or {}
+    told = []
+    for key in keys:
+        entry = arguments.get(key)
+        if isinstance(entry, dict):
+            entry = entry.get("class_path", "").rpartition(".")[2]
+        if entry is not None:
+            told.append(f"{key}: {entry}")
+    name = value["class_path"].rpartition(".")[2]
+    return f"`{name}`" + (f" ({', '.join(told)})" if told else "")
+
+
+def _training(model: dict[str, Any], finished: dict[str, Any]) -> str | None:
+    if "class_path" not in model:
+        return None
+    updates = ", ".join(f"{count} updates of {role}" for role, count in (finished.get("updates") or {}).items())
+    seconds = f", {finished['seconds']:.0f} s" if finished.get("seconds") else ""
+    return f"`{model['class_path'].rpartition('.')[2]}`" + (f": {updates}{seconds}" if updates else "")
+
+
+def _files(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| file | MB | what | largest difference from float32 in torch | PSNR against it, dB |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        difference = f"{row['difference']:.2g}" if "difference" in row else ""
+        decibels = f"{row['decibels']:.1f}" if "decibels" in row else ""
+        lines.append(f"| `{row['file']}` | {row['bytes'] / 1e6:.1f} | {row['what']} | {difference} | {decibels} |")
+    return "\n".join(lines)
+
+
+def _metrics(path: str | None) -> str:
+    if path is None:
+        return "None were given to `adc export --metrics`."
+    found = json.loads(Path(path).read_text())
+    restorers = found.get("restorers") if isinstance(found, dict) else None
+    if not isinstance(restorers, dict):
+        return f"```json\n{json.dumps(found, indent=1)[:4000]}\n```"
+    columns = sorted(
+        {key for row in restorers.values() for key, value in row.items() if isinstance(value, int | float)}
+    )
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in restorers.items():
+        cells = [f"{row[key]:.6g}" if isinstance(row.get(key), int | float) else "" for key in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)

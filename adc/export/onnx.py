@@ -1,0 +1,268 @@
+"""ONNX files of students: export, and conversion to float16 and int8."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adc.inference.onnx_student import NOTE, library
+from adc.interfaces import Restorer
+
+OPSET = 20
+SMALLEST, LARGEST = 16, 16384
+"""The sides that an exported student takes."""
+LONGEST = 1024
+"""The most frames of a clip that an exported student of videos takes."""
+INPUT, OUTPUT = "image", "enlarged"
+_SINGLE_FILE = 1_900_000_000
+
+
+class Pictures(nn.Module):
+    """A restorer as a network of pictures that takes any size, padding and cropping without deciding anything."""
+
+    def __init__(self, restorer: Restorer) -> None:
+        super().__init__()
+        self.restorer, self.multiple = restorer, int(getattr(restorer, "multiple", 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(N, 3, h, w)`` to ``(N, 3, scale * h, scale * w)``, both in ``[-1, 1]``."""
+        height, width = image.shape[-2:]
+        padded = self._extend(self._extend(image, -2), -1)
+        return self._restore(padded)[..., : height * self.restorer.scale, : width * self.restorer.scale]
+
+    def _restore(self, image: Tensor) -> Tensor:
+        return self.restorer.restore(image[:, None])[:, 0]
+
+    def _extend(self, image: Tensor, dimension: int) -> Tensor:
+        """Repeat the last row or column up to a multiple."""
+        if self.multiple == 1:
+            return image
+        side = image.shape[dimension]
+        whole = (side + self.multiple - 1) // self.multiple * self.multiple
+        places = torch.arange(whole, device=image.device).clamp(max=side - 1)
+        return image.index_select(dimension, places)
+
+
+class Clips(Pictures):
+    """The same as a network of clips, ``(N, T, 3, h, w)`` to ``(N, T, 3, scale * h, scale * w)``."""
+
+    def _restore(self, image: Tensor) -> Tensor:
+        return self.restorer.restore(image)
+
+
+def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedProgram:
+    """A student as a ``torch.export`` program of pictures `(N, 3, h, w)` of any number and size.
+
+    Args:
+        student: It is put in evaluation mode and left on its device.
+        of_clips: Whether it takes clips of any length instead, `(N, T, 3, h, w)`.
+    """
+    network = (Clips if of_clips else Pictures)(student.eval())
+    side = 2 * max(network.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
+    frames = {"frames": (3, 1, LONGEST)} if of_clips else {}
+    sides = {"height": (side, SMALLEST, LARGEST), "width": (side + network.multiple, SMALLEST, LARGEST)}
+    axes = {"batch": (2, 1, 64), **frames, "channels": None, **sides}
+    example = torch.zeros([3 if axis is None else axis[0] for axis in axes.values()], device=_place(student))
+    shapes = {
+        number: torch.export.Dim(name, min=axis[1], max=axis[2])
+        for number, (name, axis) in enumerate(axes.items())
+        if axis is not None
+    }
+    with torch.no_grad(), _without_size_limits(student):
+        found = torch.export.export(
+            network,
+            (example,),
+            dynamic_shapes=(shapes,),
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+    return _without_assertions(found)
+
+
+def _without_assertions(found: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Tracing notes how the example's sizes compared wherever memory was laid out; other sizes may differ there."""
+    graph = found.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten._assert_scalar.default:
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    found.graph_module.recompile()
+    return found
+
+
+@contextmanager
+def _without_size_limits(student: nn.Module) -> Iterator[None]:
+    """diffusers' enlargements ask how large a picture is, to evade an old bug; a program of any size must not ask."""
+    kept: list[tuple[nn.Module, str, nn.Module]] = []
+    for parent in list(student.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child).__name__ == "Upsample2D" and getattr(child, "use_conv", False):
+                convolution: Any = getattr(child, "conv" if getattr(child, "name", "") == "conv" else "Conv2d_0")
+                kept.append((parent, name, child))
+                setattr(parent, name, _Enlarge(convolution))
+    try:
+        yield
+    finally:
+        for parent, name, child in kept:
+            setattr(parent, name, child)
+
+
+class _Enlarge(nn.Module):
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: Tensor, *_: Any) -> Tensor:
+        return self.convolution(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def write_onnx(program: torch.export.ExportedProgram, path: Path, facts: dict[str, Any]) -> None:
+    """Write a `program` as an ONNX file of opset `OPSET`, with any batch, height and width.
+
+    Args:
+        program: What `program` returned.
+        path: The file; weights of more than 1.9 GB go into a second one beside it, ``NAME.data``.
+        facts: Noted in the file for `OnnxStudent`; ``scale`` must be among them.
+
+    Raises:
+        ImportError: If onnx or onnxscript is not installed.
+    """
+    onnx = library("onnx")
+    library("onnxscript")
+    with _quiet():
+        made: Any = torch.onnx.export(
+            program, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
+        )
+    model = made.model_proto
+    _note(model, facts)
+    _save(onnx, model, path)
+
+
+def write_half(source: Path, target: Path) -> None:
+    """Write an ONNX file with float16 numbers inside; pictures stay float32."""
+    onnx = library("onnx")
+    library("onnxruntime")
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with _quiet():
+        model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    casts: dict[str, Any] = {}
+    for node in list(model.graph.node):  # the library writes a cast again for each node that needs it
+        if casts.setdefault(node.output[0], node) is not node:
+            model.graph.node.remove(node)
+    _note(model, {**_noted(model), "precision": "fp16"})
+    _save(onnx, model, target)
+
+
+def write_int8(source: Path, target: Path, pictures: Sequence[Tensor]) -> None:
+    """Write an ONNX file whose convolutions compute in 8-bit integers.
+
+    Weights have a scale for each channel; activations one for each tensor, from the range that the
+    pictures give them. The first convolution and the last one stay in float32.
+
+    Args:
+        source: A float32 file of `write_onnx`.
+        target: The file that is written.
+        pictures: Small pictures ``(1, 3, h, w)``, or clips, in ``[-1, 1]`` of the kind that will be enlarged.
+
+    Raises:
+        ValueError: If there is no picture.
+    """
+    if not pictures:
+        raise ValueError("calibration: there are no pictures to find the ranges of 8-bit numbers with; name a folder.")
+    onnx = library("onnx")
+    library("onnxruntime")
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter(pictures)
+
+        def get_next(self) -> Any:
+            picture = next(self.left, None)
+            return None if picture is None else {INPUT: picture.float().numpy()}
+
+    graph = onnx.load(source, load_external_data=False).graph
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".int8-") as folder, _quiet():
+        scratch = Path(folder, target.name)
+        quantize_static(
+            source,
+            scratch,
+            Reader(),
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[*convolutions[:1], *convolutions[-1:]],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        model = onnx.load(scratch)
+    _note(model, {**_noted(onnx.load(source, load_external_data=False)), "precision": "int8"})
+    _save(onnx, model, target)
+
+
+def parameters_of(path: Path) -> int:
+    """Numbers in the weights of an ONNX file."""
+    graph = library("onnx").load(path, load_external_data=False).graph
+    return sum(math.prod(tensor.dims) for tensor in graph.initializer)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of an ONNX file and of the weights beside it."""
+    beside = path.with_name(f"{path.name}.data")
+    return path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)
+
+
+def _noted(model: Any) -> dict[str, Any]:
+    return next((json.loads(entry.value) for entry in model.metadata_props if entry.key == NOTE), {})
+
+
+def _note(model: Any, facts: dict[str, Any]) -> None:
+    for entry in list(model.metadata_props):
+        model.metadata_props.remove(entry)
+    model.metadata_props.add(key=NOTE, value=json.dumps(facts))
+
+
+def _save(onnx: ModuleType, model: Any, path: Path) -> None:
+    """Write a file that is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".onnx-") as folder:
+        scratch, data = Path(folder, path.name), f"{path.name}.data"
+        large = sum(math.prod(tensor.dims) * 4 for tensor in model.graph.initializer) > _SINGLE_FILE
+        onnx.save(model, scratch, save_as_external_data=large, location=data if large else None)
+        if large:
+            Path(folder, data).replace(path.with_name(data))
+        else:
+            path.with_name(data).unlink(missing_ok=True)
+        scratch.replace(path)
+
+
+def _place(network: nn.Module) -> torch.device:
+    tensors = [*network.parameters(), *network.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the libraries tell of their inner steps is of no use to who exports."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

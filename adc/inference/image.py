@@ -1,0 +1,98 @@
+"""One image file through a student."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from adc.inference.upscaler import Enlarger
+from adc.media.image_files import Picture, channels_for, check_target, picture_writer, read_picture
+from adc.ops.clip import to_unit
+
+
+def enlarge_image(source: Path, target: Path, enlarger: Enlarger) -> tuple[str, ...]:
+    """Enlarge an image file; the result appears whole or not at all.
+
+    Transparency is enlarged apart; where the format knows none, what is transparent is laid over
+    white before. EXIF, colour profile and dots per inch are kept where the format knows them.
+
+    Args:
+        source: The file.
+        target: Its format is the ending's.
+        enlarger: What enlarges.
+
+    Returns:
+        What was left out, each in a few words.
+
+    Raises:
+        ValueError: If the file cannot be read, written in this format, or enlarged; the message names it.
+        OSError: If the result cannot be written.
+    """
+    picture = read_picture(source)
+    height, width = picture.pixels.shape[:2]
+    size = enlarger.size(height, width)
+    check_target(target, (size[1], size[0]), enlarger.options.depth)
+    if picture.alpha is not None and channels_for(target, picture.gray, True) in (1, 3):
+        picture = _over_white(picture)
+    while True:
+        try:
+            _write(picture, target, size, enlarger)
+            return picture.notes
+        except (RuntimeError, MemoryError) as error:
+            out_of_memory = isinstance(error, MemoryError) or "memory" in str(error)
+            if out_of_memory and enlarger.give_way():
+                continue
+            raise ValueError(_reason(source, width, height, error, out_of_memory, enlarger)) from error
+
+
+def _reason(source: Path, width: int, height: int, error: Exception, out_of_memory: bool, enlarger: Enlarger) -> str:
+    if out_of_memory:
+        way_out = f"try --tile {256 if enlarger.options.tile is None else max(64, enlarger.options.tile // 2)}"
+        return f"{source}: {width}x{height} pixels need more memory than there is; {way_out}."
+    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    way_out = "; leave --compile out" if enlarger.options.compile else ""
+    return f"{source}: the student failed on {width}x{height} pixels ({first.strip()}){way_out}."
+
+
+def _write(picture: Picture, target: Path, size: tuple[int, int], enlarger: Enlarger) -> None:
+    depth = enlarger.options.depth
+    channels = channels_for(target, picture.gray, picture.alpha is not None)
+    keep = torch.float16 if depth == 8 else torch.float32
+    shape = (size[1], size[0])
+    with picture_writer(target, shape, channels, picture.belongings, depth, enlarger.options.quality) as writer:
+        top = 0
+        try:
+            for band in enlarger.bands(picture.frame()[None, None], keep, target.parent):
+                rows = _rows(band, picture.gray, depth)
+                if picture.alpha is not None:
+                    rows = np.concatenate([rows, _alpha(picture.alpha, size, top, len(rows), depth)], axis=2)
+                writer.write(rows)
+                top += len(rows)
+        except ValueError as error:
+            raise ValueError(f"{target}: {error}") from error
+
+
+def _rows(band: Tensor, gray: bool, depth: int) -> np.ndarray:
+    frame = to_unit(band[0, 0])
+    frame = frame.mean(dim=0, keepdim=True) if gray else frame
+    scaled = frame.mul_(2**depth - 1).round_().permute(1, 2, 0).cpu().numpy()
+    return scaled.astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def _alpha(alpha: np.ndarray, size: tuple[int, int], top: int, rows: int, depth: int) -> np.ndarray:
+    height, width = alpha.shape
+    box = (0.0, top * height / size[0], float(width), min((top + rows) * height / size[0], float(height)))
+    large = np.asarray(Image.fromarray(alpha).resize((size[1], rows), Image.Resampling.BICUBIC, box))[..., None]
+    return large if depth == 8 else large.astype(np.uint16) * 257
+
+
+def _over_white(picture: Picture) -> Picture:
+    assert picture.alpha is not None
+    share = picture.alpha[..., None].astype(np.float32) / 255
+    white = np.iinfo(picture.pixels.dtype).max
+    laid = np.rint(picture.pixels * share + white * (1 - share)).astype(picture.pixels.dtype)
+    return Picture(laid, picture.gray, None, picture.belongings, picture.notes)

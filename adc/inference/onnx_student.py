@@ -1,0 +1,97 @@
+"""Students in ONNX files, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adc.interfaces import Restorer
+from adc.ops.clip import per_frame
+
+NOTE = "adc"
+"""The key of the metadata that ``adc export`` writes into an ONNX file."""
+
+
+class OnnxStudent(Restorer):
+    """A student in an ONNX file, run by ONNX Runtime without gradients; one of images enlarges frames one by one.
+
+    Attributes:
+        facts: What ``adc export`` noted in the file: scale, precision, parameters, opset; empty for files of others.
+        path: The file.
+    """
+
+    def __init__(self, path: str, threads: int | None = None) -> None:
+        """
+        Args:
+            path: A file that ``adc export`` wrote, or one that takes ``(N, 3, h, w)`` or ``(N, T, 3, h, w)`` in [-1, 1]
+                to the same, enlarged.
+            threads: Of ONNX Runtime on a CPU; null for as many as torch has.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ImportError: If onnxruntime is not installed.
+            ValueError: If the file is damaged or takes something else than pictures or clips.
+        """
+        super().__init__()
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; `adc export` writes ONNX files.")
+        runtime = library("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
+        options.log_severity_level = 3
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        providers = [name for name in wanted if name in runtime.get_available_providers()]
+        try:
+            self._session: Any = runtime.InferenceSession(str(self.path), options, providers=providers)
+        except Exception as error:  # ONNX Runtime's errors share no class
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{path}: not an ONNX file that ONNX Runtime can run ({reason}); export it again."
+            ) from None
+        self._input, self._of_clips = self._only_input()
+        told = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
+        self.facts: dict[str, Any] = json.loads(told) if told else {}
+        self.scale = int(self.facts["scale"]) if "scale" in self.facts else self._measured_scale()
+
+    def restore(self, lr: Tensor) -> Tensor:
+        """Enlarge a clip of any size that the file takes; float32."""
+        clips = lr.detach().float().cpu()
+        if self._of_clips:
+            large = torch.cat([self._run(clip[None]) for clip in clips])
+        else:
+            large = per_frame(lambda frames: torch.cat([self._run(frame[None]) for frame in frames]), clips)
+        return large.to(lr.device)
+
+    def _run(self, shown: Tensor) -> Tensor:
+        (large,) = self._session.run(None, {self._input: shown.contiguous().numpy()})
+        return torch.from_numpy(large)
+
+    def _only_input(self) -> tuple[str, bool]:
+        """Its name, and whether it takes clips."""
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        fits = len(inputs) == len(outputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) in (4, 5)
+        if not fits:
+            told = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in inputs)
+            raise ValueError(
+                f"{self.path}: takes {told}; a student takes one float tensor of pictures (N, 3, h, w) or clips "
+                "(N, T, 3, h, w)."
+            )
+        return inputs[0].name, len(inputs[0].shape) == 5
+
+    def _measured_scale(self) -> int:
+        return self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64
+
+
+def library(name: str) -> ModuleType:
+    """Import a library of the extra ``onnx``, or say how to install it."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(f"ONNX files need the {name} library: pip install 'adc[onnx]'.") from None

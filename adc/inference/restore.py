@@ -1,0 +1,124 @@
+"""Whole pictures through a restorer: any size, in tiles if memory is short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from adc.inference import bands
+from adc.inference.tiles import SMALLEST, in_bands, spread
+from adc.interfaces import Restorer
+
+__all__ = ["SMALLEST", "Tiling", "restore_bands", "restore_image"]
+
+Color = Literal["none", "adain", "wavelet"]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a picture is cut.
+
+    Attributes:
+        tile: Longest side of the tiles, in pixels of the small picture; None takes the picture whole.
+        overlap: Pixels of the small picture that neighbouring tiles share, at least.
+        batch: Tiles shown at once; those at the right and below may have fewer pixels and are shown by themselves.
+    """
+
+    tile: int | None = None
+    overlap: int = 32
+    batch: int = 1
+
+
+@torch.no_grad()
+def restore_image(
+    restorer: Restorer,
+    lr: Tensor,
+    tile: int | None = None,
+    overlap: int = 16,
+    color: Color = "none",
+    batch: int = 1,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """Enlarge pictures of any size.
+
+    Tiles are blended where they overlap; colours are matched on the whole picture, after that.
+
+    Args:
+        restorer: What enlarges; tiles are brought to its device.
+        lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``, on any device.
+        tile: Longest side of the tiles, in pixels of `lr`; None takes the picture whole.
+        overlap: Pixels of `lr` that neighbouring tiles share, at least.
+        color: Take the colours of the small picture: all at once (``adain``), or only the coarse ones (``wavelet``).
+        batch: Tiles shown at once.
+        size: Height and width of the result, if not those of the restorer.
+
+    Returns:
+        ``(B, T, 3, scale * h, scale * w)`` in ``[-1, 1]``, float32, on the device of `lr`.
+
+    Raises:
+        ValueError: If the tiles are too small, or overlap by half a tile or more, or the restorer gives no numbers.
+    """
+    tiling = Tiling(tile, overlap, batch)
+    return torch.cat(list(restore_bands(restorer, lr, tiling, color, size)), dim=-2)
+
+
+def restore_bands(
+    restorer: Restorer,
+    lr: Tensor,
+    tiling: Tiling,
+    color: Color = "none",
+    size: tuple[int, int] | None = None,
+    keep: torch.dtype = torch.float32,
+    scratch: Path | None = None,
+) -> Iterator[Tensor]:
+    """What `restore_image` returns, in bands from top to bottom; the large picture is never held whole.
+
+    Args:
+        restorer: As in `restore_image`.
+        lr: As in `restore_image`.
+        tiling: How the picture is cut.
+        color: As in `restore_image`; ``adain`` keeps the picture in a file until all of it has been seen.
+        size: As in `restore_image`.
+        keep: In what the parts that wait are held: float16 is enough for eight bits.
+        scratch: Folder of that file; None is the system's.
+
+    Yields:
+        ``(B, T, 3, rows, W)`` in ``[-1, 1]``, float32.
+
+    Raises:
+        ValueError: As `restore_image`.
+    """
+    height, width = lr.shape[-2:]
+    scale = restorer.scale
+    rows, columns = (spread(side, tiling.tile, tiling.overlap) for side in (height, width))
+    lr = lr.detach()
+    found = in_bands(_checked(restorer), lr, scale, rows, columns, tiling.batch, keep)
+    if color == "adain":
+        found = bands.with_adain(found, lr.float(), scratch, keep)
+    elif color == "wavelet":
+        found = bands.with_wavelet(found, lr.float(), scale)
+    if size is not None and size != (height * scale, width * scale):
+        found = bands.resized(found, (height * scale, width * scale), size)
+    while True:
+        with torch.no_grad():
+            band = next(found, None)
+        if band is None:
+            return
+        yield band.clamp(-1, 1)
+
+
+def _checked(restorer: Restorer) -> Callable[[Tensor], Tensor]:
+    places = [*restorer.parameters(), *restorer.buffers()]
+
+    def show(lr: Tensor) -> Tensor:
+        hr = restorer.restore(lr.to(places[0].device) if places else lr).to(lr.device, torch.float32)
+        if not hr.isfinite().all():
+            raise ValueError("the restorer's result is not finite: its weights or its precision are at fault.")
+        return hr
+
+    return show

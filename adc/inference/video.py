@@ -1,0 +1,222 @@
+"""``adc upscale`` for videos: frames stream through a restorer, all else is kept."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from adc.inference.options import UpscaleOptions
+    from adc.media.frame_folders import FrameFolder, FrameFolderWriter
+    from adc.media.video_reader import Damage, Frame, VideoReader
+    from adc.media.video_writer import VideoWriter
+
+MIXED_CHUNK, MIXED_OVERLAP = 24, 8
+"""Frames of a chunk, and those that two share, for restorers that mix frames.
+
+Thirty blocks of convolutions of three frames feel what is missing beside a chunk for about six frames, less and less.
+Longer chunks that share more take no more time, only more memory.
+"""
+ONCE = 512 * 512
+"""Pixels of the frames that are shown at once to a restorer of single images, unless one has more."""
+
+
+def upscale_video(
+    source: Path,
+    target: Path,
+    restore: Callable[[Tensor], Tensor],
+    options: UpscaleOptions | None = None,
+    *,
+    chunk: int | None = None,
+    chunk_overlap: int | None = None,
+    codec: str | None = None,
+    crf: int | None = None,
+    layout: str | None = None,
+    rate: Fraction | int = 25,
+) -> list[Damage]:
+    """Enlarge a video or a folder of frames, in memory that does not grow with its length.
+
+    Times, audio, subtitles, colour tags, metadata and chapters are carried over from video to
+    video; a rotation is applied to the pixels. What is damaged is told on standard error, by its
+    time or its file, and the rest goes on.
+
+    Args:
+        source: A video file, or a folder of images of one size.
+        target: A video file to write, by its ending; anything else is a folder for numbered images.
+        restore: ``(1, T, 3, h, w)`` in ``[-1, 1]`` to ``(1, T, 3, H, W)``.
+        options: Of these `resume`, `format` and `quality` count here; `restore` heeds the others.
+        chunk: Frames shown at once; None is 24 if `restore` mixes frames, else as many as make up one of 512x512.
+        chunk_overlap: Frames that neighbouring chunks share; None is 8 if `restore` mixes frames, else 0.
+        codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
+        crf: Constant rate factor: lower is better and larger; None is a value at which little is lost.
+        layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.
+        rate: Frames per second of a folder.
+
+    Returns:
+        What was damaged; nothing if the result is whole, or was there already and `options` say to resume.
+
+    Raises:
+        FileNotFoundError: If there is no such source.
+        OSError: If the target cannot be written.
+        ValueError: If the source is no video, or the target cannot hold what is asked of it.
+    """
+    from adc.inference.stream import stream
+    from adc.media.video_reader import Frame, is_video
+
+    restore = _patient(restore, source)
+    if options is not None and options.resume and is_video(target) and target.is_file():
+        return []
+    with ExitStack() as open_files:
+        reader = open_files.enter_context(_reader(source, rate))
+        writer = open_files.enter_context(_writer(target, reader, options, codec, crf, layout))
+        frames = reader.frames(writer.copy)
+        first = next(frames)
+        chunk, chunk_overlap = _chunks(restore, first, chunk, chunk_overlap)
+        times: deque[tuple[int, int]] = deque()
+        advance = open_files.enter_context(_bar(source.name, reader.count))
+        for pixels in stream(restore, _noted(first, frames, times), chunk, chunk_overlap):
+            writer.write(Frame(pixels, *times.popleft()))
+            advance()
+    lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *(f"{left} is left out" for left in writer.left_out)]
+    for told in lines:
+        sys.stderr.write(f"adc: {source}: {told}\n")
+    return reader.damage
+
+
+def _reader(source: Path, rate: Fraction | int) -> VideoReader | FrameFolder:
+    from adc.media.frame_folders import FrameFolder
+    from adc.media.video_reader import VideoReader
+
+    return FrameFolder(source, rate) if source.is_dir() else VideoReader(source)
+
+
+def _writer(
+    target: Path,
+    reader: VideoReader | FrameFolder,
+    options: UpscaleOptions | None,
+    codec: str | None,
+    crf: int | None,
+    layout: str | None,
+) -> VideoWriter | FrameFolderWriter:
+    from adc.media.frame_folders import FrameFolder, FrameFolderWriter
+    from adc.media.images import name_of
+    from adc.media.video_reader import is_video
+    from adc.media.video_writer import VideoWriter
+
+    folder = reader if isinstance(reader, FrameFolder) else None
+    if is_video(target) and not target.is_dir():
+        like = None if isinstance(reader, FrameFolder) else reader
+        return VideoWriter(target, like, reader.rate, codec, crf, layout)
+    names = None if folder is None else [name_of(file, folder.path) for file in folder.files]
+    if options is None:
+        return FrameFolderWriter(target, names)
+    return FrameFolderWriter(target, names, f".{options.format}", options.quality)
+
+
+def _chunks(
+    restore: Callable[[Tensor], Tensor], first: Frame, chunk: int | None, overlap: int | None
+) -> tuple[int, int]:
+    from adc.inference.stream import mixes_frames
+
+    if chunk is not None and overlap is not None:
+        return chunk, overlap
+    if mixes_frames(restore):
+        chunk = MIXED_CHUNK if chunk is None else chunk
+        return chunk, min(MIXED_OVERLAP, chunk // 2) if overlap is None else overlap
+    height, width = first.pixels.shape[-2:]
+    return max(1, ONCE // (height * width)) if chunk is None else chunk, overlap or 0
+
+
+def _patient(restore: Callable[[Tensor], Tensor], source: Path) -> Callable[[Tensor], Tensor]:
+    """Where memory runs out, what can give way is asked to; what fails is told in one line."""
+
+    def restored(clip: Tensor) -> Tensor:
+        while True:
+            try:
+                return restore(clip)
+            except (RuntimeError, MemoryError) as error:
+                short = isinstance(error, MemoryError) or "memory" in str(error)
+                give_way = getattr(restore, "give_way", None)
+                if short and give_way is not None and give_way():
+                    continue
+                size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
+                if short:
+                    way_out = "show it fewer frames at once, or try --tile 256"
+                    raise ValueError(f"{source}: {size} need more memory than there is; {way_out}.") from error
+                first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+                raise ValueError(f"{source}: the student failed on {size} ({first}).") from error
+
+    return restored
+
+
+def _noted(first: Frame, rest: Iterator[Frame], notes: deque[tuple[int, int]]) -> Iterator[Tensor]:
+    """The pixels of frames; their times go into `notes`."""
+    for frame in chain([first], rest):
+        notes.append((frame.start, frame.duration))
+        yield frame.pixels
+
+
+@contextmanager
+def _bar(name: str, count: int) -> Iterator[Callable[[], None]]:
+    """A progress bar with frames per second, on a terminal that shows none already."""
+    from rich.console import Console
+    from rich.errors import LiveError
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    speed = TextColumn("{task.fields[speed]}")
+    bar = Progress(
+        *columns, speed, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    )
+    task = bar.add_task(name, total=count or None, speed="")
+    start, done = time.perf_counter(), 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        bar.update(task, advance=1, speed=f"{done / (time.perf_counter() - start):.2f} frames/s")
+
+    with suppress(LiveError):
+        bar.start()
+    try:
+        yield advance
+    finally:
+        bar.stop()
+
+
+def _in_runs(damage: list[Damage], spacing: float) -> Iterator[str]:
+    """What was damaged, neighbours of one cause in one line.
+
+    Args:
+        damage: In order.
+        spacing: Seconds from frame to frame.
+    """
+    runs: list[list[Damage]] = []
+    for found in damage:
+        before = runs[-1][-1] if runs else None
+        is_next = (
+            before is not None
+            and before.cause == found.cause
+            and isinstance(before.place, float)
+            and isinstance(found.place, float)
+            and found.place - before.place <= 1.5 * spacing
+        )
+        if is_next:
+            runs[-1].append(found)
+        else:
+            runs.append([found])
+    for run in runs:
+        if len(run) == 1:
+            yield str(run[0])
+        else:
+            yield f"from {run[0].place:.3f} s to {run[-1].place:.3f} s ({len(run)} frames): {run[0].cause}"

@@ -1,0 +1,166 @@
+"""Folders of videos: files, and sub-folders of frames, as lists of things whose frames can be read by number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from adc.media.frame_folders import in_order
+from adc.media.images import EXTENSIONS, list_files, name_of, read_image
+from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
+from adc.media.video_seek import VideoFile
+
+
+class FrameFiles:
+    """A folder whose images are the frames of a video, in the order of the numbers in their names."""
+
+    def __init__(self, path: Path, name: str, files: Sequence[Path]) -> None:
+        """
+        Args:
+            path: The folder.
+            name: What it is called.
+            files: Its images.
+        """
+        self.path, self.name = path, name
+        self.files = sorted(files, key=lambda file: in_order(file.name))
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.files)
+
+    @property
+    def cheap(self) -> list[int]:
+        """The numbers of the frames that are read without others: all."""
+        return list(range(len(self)))
+
+    def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
+        """Frames, uint8 ``(H, W, 3)``.
+
+        Raises:
+            BrokenImageError: If one of them cannot be read.
+            ValueError: If they are not of one size.
+        """
+        frames = [read_image(self.files[number]) for number in numbers]
+        for number, frame in zip(numbers, frames, strict=True):
+            if frame.shape != frames[0].shape:
+                sizes = " but ".join(f"{shape[1]}x{shape[0]}" for shape in (frame.shape, frames[0].shape))
+                raise ValueError(f"{self.files[number]}: {sizes} pixels before; the frames of a video are of one size.")
+        return frames
+
+
+Footage = VideoFile | FrameFiles
+
+
+def list_footage(where: str) -> list[Footage]:
+    """The videos of a folder and of the folders in it, sorted by name; hidden ones are left out.
+
+    A file with one of `VIDEO_EXTENSIONS` is a video. A folder with images directly in it is one, too.
+
+    Args:
+        where: A folder; one video; or a path with a star, ``pairs/*/lq.mp4``, that names a video in each of many
+            folders, each of which is called what the star stands for.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If no video is in it.
+    """
+    found = _starred(where) if "*" in where else _within(Path(where))
+    if not found:
+        raise ValueError(
+            f"{where}: neither a video ({', '.join(VIDEO_EXTENSIONS[:4])}, ...) nor a folder of frames "
+            f"({', '.join(EXTENSIONS[:3])}, ...) is in there."
+        )
+    return sorted(found, key=lambda footage: footage.name)
+
+
+def _within(root: Path) -> list[Footage]:
+    found: list[Footage] = []
+    frames: dict[Path, list[Path]] = {}
+    for path in list_files(root):
+        if path.name.startswith("."):
+            continue
+        if is_video(path):
+            found.append(VideoFile(path, name_of(path, root)))
+        elif path.suffix.lower() in EXTENSIONS and path != root:
+            frames.setdefault(path.parent, []).append(path)
+    for folder, files in frames.items():
+        name = root.name if folder == root else folder.relative_to(root).as_posix()
+        found.append(FrameFiles(folder, name, files))
+    return found
+
+
+def _starred(where: str) -> list[Footage]:
+    parts = Path(where).parts
+    first = next(number for number, part in enumerate(parts) if "*" in part)
+    if where.count("*") > 1:
+        raise ValueError(f"{where}: has more than one star; the one there may be stands for the names of the videos.")
+    pattern = Path(*parts[first:]).as_posix()
+    named = re.compile("(.*)".join(re.escape(piece) for piece in pattern.split("*")))
+    root = Path(*parts[:first])
+    found: list[Footage] = []
+    for path in sorted(root.glob(pattern)):
+        match = named.fullmatch(path.relative_to(root).as_posix())
+        assert match is not None
+        if path.is_dir():
+            files = [file for file in path.iterdir() if file.suffix.lower() in EXTENSIONS and file.name[0] != "."]
+            found += [FrameFiles(path, match[1], files)] if files else []
+        elif is_video(path):
+            found.append(VideoFile(path, match[1]))
+    return found
+
+
+def match_footage(lr: str, hr: str) -> list[tuple[Footage, Footage]]:
+    """Pair the videos of two folders (or starred paths) by their names, endings aside.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If a video has no partner, or two of a folder have one name.
+    """
+    small, large = _by_name(lr), _by_name(hr)
+    for own, other, place in ((small, large, hr), (large, small, lr)):
+        lonely = [name for name in own if name not in other]
+        if lonely:
+            more = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
+            raise ValueError(
+                f"{own[lonely[0]].path}: no partner called '{lonely[0]}' in {place}{more}. Add or remove it."
+            )
+    return [(small[name], large[name]) for name in sorted(small)]
+
+
+def _by_name(where: str) -> dict[str, Footage]:
+    named: dict[str, Footage] = {}
+    for footage in list_footage(where):
+        if footage.name in named:
+            raise ValueError(
+                f"{footage.path}: {named[footage.name].path} has the same name. Remove or rename one of them."
+            )
+        named[footage.name] = footage
+    return named
+
+
+class FootageReader:
+    """Reads frames, and keeps the first ones decoded as long as there is room."""
+
+    def __init__(self, megabytes: int = 0) -> None:
+        """
+        Args:
+            megabytes: Room for decoded frames.
+        """
+        self.room = megabytes * 2**20
+        self.kept: dict[tuple[Path, int], np.ndarray] = {}
+
+    def __call__(self, footage: Footage, numbers: Sequence[int]) -> list[np.ndarray]:
+        """Frames by their ascending numbers, uint8 ``(H, W, 3)``; not to be written to."""
+        frames = {number: self.kept[footage.path, number] for number in numbers if (footage.path, number) in self.kept}
+        missing = [number for number in numbers if number not in frames]
+        if missing:
+            read = dict(zip(missing, footage.read(missing), strict=True))
+            for number, frame in read.items():
+                if frame.nbytes <= self.room:
+                    self.room -= frame.nbytes
+                    self.kept[footage.path, number] = frame
+            frames |= read
+        return [frames[number] for number in numbers]

@@ -1,0 +1,239 @@
+"""Image files as 8-bit RGB, whatever they were, and back."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from adc.media.tar_shards import CAPTION, Packed, members
+from adc.ops.clip import to_unit
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Endings, in lower case, of the files that are taken for images."""
+SHARD = ".tar"
+
+DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+class BrokenImageError(ValueError):
+    """A file that is not a readable image; the message names it."""
+
+
+def read_image(path: str | os.PathLike[str] | Packed) -> np.ndarray:
+    """Read an image of any mode.
+
+    Grey becomes three equal channels; palettes and CMYK become RGB; transparent pixels are laid
+    over white; 16-bit grey is scaled to 8 bits, of 16-bit colour the high byte is taken; an
+    EXIF orientation is applied. Of several pages or frames the first one is read.
+
+    Args:
+        path: An image file, perhaps one inside a tar file.
+
+    Returns:
+        uint8 ``(H, W, 3)``, writable.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        BrokenImageError: If it is truncated, not an image, or of a mode that has no clear meaning in 8 bits.
+    """
+    with opened(path) as image:
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
+    """An image whose pixels have been read; what goes wrong with it in the block is told as `read_image` tells it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        BrokenImageError: If it is truncated or not an image, or the block cannot make sense of it.
+    """
+    path = path if isinstance(path, Packed) else Path(path)
+    held = path.shard if isinstance(path, Packed) else path
+    try:
+        if not held.exists():
+            raise FileNotFoundError(f"{held}: no such file.")
+        if not held.is_file():
+            raise BrokenImageError(f"{held}: is {_kind_of(held)}, not an image file.")
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise BrokenImageError(f"{held}: cannot be read ({error.strerror}).") from None
+    try:
+        with Image.open(path.stream() if isinstance(path, Packed) else path) as image:
+            image.load()
+            yield image
+    except UnidentifiedImageError:
+        raise BrokenImageError(f"{path}: not an image, or of an unknown format. Remove it or replace it.") from None
+    except PermissionError:
+        raise BrokenImageError(f"{path}: may not be read; change its permissions.") from None
+    except (
+        OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, struct.error, zlib.error,
+        Image.DecompressionBombError,
+    ) as error:  # fmt: skip
+        raise BrokenImageError(f"{path}: cannot be read as an image ({_one_line(error)}). Replace it.") from None
+
+
+def _kind_of(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a pipe, a socket or a device"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode in DEEP_GRAY:
+        return _gray_to_rgb(np.asarray(image).astype(np.int64))
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return np.array(image.convert("RGB"))
+
+
+def _gray_to_rgb(values: np.ndarray) -> np.ndarray:
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("its grey values do not fit into 16 bits")
+    scaled = ((values + 128) // 257).astype(np.uint8)
+    return np.repeat(scaled[..., None], 3, axis=2)
+
+
+def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int = 95) -> None:
+    """Write an image in the format of its ending; the file appears whole or not at all.
+
+    Args:
+        path: Where to; missing folders are made.
+        pixels: uint8 ``(H, W, 3)``.
+        quality: Of formats that lose something, 1 to 100.
+
+    Raises:
+        ValueError: If the ending is none of `EXTENSIONS`, or the pixels are no 8-bit RGB image.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in EXTENSIONS:
+        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(EXTENSIONS)}.")
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"{path}: an image is written from uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    image_format = Image.registered_extensions()[path.suffix.lower()]
+    try:
+        Image.fromarray(pixels).save(temporary, image_format, quality=quality)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_frame(pixels: np.ndarray) -> Tensor:
+    """uint8 ``(H, W, 3)`` to ``(3, H, W)`` in ``[-1, 1]``."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div(255).mul(2).sub(1).contiguous()
+
+
+def to_bytes(frame: Tensor) -> np.ndarray:
+    """``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, to uint8 ``(H, W, 3)``."""
+    scaled = to_unit(frame.detach()).mul(255).round().to(torch.uint8)
+    return scaled.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """All images of a folder and of the folders in it, sorted by relative path; hidden files are left out.
+
+    Args:
+        folder: A folder; links in it are followed. An image file stands for itself.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If no image is in it.
+    """
+    found = [path for path in list_files(Path(folder)) if _is_image(path.name)]
+    if not found:
+        raise ValueError(f"{folder}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
+    return found
+
+
+def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
+    """What `list_images` lists, and the images inside the uncompressed tar files that lie there.
+
+    Args:
+        folder: A folder, or one tar file.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If no image is in it, or a tar file cannot be read.
+    """
+    found: list[Path | Packed] = []
+    for path in list_files(Path(folder)):
+        if path.suffix.lower() == SHARD:
+            found += members(path, EXTENSIONS)
+        elif _is_image(path.name):
+            found.append(path)
+    if not found:
+        raise ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, SHARD))}).")
+    return found
+
+
+def list_files(root: Path) -> list[Path]:
+    """All files of a folder and of the folders in it, sorted by relative path; links are followed.
+
+    Args:
+        root: A folder, of which hidden sub-folders are left out, or a file, which stands for itself.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    if root.is_file():
+        return [root]
+    if not root.exists():
+        raise FileNotFoundError(f"{root}: no such folder.")
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in files]
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def caption_of(path: Path | Packed) -> str:
+    """The text beside an image: ``photo.txt`` beside ``photo.png``, white space at its ends left off.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if isinstance(path, Packed):
+        text = path.text()
+    else:
+        beside = path.with_suffix(CAPTION)
+        text = beside.read_text(encoding="utf-8") if beside.is_file() else None
+    if text is None:
+        raise FileNotFoundError(f"{path}: no caption beside it; add a file that ends in {CAPTION}.")
+    return text.strip()
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
+
+
+def name_of(path: Path | Packed, folder: str | os.PathLike[str] | None) -> str:
+    """What an image is called: its path in its folder or tar file, without the ending."""
+    if isinstance(path, Packed):
+        return path.stem
+    root = Path(folder) if folder is not None else path.parent
+    relative = Path(path.name) if root.is_file() or not path.is_relative_to(root) else path.relative_to(root)
+    return relative.with_suffix("").as_posix()

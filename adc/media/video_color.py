@@ -1,0 +1,162 @@
+"""Pictures of a video as upright RGB in ``[-1, 1]``, and back."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adc.media.images import to_bytes, to_frame
+from adc.ops.clip import to_unit
+
+if TYPE_CHECKING:
+    import av
+
+LIMITED, FULL = 1, 2
+RGB, BT709, UNKNOWN, BT601 = 0, 1, 2, 6
+CONVERTIBLE = (1, 4, 5, 6, 7, 9)
+"""Matrices between which and RGB FFmpeg converts."""
+CAREFUL = 4 | 0x2000 | 0x4000 | 0x40000
+"""Of swscale: bicubic, colours at every pixel on both sides, accurate rounding."""
+Transform = tuple[int, int, int, int]
+UPRIGHT: Transform = (1, 0, 0, 1)
+
+
+@dataclass(frozen=True)
+class Color:
+    """How colours are coded: the numbers of ITU-T H.273; 2 (0 of the extent) means that the file does not say.
+
+    Attributes:
+        matrix: From RGB to luma and chroma.
+        extent: 1 for 16 to 235, 2 for 0 to 255.
+        primaries: The colours of red, green and blue.
+        transfer: From light to signal.
+    """
+
+    matrix: int = UNKNOWN
+    extent: int = 0
+    primaries: int = UNKNOWN
+    transfer: int = UNKNOWN
+
+    @property
+    def conversion(self) -> int:
+        """The matrix by which luma and chroma are converted: its own; BT.601, as in FFmpeg, if it names none."""
+        return self.matrix if self.matrix in CONVERTIBLE else BT601
+
+    def enlarged(self, before: tuple[int, int], after: tuple[int, int]) -> Color:
+        """The tags of the enlarged video.
+
+        Players take a small video without a matrix for BT.601 and a large one for BT.709. Where the
+        new size would change what they take it for, the matrix is named.
+
+        Args:
+            before: Width and height.
+            after: Width and height of the result.
+        """
+        if self.matrix in CONVERTIBLE or _seems_hd(*before) or not _seems_hd(*after):
+            return self
+        return Color(BT601, self.extent, self.primaries, self.transfer)
+
+
+def _seems_hd(width: int, height: int) -> bool:
+    return width >= 1280 or height > 576
+
+
+def to_pixels(
+    picture: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
+) -> Tensor:
+    """A decoded picture as ``(3, H, W)`` in ``[-1, 1]``; the rest is as of `to_rgb`."""
+    upright = to_rgb(picture, color, width, height, deep, transform)
+    if not deep:
+        return to_frame(upright)
+    return torch.from_numpy(upright.astype(np.float32)).permute(2, 0, 1).div(65535).mul(2).sub(1).contiguous()
+
+
+def to_rgb(
+    picture: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
+) -> np.ndarray:
+    """A decoded picture as uint8 ``(H, W, 3)``, or uint16 if it is deep; transparency is dropped.
+
+    Args:
+        picture: Of any format.
+        color: How its colours are coded.
+        width: Columns before it is turned upright.
+        height: Rows before it is turned upright.
+        deep: Whether more than eight bits per channel are wanted.
+        transform: How it is turned; see `transform_of`.
+    """
+    if picture.format.is_rgb:
+        picture.color_range = FULL
+    else:
+        picture.colorspace = color.conversion
+        picture.color_range = color.extent or (FULL if picture.format.name.startswith("yuvj") else LIMITED)
+    layout = "rgb48le" if deep else "rgb24"
+    return turn(_converted(picture, layout, FULL, width, height).to_ndarray(), transform)
+
+
+def to_picture(pixels: Tensor, color: Color, layout: str, deep: bool) -> av.VideoFrame:
+    """``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, as a picture that can be encoded.
+
+    Args:
+        pixels: What it shows.
+        color: How its colours are to be coded and what it is tagged with.
+        layout: FFmpeg's name of its pixel format.
+        deep: Whether that has more than eight bits per channel.
+    """
+    import av
+
+    if deep:
+        wide = to_unit(pixels.detach()).mul(65535).round().permute(1, 2, 0).cpu().numpy().astype(np.uint16)
+        source = av.VideoFrame.from_ndarray(np.ascontiguousarray(wide), format="rgb48le")
+    else:
+        source = av.VideoFrame.from_ndarray(to_bytes(pixels), format="rgb24")
+    is_rgb = av.VideoFormat(layout).is_rgb
+    extent = FULL if is_rgb else color.extent or LIMITED
+    source.color_range = FULL
+    if not is_rgb:
+        source.colorspace = color.conversion
+    picture = _converted(source, layout, extent, source.width, source.height)
+    picture.colorspace = RGB if is_rgb else color.matrix
+    picture.color_range = color.extent
+    picture.color_primaries, picture.color_trc = color.primaries, color.transfer
+    return picture
+
+
+def _converted(picture: av.VideoFrame, layout: str, extent: int, width: int, height: int) -> av.VideoFrame:
+    """In another pixel format. Each thread has one converter for each way: with one for each picture memory grows."""
+    from av.video.reformatter import VideoReformatter
+
+    ways = _OF_THREAD.__dict__.setdefault("ways", {})
+    way = ways.setdefault((picture.format.name, layout), VideoReformatter())
+    return way.reformat(picture, width, height, layout, dst_color_range=extent, interpolation=CAREFUL, threads=1)
+
+
+_OF_THREAD = threading.local()
+
+
+def transform_of(picture: av.VideoFrame) -> Transform:
+    """How a picture is to be turned before it is shown: ``a, b, c, d`` with ``x' = a x + c y``, ``y' = b x + d y``.
+
+    Each is -1, 0 or 1; turns by less than a quarter are left out. Ask it of one picture only: those
+    that were asked for what lies beside them stay in memory until garbage is collected.
+    """
+    side_data: Any = picture.side_data
+    found = [bytes(data) for data in side_data if data.type.name == "DISPLAYMATRIX"]
+    if not found:
+        return UPRIGHT
+    a, b, _, c, d, *_ = np.frombuffer(found[0], np.int32).tolist()
+    signs = tuple((value > 0) - (value < 0) if abs(value) > 1 << 15 else 0 for value in (a, b, c, d))
+    is_turn = abs(signs[0] * signs[3] - signs[1] * signs[2]) == 1 and sum(map(abs, signs)) == 2
+    return (signs[0], signs[1], signs[2], signs[3]) if is_turn else UPRIGHT
+
+
+def turn(pixels: np.ndarray, transform: Transform) -> np.ndarray:
+    """Rows and columns of ``(H, W, 3)`` as a display shows them."""
+    a, b, c, d = transform
+    if a == 0:
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]

@@ -1,0 +1,359 @@
+"""Video files as streams of frames, with the times, colours and orientation that they were made with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from adc.media.video_color import UPRIGHT, Color, to_pixels, transform_of
+
+if TYPE_CHECKING:
+    import av
+
+VIDEO_EXTENSIONS = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".wmv", ".ogv",
+    ".3gp", ".mxf",
+)  # fmt: skip
+"""Endings, in lower case, of the files that are taken for videos."""
+
+COVER = 0x400
+SELF_CONTAINED = ("ffv1", "png")
+"""Codecs of which FFmpeg does not say that each frame stands for itself."""
+WITHOUT_TIMES = ("avi", "mpeg")
+"""Containers that do not say when frames are shown that are stored in another order; there they are counted."""
+HARMLESS = "APP fields"
+"""What cameras put beside MJPEG pictures, and the decoder complains of."""
+
+
+class BrokenVideoError(ValueError):
+    """A file that is not a readable video; the message names it."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture and when it is shown.
+
+    Attributes:
+        pixels: ``(3, H, W)`` in ``[-1, 1]``, upright.
+        start: When it appears, in units of the video's time base.
+        duration: For how long, in the same units; 0 of a last frame of which the file does not say.
+    """
+
+    pixels: Tensor
+    start: int
+    duration: int
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Successive frames.
+
+    Attributes:
+        pixels: ``(T, 3, H, W)`` in ``[-1, 1]``.
+        starts: When each appears, in units of `time_base`.
+        durations: For how long, in the same units.
+        time_base: Seconds per unit.
+    """
+
+    pixels: Tensor
+    starts: tuple[int, ...]
+    durations: tuple[int, ...]
+    time_base: Fraction
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A place that could not be read as it was written.
+
+    Attributes:
+        place: When, in seconds, or which file.
+        cause: What is wrong, and what is shown instead.
+    """
+
+    place: float | str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.place if isinstance(self.place, str) else f'at {self.place:.3f} s'}: {self.cause}"
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is taken for a video, by its ending."""
+    return Path(path).suffix.lower() in VIDEO_EXTENSIONS
+
+
+def gather(frames: Iterator[Frame], length: int, time_base: Fraction) -> Iterator[Clip]:
+    """Frames in clips of so many; the last one may be shorter.
+
+    Raises:
+        ValueError: If the length is not at least 1.
+    """
+    if length < 1:
+        raise ValueError(f"length: {length} frames; at least 1.")
+    held: list[Frame] = []
+    for frame in frames:
+        held.append(frame)
+        if len(held) == length:
+            yield _clip(held, time_base)
+            held = []
+    if held:
+        yield _clip(held, time_base)
+
+
+def _clip(frames: Sequence[Frame], time_base: Fraction) -> Clip:
+    pixels = torch.stack([frame.pixels for frame in frames])
+    return Clip(pixels, tuple(frame.start for frame in frames), tuple(frame.duration for frame in frames), time_base)
+
+
+class VideoReader:
+    """The first video of a file, frame by frame; what has been read is not kept.
+
+    Frames are upright: a rotation or reflection that the file asks for is applied to the pixels.
+    Colours become RGB by the file's own matrix and range, by BT.601 if it names none, as in FFmpeg;
+    primaries and transfer are left as they are. Transparency is dropped. Frames of another size
+    than the first are brought to it.
+
+    Damage is told in `damage` and does not end the reading. Where the decoder delivers nothing, the
+    frame before stands in, with the times of the missing one. So it does for a damaged frame in
+    codecs that keep each frame to itself (MJPEG, FFV1, ProRes); in the others what the decoder makes
+    of a damaged frame is kept, as the next ones are built on it. Missing frames with none before
+    them are left out. Damage that the decoder does not notice is not told, nor are missing frames
+    where times are counted (`WITHOUT_TIMES`): those after them come earlier.
+
+    Attributes:
+        path: The file.
+        width: Columns as they are stored, before frames are turned upright.
+        height: Rows, likewise.
+        time_base: Seconds per unit of time.
+        rate: Frames per second, on average.
+        count: How many frames the file says it has; 0 if it does not say.
+        color: Its colour tags.
+        layout: Its pixel format, by FFmpeg's name.
+        deep: Whether it has more than eight bits per channel.
+        pixel_aspect: Width of an upright pixel over its height; right from the first frame on.
+        damage: What could not be read so far.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """
+        Args:
+            path: A video file.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            BrokenVideoError: If it is no video, or of a codec that is not known here.
+        """
+        import av
+
+        self.path = Path(path)
+        self.damage: list[Damage] = []
+        if not self.path.exists():
+            raise FileNotFoundError(f"{path}: no such file.")
+        if not self.path.is_file():
+            raise BrokenVideoError(f"{path}: is a folder, not a video file.")
+        try:
+            self.container = av.open(str(self.path), metadata_errors="replace")
+        except PermissionError:
+            raise PermissionError(f"{path}: no permission to read it.") from None
+        except (av.FFmpegError, ValueError):
+            raise BrokenVideoError(f"{path}: not a video, or of an unknown format. Remove it or replace it.") from None
+        try:
+            self.stream = self._video()
+        except BrokenVideoError:
+            self.container.close()
+            raise
+        self._describe()
+
+    def _video(self) -> av.VideoStream:
+        videos = [stream for stream in self.container.streams.video if not int(stream.disposition) & COVER]
+        if not videos:
+            raise BrokenVideoError(f"{self.path}: there is no video in this file.")
+        context = videos[0].codec_context
+        if context is None:
+            raise BrokenVideoError(f"{self.path}: its video is of a codec that is not known here; convert it first.")
+        if not context.width or context.format is None:
+            raise BrokenVideoError(f"{self.path}: not one frame of this video can be read. Replace it.")
+        return videos[0]
+
+    def _describe(self) -> None:
+        context = self.stream.codec_context
+        assert context.format is not None
+        self.width, self.height = context.width, context.height
+        self.time_base = self.stream.time_base or Fraction(1, 90000)
+        self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        self.count = self.stream.frames
+        self._end = None if self.stream.duration is None else (self.stream.start_time or 0) + self.stream.duration
+        self.color = Color(context.colorspace, context.color_range, context.color_primaries, context.color_trc)
+        self.layout = context.format.name
+        self.deep = max(component.bits for component in context.format.components) > 8
+        self.pixel_aspect = self.stream.sample_aspect_ratio or Fraction(1)
+        self._tells_times = not (self.container.format.name in WITHOUT_TIMES and context.has_b_frames)
+        self._self_contained = context.codec.intra_only or context.codec.canonical_name in SELF_CONTAINED
+        self._lost = False
+        self._transform = UPRIGHT
+        context.options = {"flags": "+output_corrupt", "err_detect": "crccheck"}
+        context.thread_count = 1  # with several, errors come late or not at all
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()
+
+    @property
+    def companions(self) -> list[Any]:
+        """The audio and subtitle streams of the file."""
+        return [*self.container.streams.audio, *self.container.streams.subtitles]
+
+    def clips(self, length: int) -> Iterator[Clip]:
+        """The video in clips of so many frames; the last one may be shorter."""
+        return gather(self.frames(), length, self.time_base)
+
+    def frames(self, pass_on: Callable[[Any], None] | None = None) -> Iterator[Frame]:
+        """All frames in the order in which they are shown; once only.
+
+        Args:
+            pass_on: Is given the packets of the `companions` as they come along.
+
+        Raises:
+            BrokenVideoError: If not one frame can be read.
+        """
+        held: Frame | None = None
+        for frame in self._in_order(pass_on):
+            if held is not None:
+                yield replace(held, duration=frame.start - held.start)
+            held = frame
+        if held is None:
+            raise BrokenVideoError(f"{self.path}: not one frame of this video can be read. Replace it.")
+        yield replace(held, duration=max((self._end or 0) - held.start, 0) or held.duration)
+
+    def _in_order(self, pass_on: Callable[[Any], None] | None) -> Iterator[Frame]:
+        """Frames and stand-ins in the order in which they are shown; durations as the file has them."""
+        awaited: dict[int, int] = {}
+        latest: Frame | None = None
+        for picture, is_damaged in self._pictures(awaited, pass_on):
+            start = self._start_of(picture, latest)
+            awaited.pop(start, None)
+            for missing in sorted(time for time in awaited if time < start):
+                latest = self._stand_in(latest, missing, awaited.pop(missing))
+                if latest is not None:
+                    yield latest
+            if latest is None:
+                self._set_upright(picture)
+            latest = self._frame(picture, start, latest, is_damaged)
+            yield latest
+        for missing in sorted(awaited):
+            latest = self._stand_in(latest, missing, awaited[missing])
+            if latest is not None:
+                yield latest
+
+    def _pictures(
+        self, awaited: dict[int, int], pass_on: Callable[[Any], None] | None
+    ) -> Iterator[tuple[av.VideoFrame, bool]]:
+        """Decoded pictures, and whether each is damaged.
+
+        `awaited` takes the starts and durations of those that have been read but not yet delivered.
+        """
+        import av
+
+        packets = reached = 0
+        try:
+            for packet in self.container.demux([self.stream, *(self.companions if pass_on else [])]):
+                if packet.stream_index != self.stream.index:
+                    if pass_on is not None and packet.size:
+                        pass_on(packet)
+                    continue
+                packets += packet.size > 0
+                if self._tells_times and packet.pts is not None and is_shown(packet):
+                    awaited[packet.pts] = packet.duration or 0
+                pictures, is_damaged = self._decode(packet)
+                for picture in pictures:
+                    reached = picture.pts if picture.pts is not None else reached
+                    yield picture, is_damaged or picture.is_corrupt
+                if is_damaged and not pictures and packet.pts is None and packet.size:
+                    self._tell(packet.dts or reached, "cannot be decoded; left out")
+        except av.FFmpegError as error:
+            self._tell(reached, f"reading ends here ({error.strerror})")
+            return
+        if packets < self.count:
+            self._tell(reached, f"the file ends after this, with {packets} of {self.count} frames")
+
+    def _decode(self, packet: Any) -> tuple[list[av.VideoFrame], bool]:
+        """What a packet brings forth, and whether the decoder complained of it."""
+        import av
+
+        try:
+            if not self._self_contained:
+                return packet.decode(), False
+            self._lost = self._lost and not packet.is_keyframe
+            with _complaints() as complaints:
+                pictures = packet.decode()
+            self._lost |= any(HARMLESS not in text for _, _, text in complaints)
+            return pictures, self._lost
+        except av.FFmpegError:
+            self._lost = True
+            return [], True
+
+    def _start_of(self, picture: av.VideoFrame, latest: Frame | None) -> int:
+        """When a picture is shown; always later than the one before."""
+        start = picture.pts if picture.pts is not None else picture.dts
+        if latest is None:
+            return start or 0
+        if start is None or not self._tells_times:
+            return latest.start + max(latest.duration, 1)
+        return max(start, latest.start + 1)
+
+    def _frame(self, picture: av.VideoFrame, start: int, latest: Frame | None, is_damaged: bool) -> Frame:
+        duration = picture.duration or 0
+        if is_damaged and self._self_contained and latest is not None:
+            self._tell(start, "damaged; the frame before stands in")
+            return Frame(latest.pixels, start, duration)
+        if is_damaged:
+            self._tell(start, "damaged; what the decoder makes of it is kept")
+        pixels = to_pixels(picture, self.color, self.width, self.height, self.deep, self._transform)
+        return Frame(pixels, start, duration)
+
+    def _stand_in(self, latest: Frame | None, start: int, duration: int) -> Frame | None:
+        self._tell(start, f"cannot be decoded; {'left out' if latest is None else 'the frame before stands in'}")
+        return None if latest is None else Frame(latest.pixels, start, duration)
+
+    def _tell(self, time: int, cause: str) -> None:
+        self.damage.append(Damage(float(time * self.time_base), cause))
+
+    def _set_upright(self, first: av.VideoFrame) -> None:
+        self._transform = transform_of(first)
+        if self._transform[0] == 0:
+            self.pixel_aspect = 1 / self.pixel_aspect
+
+
+def is_shown(packet: Any) -> bool:
+    """Whether a frame will come of a packet; VP8 has some that only others are built on."""
+    if packet.is_discard or not packet.size:
+        return False
+    return packet.stream.codec_context.codec.canonical_name != "vp8" or bool(bytes(packet)[0] & 0x10)
+
+
+@contextmanager
+def _complaints() -> Iterator[list[Any]]:
+    """What FFmpeg calls an error meanwhile, in this thread."""
+    from av import logging
+
+    before = logging.get_level()
+    logging.set_level(logging.ERROR)
+    try:
+        with logging.Capture() as told:
+            yield told
+    finally:
+        logging.set_level(before)

@@ -1,0 +1,20 @@
+"""The training loop that all stages share, and restorers at work; what needs Lightning is imported when asked for."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from adc.training.memory import recompute_in
+
+if TYPE_CHECKING:
+    from adc.training.role import Losses, Phase, Role, named
+    from adc.training.stage import Stage
+
+__all__ = ["Losses", "Phase", "Role", "Stage", "named", "recompute_in"]
+
+_HOMES = dict.fromkeys(("Losses", "Phase", "Role", "named"), "adc.training.role") | {"Stage": "adc.training.stage"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,47 @@
+"""The result of a stage as a folder of data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+
+from adc.interfaces import Student
+from adc.training.callbacks.ema import StudentEMA
+from adc.training.callbacks.schedule import run_folder
+
+
+class Export(pl.Callback):
+    """Writes the stage's restorer into a folder at the end; its average if there is one."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        """
+        Args:
+            folder: Where it goes; null is the run folder.
+        """
+        self.folder = folder
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Write it on the first process."""
+        if not trainer.is_global_zero:
+            return
+        averages = [callback for callback in trainer.callbacks if isinstance(callback, StudentEMA)]  # type: ignore[attr-defined]
+        for average in averages:
+            average.swap_in(pl_module)
+        try:
+            self.export(pl_module.restorer, self.folder or str(run_folder(trainer)))
+        finally:
+            for average in averages:
+                average.swap_out(pl_module)
+
+    @staticmethod
+    def export(restorer: Any, folder: str) -> None:
+        """Write a student as a student folder, any other restorer as it writes itself."""
+        if isinstance(restorer, Student):
+            from adc.pruning import save_student
+
+            save_student(restorer, folder)
+        elif hasattr(restorer, "save_pretrained"):
+            restorer.save_pretrained(folder)
+        else:
+            raise ValueError(f"Export: {type(restorer).__name__} is no Student and has no save_pretrained(folder).")

@@ -1,0 +1,80 @@
+"""What the discriminators have learned to hear."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from adc.degradation.filters import blur
+from adc.degradation.kernels import gaussian
+from adc.ops import gan
+from adc.ops.clip import shuffled, to_unit
+from adc.training.callbacks.schedule import run_folder
+
+FILE = "heads.json"
+
+
+class HeadProbe(pl.Callback):
+    """At each validation, shows held-out clips to every head as they are, with frames out of order, and blurred.
+
+    Written into the run folder as ``heads.json``: ``{domain: {head: {variant: loss}}}``, where the loss is the
+    discriminators' own for the label 1 (`adc.ops.gan.margin`). A head that judges motion should mind the order of
+    frames, one that judges detail the blur. The stage must have a method ``heard`` (`AdversarialDistillation`).
+    """
+
+    def __init__(self, clips: int = 4, blur_sigma: float = 2.0) -> None:
+        """
+        Args:
+            clips: How many held-out clips are shown.
+            blur_sigma: Standard deviation of the Gaussian blur, in pixels of the large clip.
+        """
+        if blur_sigma <= 0:
+            raise ValueError(f"blur_sigma: {blur_sigma} pixels; above 0.")
+        self.clips, self.blur_sigma = clips, blur_sigma
+        self._found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+        self._shown = 0
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Show the variants of a clip."""
+        if self._shown >= self.clips or not trainer.is_global_zero:
+            return
+        self._shown += len(batch["hr"])
+        for variant, clip in self.variants(batch["hr"]).items():
+            for domain, head, logits in pl_module.heard(clip, batch):
+                loss = gan.margin(logits, 1, pl_module.adversarial).item()
+                self._found[domain, head, variant].append(loss)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Write the means, and log them."""
+        found, self._found, self._shown = self._found, defaultdict(list), 0
+        if not found or trainer.sanity_checking:
+            return
+        table: dict[str, dict[str, dict[str, float]]] = {}
+        for (domain, head, variant), losses in found.items():
+            table.setdefault(domain, {}).setdefault(head, {})[variant] = sum(losses) / len(losses)
+        path = run_folder(trainer) / FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".partial")
+        scratch.write_text(json.dumps(table, indent=2) + "\n")
+        scratch.replace(path)
+        experiment: Any = getattr(trainer.logger, "experiment", None)
+        if hasattr(experiment, "add_scalar"):
+            for domain, heads in table.items():
+                for head, losses in heads.items():
+                    for variant, loss in losses.items():
+                        experiment.add_scalar(f"heads/{domain}_{head}_{variant}", loss, pl_module.batches)
+
+    def variants(self, clip: Tensor) -> dict[str, Tensor]:
+        """A clip ``(B, T, 3, H, W)`` as it is, with its frames in a fixed wrong order, and blurred."""
+        order = shuffled(clip.shape[1], torch.Generator().manual_seed(0))
+        size = 2 * round(3 * self.blur_sigma) + 1
+        kernel = gaussian(size, self.blur_sigma, self.blur_sigma)
+        blurred = blur(to_unit(clip).flatten(0, 1), kernel).unflatten(0, clip.shape[:2]) * 2 - 1
+        return {"video": clip, "shuffled": clip[:, order.to(clip.device)], "blurred": blurred}

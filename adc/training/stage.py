@@ -1,0 +1,304 @@
+"""Alternating training, written once."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from adc.interfaces import Restorer
+from adc.ops.clip import quantize
+from adc.training.checkpoint import check_fit
+from adc.training.memory import keep_freed_memory
+from adc.training.role import Phase, Role
+
+
+class Stage(pl.LightningModule):
+    """Alternating updates of named roles, under manual optimisation.
+
+    A subclass names its phases and prepares batches; everything else is here: which parameters
+    receive gradients in which phase, backward, accumulation, clipping, precision, counters, and
+    checkpoints that leave frozen parts out.
+
+    Attributes:
+        updates: Optimizer steps taken, for each role. Everything that stops, saves, logs or
+            averages counts by these; Lightning's ``global_step`` counts all roles together.
+        batches: Batches seen by each process.
+        turn: The phases that run on the present batch.
+        seed: The seed of the run (``seed_everything``); a resumed run keeps the first one.
+        not_saved: Frozen networks, as attribute paths. They stay in evaluation mode and, like all
+            frozen parameters, out of checkpoints: a resumed run takes them from its recipe.
+    """
+
+    not_saved: tuple[str, ...] = ()
+
+    def __init__(self, roles: dict[str, Role], cycle: list[list[str]], accumulate: int = 1) -> None:
+        """
+        Args:
+            roles: The optimizer, schedule and clipping of each role.
+            cycle: The phases that run on each successive batch; the list repeats.
+            accumulate: Batches whose gradients are averaged in one update.
+        """
+        super().__init__()
+        self.automatic_optimization = False
+        self.roles, self.cycle, self.accumulate = roles, cycle, accumulate
+        self.updates = dict.fromkeys(roles, 0)
+        self.batches = 0
+        self.turn: tuple[str, ...] = ()
+        self._resumed: dict[str, Any] | None = None
+        self.seed = torch.initial_seed()
+        self._check()
+
+    def _check(self) -> None:
+        phases = self.phases()
+        if not self.cycle or not all(self.cycle):
+            raise ValueError(f"cycle: {self.cycle} has a batch without a phase; there are {', '.join(phases)}.")
+        for names in self.cycle:
+            for name in names:
+                if name not in phases:
+                    raise ValueError(f"cycle: no phase {name!r}; {type(self).__name__} has {', '.join(phases)}.")
+                if names.count(name) > 1:
+                    raise ValueError(f"cycle: {name!r} comes twice on one batch; [[{name}], [{name}]] takes two.")
+        trained = {role for phase in phases.values() for role in phase.updates}
+        for role in (*self.roles, *trained):
+            if role not in self.roles or role not in trained:
+                raise ValueError(
+                    f"roles: {type(self).__name__} trains {', '.join(sorted(trained))}; found {', '.join(self.roles)}."
+                )
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate: {self.accumulate} batches; at least 1.")
+
+    def phases(self) -> Mapping[str, Phase]:
+        """The phases that a cycle may name. Called in the constructor: refer to methods, not to networks."""
+        raise NotImplementedError
+
+    def module_of(self, role: str) -> nn.Module:
+        """The network that a role trains: the attribute of its name."""
+        return getattr(self, role)
+
+    def prepare(self, batch: dict[str, Any]) -> Any:
+        """What the phases of one batch share; phases of one batch get the same object."""
+        return batch
+
+    def active(self, phase: str) -> bool:
+        """Whether a phase runs when it is its turn; asked before any phase of the batch runs."""
+        return True
+
+    def after(self, phase: str) -> None:
+        """Called when a phase has updated its roles."""
+
+    def over_processes(self, tensor: Tensor) -> Tensor:
+        """The mean of what each process holds."""
+        return self.trainer.strategy.reduce(tensor, reduce_op="mean")
+
+    @property
+    def restorer(self) -> Restorer:
+        """The network that validation, samples and export use."""
+        raise NotImplementedError
+
+    def parameters_of(self, role: str) -> list[nn.Parameter]:
+        """What the role's optimizer steps."""
+        return self._trainable[role]
+
+    def setup(self, stage: str) -> None:
+        """Freeze what no role trains, before processes are joined and a checkpoint is read."""
+        for part in self._frozen_parts():
+            part.requires_grad_(False).eval()
+        self._trainable = {
+            role: [p for p in self.module_of(role).parameters() if p.requires_grad] for role in self.roles
+        }
+        for role, parameters in self._trainable.items():
+            if not parameters:
+                raise ValueError(f"roles.{role}: its network has no trainable parameter.")
+        trained = {parameter for parameters in self._trainable.values() for parameter in parameters}
+        for parameter in self.parameters():
+            parameter.requires_grad_(parameter in trained)
+            layout = torch.channels_last if parameter.dim() == 4 else torch.preserve_format
+            parameter.data = parameter.data.clone(memory_format=layout)  # what was read need not stay mapped
+
+    def keep(self, attribute: str, paths: Sequence[str]) -> None:
+        """Let parts of a trained network keep their weights; like `not_saved`, they stay out of checkpoints.
+
+        Args:
+            attribute: The network's attribute of this stage.
+            paths: Attribute paths below the network, as the recipe's key ``frozen`` gives them.
+
+        Raises:
+            ValueError: If the network has no such part.
+        """
+        network = getattr(self, attribute)
+        for path in paths:
+            if path not in dict(network.named_modules()):
+                raise ValueError(f"frozen: {type(network).__name__} has no part {path!r}.")
+        self.not_saved = (*self.not_saved, *(f"{attribute}.{path}" for path in paths))
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        return [part for path in self.not_saved if (part := attrgetter(path)(self)) is not None]
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One optimizer for each role, in the order of the recipe."""
+        optimizers = [role.optimizer(self.parameters_of(name)) for name, role in self.roles.items()]
+        self._schedulers: dict[str, LRScheduler] = {}
+        for (name, role), optimizer in zip(self.roles.items(), optimizers, strict=True):
+            if role.scheduler is None:
+                continue
+            scheduler = role.scheduler(optimizer)
+            if isinstance(scheduler, ReduceLROnPlateau):
+                kind = type(scheduler).__name__
+                raise ValueError(f"roles.{name}.scheduler: {kind} waits for a metric; schedules follow updates here.")
+            self._schedulers[name] = scheduler
+        return optimizers
+
+    def on_fit_start(self) -> None:
+        """On a CPU, keep freed memory for the next step."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
+
+    def train(self, mode: bool = True) -> Stage:
+        """As usual, but frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        return self
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make all randomness of the step a function of seed, batch and process."""
+        number = (self.seed * 1_000_003 + self.batches) * 4099 % 2**62 + self.global_rank
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        torch.manual_seed(number)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Run the phases whose turn it is."""
+        window, place = divmod(self.batches, self.accumulate)
+        self.turn = tuple(name for name in self.cycle[window % len(self.cycle)] if self.active(name))
+        prepared = self.prepare(batch)
+        phases = self.phases()
+        for name in self.turn:
+            self._run(name, phases[name], prepared, step=place == self.accumulate - 1)
+        self.batches += 1
+
+    def _run(self, name: str, phase: Phase, prepared: Any, step: bool) -> None:
+        with self._only(phase.updates):
+            losses = phase.loss(prepared)
+            total = torch.stack([loss.float() for loss in losses.values()]).sum()
+            if not math.isfinite(total.item()):
+                values = ", ".join(f"{key} {value.item():.4g}" for key, value in losses.items())
+                raise ValueError(f"phase {name!r}: the loss is not finite after {self.batches} batches ({values}).")
+            self.manual_backward(total / self.accumulate)
+        self.log_dict({f"{name}/{key}": value.detach() for key, value in losses.items()})
+        if step:
+            for role in phase.updates:
+                self._step(role)
+            self.after(name)
+
+    def _step(self, role: str) -> None:
+        index = list(self.roles).index(role)
+        optimizers = self.optimizers()
+        optimizer: LightningOptimizer = optimizers[index] if isinstance(optimizers, list) else optimizers
+        optimizer.step()
+        optimizer.zero_grad()
+        self.updates[role] += 1
+        if role in self._schedulers:
+            self._schedulers[role].step()
+        self.log_dict({f"updates/{role}": float(self.updates[role]), f"rate/{role}": optimizer.param_groups[0]["lr"]})
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip by role, once gradients are unscaled."""
+        for role, parameters in self._trainable.items():
+            clip = self.roles[role].clip
+            if clip is not None and parameters[0] is optimizer.param_groups[0]["params"][0]:
+                norm = nn.utils.clip_grad_norm_(parameters, clip)
+                self.log(f"gradient/{role}", norm)
+
+    @contextmanager
+    def _only(self, roles: tuple[str, ...]) -> Iterator[None]:
+        """Gradients reach these roles' parameters; networks of other roles only pass them on to their inputs."""
+        others = [p for name, parameters in self._trainable.items() if name not in roles for p in parameters]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Fidelity of the restorer on held-out clips, and how steady those of more than one frame are."""
+        self._measure("validation", batch)
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """The same on test clips."""
+        self._measure("test", batch)
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """What the restorer makes of clips."""
+        return self.restorer.restore(batch["lr"])
+
+    def _measure(self, name: str, batch: dict[str, Tensor]) -> None:
+        from adc.metrics.clips import clip_figures
+
+        figures = clip_figures(quantize(self.restorer.restore(batch["lr"])), batch["hr"])
+        values = {f"{name}/{key}": value.mean() for key, value in figures.items()}
+        self.log_dict(values, prog_bar=True, batch_size=len(batch["lr"]), sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave frozen parts out; keep counters, schedules, the seed and half-accumulated gradients."""
+        frozen = self._frozen_keys()
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
+        checkpoint["adc"] = {
+            "batches": self.batches,
+            "updates": dict(self.updates),
+            "schedulers": {name: _plain(scheduler.state_dict()) for name, scheduler in self._schedulers.items()},
+            "seed": self.seed,
+            "gradients": self._pending_gradients(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put frozen parts back, so that loading stays strict.
+
+        Raises:
+            ValueError: If the checkpoint is of another recipe.
+        """
+        own = self.state_dict()
+        checkpoint["state_dict"].update((key, own[key]) for key in self._frozen_keys())
+        scheduled = [name for name, role in self.roles.items() if role.scheduler is not None]
+        check_fit(checkpoint, own, list(self.roles), scheduled, getattr(self._trainer, "ckpt_path", None))
+        state = checkpoint["adc"]
+        self.batches, self.updates, self.seed = state["batches"], dict(state["updates"]), state["seed"]
+        self._resumed = state
+
+    def on_train_start(self) -> None:
+        """Give schedules and half-accumulated gradients what the checkpoint holds of them."""
+        state, self._resumed = self._resumed, None
+        if state is None:
+            return
+        for name, scheduler in self._schedulers.items():
+            scheduler.load_state_dict(state["schedulers"][name])
+        for role, gradients in state["gradients"].items():
+            for parameter, gradient in zip(self._trainable[role], gradients, strict=True):
+                parameter.grad = None if gradient is None else gradient.to(parameter)
+
+    def _pending_gradients(self) -> dict[str, list[Tensor | None]]:
+        if self.batches % self.accumulate == 0:
+            return {}
+        return {role: [p.grad for p in parameters] for role, parameters in self._trainable.items()}
+
+    def _frozen_keys(self) -> set[str]:
+        frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        parts = tuple(f"{path}." for path in self.not_saved)
+        return {key for key in self.state_dict() if key in frozen or key.startswith(parts)}
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in state.items() if isinstance(v, int | float | str | list | dict | bool | None)}
