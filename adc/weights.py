@@ -12,7 +12,7 @@ from torch import Tensor
 ENDINGS = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".safetensors")
 
 
-class Stranger:
+class InertObject:
     """Stands for an object of a training checkpoint whose class is not loaded; it holds and does nothing."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -26,7 +26,7 @@ def read_checkpoint(file: str | Path, key: str = "weights") -> dict[str, Any]:
     """What a file holds by name, tensors in float32; wrappers such as ``state_dict`` stay on.
 
     Pickled files are read with ``weights_only=True``. A training checkpoint may hold objects beside
-    its tensors (callbacks, hyper-parameters); they become `Stranger`, and their classes are never looked for.
+    its tensors (callbacks, hyper-parameters); they become `InertObject`, and their classes are never looked for.
 
     Args:
         file: ``.safetensors``, or a file written by ``torch.save``.
@@ -75,8 +75,8 @@ def _pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _stand_in(name: str) -> type[Stranger]:
-    return type(name.rpartition(".")[2], (Stranger,), {})
+def _stand_in(name: str) -> type[InertObject]:
+    return type(name.rpartition(".")[2], (InertObject,), {})
 
 
 def _float32(held: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ LONG = {"cycle": [["discriminators"], ["discriminators"], ["student"]], "accumul
 
 def adc(folder, jobs, *modules):
     """Run commands, by name, in a folder; what each said and how it ended."""
-    environment = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "engine" / "plugins"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "training" / "plugins"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "forks.py"), json.dumps(list(jobs.values())), *modules]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -131,12 +131,14 @@ def test_a_killed_teacher_ends_as_an_undisturbed_one(tmp_path):
     assert "resuming from killed/checkpoints/00000004.ckpt" in told["resumed"]["output"]
     compare(tmp_path / "whole", tmp_path / "killed")
     (newest,) = (tmp_path / "whole" / "checkpoints").glob("*8.ckpt")
-    assert not any(key.startswith("network.codec.") for key in torch.load(newest, weights_only=True)["state_dict"])
+    assert not any(
+        key.startswith("network.autoencoder.") for key in torch.load(newest, weights_only=True)["state_dict"]
+    )
 
-    from adc_sd21 import OSEDiff, SDCodec
+    from adc_sd21 import OSEDiff, SDAutoencoder
 
     teacher = OSEDiff(str(tmp_path / "whole"))
-    codec = SDCodec(str(tmp_path / "runs" / "tiny_teacher" / "0_codec"))
+    codec = SDAutoencoder(str(tmp_path / "runs" / "tiny_teacher" / "0_codec"))
     assert teacher.restore(torch.zeros(1, 1, 3, 16, 16)).shape == (1, 1, 3, 64, 64)
     for name, tensor in codec.state_dict().items():
-        assert torch.equal(tensor, teacher.codec.state_dict()[name]), name
+        assert torch.equal(tensor, teacher.autoencoder.state_dict()[name]), name

@@ -4,7 +4,7 @@ import pytest
 import torch
 from adc_tiny import (
     Bicubic,
-    TinyCodec,
+    TinyAutoencoder,
     TinyConditioner,
     TinyDenoiser,
     TinyDiscriminator,
@@ -17,7 +17,7 @@ from torch import nn
 
 from adc import testing
 from adc.interfaces import Degradation, Loss, Prunable, Source, Teacher
-from adc.ops.clip import enlarge, quantize
+from adc.ops.clip import quantize, upsample_bicubic
 
 
 def broken(base, method, change, **attributes):
@@ -84,7 +84,7 @@ def test_scale_forward_and_kind():
 def test_gradients_reach_parameters():
     class Detached(TinyTeacher):
         def latent(self, lr):
-            z = self.codec.encode(enlarge(lr, 4))
+            z = self.autoencoder.encode(upsample_bicubic(lr, 4))
             return z + super().latent(lr).detach()
 
     with pytest.raises(AssertionError, match="must carry gradients to the parameters"):
@@ -122,8 +122,8 @@ STUDENT = {
     ),
     "decode shape": ("decode", lambda f, s, x: f(x)[..., :-1], "the result's shape must be"),
     "not both halves": ("restore", lambda f, s, x: f(x) * 0.5, r"Broken\.restore: must be decode\(encode\(lr\)\)"),
-    "reconstruct": ("reconstruct", lambda f, s, x: f(x)[:, :, :1], r"Broken\.reconstruct: the result's shape"),
-    "decoder": ("reconstruct", lambda f, s, x: f(x).detach(), "must carry gradients to the parameters of decoder"),
+    "decode_latents": ("decode_latents", lambda f, s, x: f(x)[:, :, :1], r"Broken\.decode_latents: the result's shape"),
+    "decoder": ("decode_latents", lambda f, s, x: f(x).detach(), "must carry gradients to the parameters of decoder"),
 }
 
 
@@ -132,7 +132,7 @@ def test_student(case):
     method, change, message = STUDENT[case]
     whole = {} if method != "encode" else {"restore": lambda s, x: s.decode(TinyStudent.encode(s, x))}
     with pytest.raises(AssertionError, match=message):
-        testing.check_student(broken(TinyStudent, method, change, **whole), codec=TinyCodec())
+        testing.check_student(broken(TinyStudent, method, change, **whole), autoencoder=TinyAutoencoder())
 
 
 def test_student_with_nothing_to_train():
@@ -160,7 +160,7 @@ def test_prunable(case):
 
 CODEC = {
     "encode": ("encode", lambda f, s, x: f(x).sum(1), "the result's shape"),
-    "project": ("project", lambda f, s, x: f(x)[0], r"Broken\.project: the result's shape"),
+    "to_decoder_input": ("to_decoder_input", lambda f, s, x: f(x)[0], r"Broken\.to_decoder_input: the result's shape"),
     "decode": ("decode", lambda f, s, x: f(x)[..., 1:], r"Broken\.decode: the result's shape"),
     "range": ("decode", lambda f, s, x: f(x) * 255, "pixels must be about"),
     "sampled": ("encode", lambda f, s, x: f(x) + 0.1 * torch.randn_like(f(x)), "same input must give the same result"),
@@ -173,12 +173,16 @@ CODEC = {
 def test_codec(case):
     method, change, message = CODEC[case]
     with pytest.raises(AssertionError, match=message):
-        testing.check_codec(broken(TinyCodec, method, change))
+        testing.check_autoencoder(broken(TinyAutoencoder, method, change))
 
 
 SPACE = {
     "embed": ("embed", lambda f, s, x: f(x)[:, :, 0], r"Broken\.embed: the result's shape"),
-    "lift": ("lift", lambda f, s, x: f(x)[..., 1:] if x.shape[0] == 1 else f(x), "shaped like embed's"),
+    "project_latents": (
+        "project_latents",
+        lambda f, s, x: f(x)[..., 1:] if x.shape[0] == 1 else f(x),
+        "shaped like embed's",
+    ),
     "no gradient": ("embed", lambda f, s, x: f(x).detach(), "must carry gradients to the pixels"),
     "batch": ("embed", mixed, "must not depend on the other clips"),
 }
@@ -188,10 +192,10 @@ SPACE = {
 def test_feature_space(case):
     method, change, message = SPACE[case]
     space = broken(TinySpace, method, change)
-    if case == "lift":
-        space.embed = lambda x: TinySpace.lift.__get__(TinySpace())(space.codec.encode(x))
+    if case == "project_latents":
+        space.embed = lambda x: TinySpace.project_latents.__get__(TinySpace())(space.autoencoder.encode(x))
     with pytest.raises(AssertionError, match=message):
-        testing.check_feature_space(space, TinyCodec())
+        testing.check_feature_space(space, TinyAutoencoder())
 
 
 JUDGE = {
@@ -375,7 +379,7 @@ def test_a_component_is_left_as_it_was():
     student.body.eval()
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     state = torch.get_rng_state()
-    testing.check_student(student, TinySpace(), TinyCodec())
+    testing.check_student(student, TinySpace(), TinyAutoencoder())
     assert student.training
     assert not student.body.training
     assert all(parameter.grad is None for parameter in student.parameters())
@@ -386,7 +390,7 @@ def test_a_component_is_left_as_it_was():
 def test_a_teacher_that_is_not_one():
     class Half(Teacher):
         def restore(self, lr):
-            return enlarge(lr, 2)
+            return upsample_bicubic(lr, 2)
 
     with pytest.raises(AssertionError, match=r"Half\.restore: the result's shape"):
         testing.check_teacher(Half())

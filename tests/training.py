@@ -3,7 +3,7 @@
 from functools import partial
 
 import torch
-from adc_tiny import TinyCodec, TinyDiscriminator, TinySpace, TinyStudent, TinyTeacher
+from adc_tiny import TinyAutoencoder, TinyDiscriminator, TinySpace, TinyStudent, TinyTeacher
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
@@ -44,7 +44,7 @@ class Clips(LightningDataModule):
         self.batch_size = batch_size
 
     def train_dataloader(self):
-        first = self.trainer.lightning_module.batches * self.batch_size
+        first = self.trainer.lightning_module.batches_seen * self.batch_size
         return DataLoader(Numbered(first, 10_000), batch_size=self.batch_size)
 
     def val_dataloader(self):
@@ -75,7 +75,7 @@ def decoding(seed=0, judged=True, roles=None, **options):
     torch.manual_seed(seed)
     return DecoderPretraining(
         student=TinyStudent(width=6, channels=4),
-        codec=TinyCodec(),
+        autoencoder=TinyAutoencoder(),
         losses=[L1()],
         roles=roles or {"decoder": Role(Adam), **({"discriminator": Role(Adam)} if judged else {})},
         discriminator=TinyDiscriminator("pixel", 3) if judged else None,

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from _seeded import seeded, seeded_like
-from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDCodec, UNetDiscriminator, convert, networks, published
-from adc_sd21.codec import KLAutoencoder
+from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDAutoencoder, UNetDiscriminator, convert, networks, published
+from adc_sd21.autoencoder import KLAutoencoder
 from adc_sd21.folder import load
 from torch import Tensor, nn
 
@@ -114,15 +114,15 @@ def _stage_figures(
     stage: AdversarialDistillation, batch: dict[str, Any], facts: dict[str, Any], say: Any
 ) -> Iterator[tuple[str, Any]]:
     stage.train()
-    stage.turn = ("student", "discriminators")
+    stage.active_phases = ("student", "discriminators")
     started = time.perf_counter()
     views = stage.prepare(batch)
     losses = stage.student_loss(views)
     sum(losses.values(), torch.zeros(())).backward()
     say(f"student's half of the step: {time.perf_counter() - started:.1f} s")
-    yield "truth_features", views.of("real", "feature")
+    yield "truth_features", views.target("real", "feature")
     yield "L_distil", losses["L1_feature_teacher"]
-    yield "L_adv", losses["persuade_feature_realism"]
+    yield "L_adv", losses["adv_feature_realism"]
     ours = dict(stage.student.named_parameters())
     for name in facts["student_grad_norms"]:
         yield f"gradient {name}", _norm(ours[_our_student_name(name)])
@@ -136,8 +136,8 @@ def _stage_figures(
     for name in facts["discriminator_grad_norms"]:
         yield f"gradient {name}", _norm(theirs[name])
     with torch.no_grad():
-        yield "logits_fake", views.judged(critic, views.student("feature").detach())["realism"]
-        yield "logits_real", views.judged(critic, views.of("real", "feature"))["realism"]
+        yield "logits_fake", views.logits(critic, views.prediction("feature").detach())["realism"]
+        yield "logits_real", views.logits(critic, views.target("real", "feature"))["realism"]
 
 
 def _norm(parameter: nn.Parameter) -> Tensor:
@@ -181,9 +181,9 @@ def _teacher(home: Path) -> OSEDiff:
 
 
 def _space(student: AdcSRStudent) -> DecoderStem:
-    codec = SDCodec()
-    load(codec.vae, seeded_like(codec.vae.state_dict(), "sd.vae."), "seeded")
-    return DecoderStem(student, codec)
+    autoencoder = SDAutoencoder()
+    load(autoencoder.vae, seeded_like(autoencoder.vae.state_dict(), "sd.vae."), "seeded")
+    return DecoderStem(student, autoencoder)
 
 
 @torch.no_grad()

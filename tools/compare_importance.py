@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from adc_sd21 import AdcSRStudent, SDCodec
+from adc_sd21 import AdcSRStudent, SDAutoencoder
 from torch import Tensor
 
 from adc.data import HeldOutClips, TrainingClips
@@ -42,10 +42,12 @@ def compare(folder: str, ratios: dict[str, float], say: Callable[[str], Any]) ->
     """
     held_out = HeldOutClips(BicubicDown(noise_sigma=NOISE), size=256)
     batches = [held_out[index] for index in range(len(held_out))]
-    codec = SDCodec(folder).eval()
+    autoencoder = SDAutoencoder(folder).eval()
     answer: dict[str, Callable[[AdcSRStudent, dict[str, Any]], Tensor]] = {
         "unet": lambda student, batch: student.encode(batch["lr"][None]),
-        "decoder": lambda student, batch: student.reconstruct(codec.project(codec.encode(batch["hr"][None]))),
+        "decoder": lambda student, batch: student.decode_latents(
+            autoencoder.to_decoder_input(autoencoder.encode(batch["hr"][None]))
+        ),
     }
     with torch.inference_mode():
         whole = AdcSRStudent(folder).eval()

@@ -21,7 +21,7 @@ from torch import Tensor
 from adc.data.bundled import training_photos
 from adc.data.datasets.camera import Camera
 from adc.data.sampler import generator_of
-from adc.degradation.draws import whole
+from adc.degradation.draws import randint
 from adc.media.frame_folders import FrameFolderWriter
 from adc.media.images import list_photos, name_of, read_image
 from adc.media.tar_shards import Packed
@@ -107,7 +107,7 @@ def _clip(photos: Sequence[Path | Packed], index: int, number: int, order: Order
     generator = generator_of(order.seed, index, number)
     front = None
     if len(photos) > 1 and order.camera.has_foreground(generator):
-        front = read_image(photos[(index + whole(generator, 1, len(photos) - 1)) % len(photos)])
+        front = read_image(photos[(index + randint(generator, 1, len(photos) - 1)) % len(photos)])
     return order.camera.clip(read_image(photos[index]), order.frames, order.size, generator, front)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDCodec, UNetDiscriminator, published
+from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDAutoencoder, UNetDiscriminator, published
 
 from adc.data import ClipData, DegradedClips, Real
 from adc.degradation import SecondOrder
@@ -61,7 +61,7 @@ class Clock(pl.Callback):
             torch.cuda.synchronize()
 
 
-def build(recompute: bool) -> AdversarialDistillation:
+def build(gradient_checkpointing: bool) -> AdversarialDistillation:
     """The stage of recipes/adcsr/2_distill.yaml with random numbers."""
     torch.manual_seed(0)
     student = AdcSRStudent(vae=published.STUDENT_VAE, unet=published.STUDENT_UNET)
@@ -73,11 +73,11 @@ def build(recompute: bool) -> AdversarialDistillation:
             "discriminators": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-6)),
         },
         teacher=OSEDiff(),
-        space=DecoderStem(student, SDCodec()),
+        space=DecoderStem(student, SDAutoencoder()),
         discriminators=[UNetDiscriminator(channels=256)],
         examples={"student": Example({"realism": -1}), "real": Example({"realism": 1}, Real())},
         frozen=["decoder"],
-        recompute=recompute,
+        gradient_checkpointing=gradient_checkpointing,
     )
 
 
@@ -125,7 +125,9 @@ def arguments(text: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=3, help="steps that count (3)")
     parser.add_argument("--warmup", type=int, default=1, help="steps before them (1)")
     parser.add_argument("--workers", type=int, default=0, help="processes that load (0)")
-    parser.add_argument("--recompute", action="store_true", help="make activations again instead of keeping them")
+    parser.add_argument(
+        "--gradient-checkpointing", action="store_true", help="recompute activations instead of keeping them"
+    )
     return parser
 
 
@@ -135,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     data = DegradedClips(
         SecondOrder("adcsr"), options.batch, size=options.size, small="reflect", workers=options.workers
     )
-    print(json.dumps(measure(build(options.recompute), data, options), indent=2))
+    print(json.dumps(measure(build(options.gradient_checkpointing), data, options), indent=2))
     return 0
 
 

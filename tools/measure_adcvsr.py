@@ -1,7 +1,8 @@
 """Measures a training step of AdcVSR's second stage at full size: seconds, memory, clips per second.
 
 python tools/measure_adcvsr.py --frames 5 --size 256                               (a CPU, 64 x 64 to 256 x 256)
-python tools/measure_adcvsr.py --device gpu --frames 25 --size 512 --precision bf16-mixed --recompute --teacher dove
+python tools/measure_adcvsr.py --device gpu --frames 25 --size 512 --precision bf16-mixed \
+    --gradient-checkpointing --teacher dove
 
 The networks have random numbers: a step costs the same. A camera moves over bundled photos, degraded as the recipe
 says. Without --teacher dove the teacher's answers are there already, as from `adc cache`; DISTS, whose weights are a
@@ -14,7 +15,7 @@ import json
 import sys
 
 import torch
-from adc_sd21 import DecoderStem, SDCodec
+from adc_sd21 import DecoderStem, SDAutoencoder
 from adc_video import DOVE, AdcVSRStudent, ClipDiscriminator, ConvNeXtBackbone, StudentUNetBackbone
 from measure_adcsr import arguments, measure
 from torch import Tensor
@@ -23,7 +24,7 @@ from adc.data import DegradedVideos, Real, ShuffledFrames, Slideshow, StillImage
 from adc.degradation import VideoDegradation
 from adc.interfaces import Teacher
 from adc.losses import L1
-from adc.ops.clip import enlarge
+from adc.ops.clip import upsample_bicubic
 from adc.stages import AdversarialDistillation, Example
 from adc.training import Role
 
@@ -33,10 +34,10 @@ class Answered(Teacher):
 
     def restore(self, lr: Tensor) -> Tensor:
         """Bicubic."""
-        return enlarge(lr, self.scale)
+        return upsample_bicubic(lr, self.scale)
 
 
-def build(teacher: Teacher, recompute: bool) -> AdversarialDistillation:
+def build(teacher: Teacher, gradient_checkpointing: bool) -> AdversarialDistillation:
     """The stage of recipes/adcvsr/2_adversarial.yaml with random numbers."""
     torch.manual_seed(0)
     student = AdcVSRStudent()
@@ -48,7 +49,7 @@ def build(teacher: Teacher, recompute: bool) -> AdversarialDistillation:
             "discriminators": Role(lambda parameters: torch.optim.Adam(parameters, lr=1e-7)),
         },
         teacher=teacher,
-        space=DecoderStem(student, SDCodec()),
+        space=DecoderStem(student, SDAutoencoder()),
         discriminators=[
             ClipDiscriminator(ConvNeXtBackbone()),
             ClipDiscriminator(StudentUNetBackbone(AdcVSRStudent())),
@@ -61,7 +62,7 @@ def build(teacher: Teacher, recompute: bool) -> AdversarialDistillation:
             "slideshow": Example({"detail": 1, "consistency": -1}, Slideshow()),
         },
         adversarial_weight={"pixel": 0.1, "feature": 1.0},
-        recompute=recompute,
+        gradient_checkpointing=gradient_checkpointing,
     )
 
 
@@ -81,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         workers=options.workers,
     )
     teacher = DOVE() if options.teacher == "dove" else Answered()
-    print(json.dumps(measure(build(teacher, options.recompute), data, options), indent=2))
+    print(json.dumps(measure(build(teacher, options.gradient_checkpointing), data, options), indent=2))
     return 0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from adc_sd21 import networks
-from adc_sd21.codec import KLAutoencoder
+from adc_sd21.autoencoder import KLAutoencoder
 from adc_sd21.folder import save, save_tensors
 from adc_sd21.one_step import RESTORER, write_settings
 from adc_sd21.text import KEY, name_of

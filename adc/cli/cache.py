@@ -19,7 +19,7 @@ from adc.cli.train import TERMINATED, RecipeCLI, silence
 from adc.data.modules.images import ClipData
 from adc.errors import UsageError, describe
 from adc.interfaces import Prompt, Teacher
-from adc.teacher_cache.fill import Asking, AskingProgress, Walk
+from adc.teacher_cache.fill import CacheProgress, MissingShards, TeacherRunner
 from adc.teacher_cache.store import fingerprint
 from adc.teacher_cache.teacher import CachedTeacher
 
@@ -130,8 +130,8 @@ class CacheCLI(RecipeCLI):
             "domains": self.domains,
             "numbers": self.config.numbers,
         }
-        self.walk = Walk(self.folder, data, about, self.config)
-        self.asking = Asking(teacher, prompt, self.walk, self.domains, self.config.numbers)
+        self.walk = MissingShards(self.folder, data, about, self.config)
+        self.asking = TeacherRunner(teacher, prompt, self.walk, self.domains, self.config.numbers)
 
     def _teacher(self) -> tuple[Teacher, Prompt | None, dict[str, Any]]:
         """The recipe's teacher, what it is told, and what a cache notes about it."""
@@ -173,7 +173,7 @@ class CacheCLI(RecipeCLI):
         options: dict[str, Any] = {key: built.trainer[key] for key in TRAINER if built.trainer.get(key) is not None}
         options |= dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary"), False)
         options |= dict.fromkeys(("use_distributed_sampler", "inference_mode"), False)
-        return pl.Trainer(**options, callbacks=[AskingProgress()])
+        return pl.Trainer(**options, callbacks=[CacheProgress()])
 
 
 def _domains(config: Any) -> list[str]:

@@ -23,6 +23,8 @@ TRAINING_KINDS = {
     "LightningDataModule": "DataModule",
     "Callback": "Callback",
     "Checkpoint": "Callback",
+    "ProgressBar": "Callback",
+    "BasePredictionWriter": "Callback",
 }
 
 

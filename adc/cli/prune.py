@@ -20,7 +20,7 @@ from adc.cli.errors import place_of_value, root_cause
 from adc.cli.parser import component_parser, load_components, recipes_of
 from adc.errors import UsageError, describe
 from adc.interfaces import Student
-from adc.metrics.efficiency import Cost, Efficiency, count, meta_twin
+from adc.metrics.efficiency import Cost, Efficiency, count, meta_copy
 from adc.pruning import Cut, Importance, prune, save_student
 
 REPORT = "pruning.json"
@@ -107,7 +107,7 @@ def _measure(student: Student, parts: Mapping[str, nn.Module], size: int) -> Eff
     """Count without computing where the student allows it."""
     clip = torch.zeros(1, 1, 3, size, size)
     try:
-        twin, *twins = meta_twin(student, *parts.values())
+        twin, *twins = meta_copy(student, *parts.values())
         return count(twin, clip.to("meta"), parts=dict(zip(parts, twins, strict=True)))
     except (RuntimeError, NotImplementedError):
         return count(student, clip.to(next(student.parameters()).device), parts=parts)

@@ -111,13 +111,13 @@ def upscale(
             print(job.target, flush=True)
 
     from adc.evaluation.batch import leave, work_through
-    from adc.inference.upscaler import Enlarger
+    from adc.inference.upscaler import Upscaler
 
     start = time.perf_counter()
     failed = 0
     if waiting:
         show = partial(_video, options=options, codec=codec, crf=crf, rate=_rate(rate))
-        workers = [_worker(Enlarger(student, name, options), show, listing) for name in options.devices[: len(waiting)]]
+        workers = [_worker(Upscaler(student, name, options), show, listing) for name in options.devices[: len(waiting)]]
         failed = work_through(waiting, workers, "enlarging", progress=not any(job.video for job in waiting))
     _tell(jobs, len(waiting), failed, time.perf_counter() - start, output, sys.stderr if listing else sys.stdout)
     leave(failed, len(jobs))
@@ -136,7 +136,7 @@ def _devices(names: str) -> tuple[str, ...]:
 
 
 def _check(options: UpscaleOptions) -> None:
-    from adc.inference.tiles import spread
+    from adc.inference.tiles import plan_tiles
 
     if options.depth not in (8, 16):
         raise UsageError(f"--depth {options.depth}: 8 or 16 bits per channel.")
@@ -152,7 +152,7 @@ def _check(options: UpscaleOptions) -> None:
         raise UsageError(f"--overlap {options.overlap}: at least 0.")
     if options.tile is not None:
         try:
-            spread(1, options.tile, options.overlap)
+            plan_tiles(1, options.tile, options.overlap)
         except ValueError as error:
             raise UsageError(f"--{error}") from None
 
@@ -182,15 +182,15 @@ def _rate(text: str) -> Fraction:
     return rate
 
 
-def _worker(enlarger: Any, show: Callable[[Job, Any], None], listing: bool) -> Callable[[Job], None]:
+def _worker(upscaler: Any, show: Callable[[Job, Any], None], listing: bool) -> Callable[[Job], None]:
     """Does one job after the other on one device."""
-    from adc.inference.image import enlarge_image
+    from adc.inference.image import upscale_image
 
     def work(job: Job) -> None:
         if job.video:
-            show(job, enlarger)
+            show(job, upscaler)
         else:
-            for note in enlarge_image(job.source, job.target, enlarger):
+            for note in upscale_image(job.source, job.target, upscaler):
                 sys.stderr.write(f"adc: {job.source}: {note}\n")
         if listing:
             print(job.target, flush=True)
@@ -198,10 +198,10 @@ def _worker(enlarger: Any, show: Callable[[Job, Any], None], listing: bool) -> C
     return work
 
 
-def _video(job: Job, enlarger: Any, options: UpscaleOptions, **settings: Any) -> None:
+def _video(job: Job, upscaler: Any, options: UpscaleOptions, **settings: Any) -> None:
     from adc.inference.video import upscale_video
 
-    if upscale_video(job.source, job.target, enlarger, options, **settings):
+    if upscale_video(job.source, job.target, upscaler, options, **settings):
         raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
 
 

@@ -14,17 +14,17 @@ def uniform(generator: Generator, low: float, high: float) -> float:
     return low + (high - low) * float(drawn)
 
 
-def chance(generator: Generator, probability: float) -> bool:
+def bernoulli(generator: Generator, probability: float) -> bool:
     """True with a probability."""
     return uniform(generator, 0.0, 1.0) < probability
 
 
-def whole(generator: Generator, low: int, high: int) -> int:
+def randint(generator: Generator, low: int, high: int) -> int:
     """A whole number from ``low`` to ``high``, both included."""
     return min(int(uniform(generator, low, high + 1)), high)
 
 
-def choose(generator: Generator, weights: Sequence[float]) -> int:
+def categorical(generator: Generator, weights: Sequence[float]) -> int:
     """An index, drawn in proportion to weights."""
     drawn = uniform(generator, 0.0, sum(weights))
     for index, weight in enumerate(weights):
@@ -36,7 +36,7 @@ def choose(generator: Generator, weights: Sequence[float]) -> int:
 
 def draw_factor(generator: Generator, probabilities: Sequence[float], limits: Sequence[float]) -> float:
     """A factor of a resize: above 1, below 1 or 1, in proportion to three probabilities, within limits."""
-    kind = choose(generator, probabilities)
+    kind = categorical(generator, probabilities)
     if kind == 0:
         return uniform(generator, 1, limits[1])
     return uniform(generator, limits[0], 1) if kind == 1 else 1.0

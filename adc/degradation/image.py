@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adc.degradation.checks import check_frames, check_scale
-from adc.degradation.draws import chance, draw_factor, uniform, whole
+from adc.degradation.draws import bernoulli, draw_factor, randint, uniform
 from adc.degradation.filters import MODES, blur, gaussian_noise, poisson_noise, resize
 from adc.degradation.jpeg import compress
 from adc.degradation.kernels import draw_gaussian, draw_sinc, draw_size
@@ -56,9 +56,9 @@ class SecondOrder(Degradation):
         factor = draw_factor(generator, values.resize_probabilities, values.resize_range)
         frames = _resize(frames, frames.shape[-2] * factor, frames.shape[-1] * factor, generator)
         frames = self._noise(frames, generator, values.gaussian_probability, values.noise_sigma, values.poisson_scale)
-        frames = compress(frames, whole(generator, *values.jpeg_quality))
+        frames = compress(frames, randint(generator, *values.jpeg_quality))
 
-        if chance(generator, values.second_blur_probability):
+        if bernoulli(generator, values.second_blur_probability):
             frames = blur(frames, self._kernel(generator, values.sinc_probability2, values.blur_sigma2))
         factor = draw_factor(generator, values.resize_probabilities2, values.resize_range2)
         frames = _resize(frames, height * factor, width * factor, generator)
@@ -66,8 +66,8 @@ class SecondOrder(Degradation):
             frames, generator, values.gaussian_probability2, values.noise_sigma2, values.poisson_scale2
         )
 
-        quality = whole(generator, *values.jpeg_quality2)
-        if chance(generator, 0.5):
+        quality = randint(generator, *values.jpeg_quality2)
+        if bernoulli(generator, 0.5):
             frames = compress(self._finish(frames, height, width, generator), quality)
         else:
             frames = self._finish(compress(frames, quality), height, width, generator)
@@ -76,7 +76,7 @@ class SecondOrder(Degradation):
     def _kernel(self, generator: Generator, sinc_probability: float, sigma: Range) -> Tensor:
         values = self.values
         size = draw_size(generator, values.kernel_sizes)
-        if chance(generator, sinc_probability):
+        if bernoulli(generator, sinc_probability):
             return draw_sinc(generator, size)
         return draw_gaussian(
             generator, size, values.kernel_probabilities, sigma, values.beta_gaussian, values.beta_plateau
@@ -85,20 +85,20 @@ class SecondOrder(Degradation):
     def _noise(
         self, frames: Tensor, generator: Generator, gaussian_probability: float, sigma: Range, scale: Range
     ) -> Tensor:
-        is_gray = chance(generator, self.values.gray_probability)
-        if chance(generator, gaussian_probability):
+        is_gray = bernoulli(generator, self.values.gray_probability)
+        if bernoulli(generator, gaussian_probability):
             return gaussian_noise(frames, uniform(generator, *sigma), is_gray, generator)
         return poisson_noise(frames, uniform(generator, *scale), is_gray, generator)
 
     def _finish(self, frames: Tensor, height: int, width: int, generator: Generator) -> Tensor:
         frames = _resize(frames, height, width, generator)
-        if chance(generator, self.values.final_sinc_probability):
+        if bernoulli(generator, self.values.final_sinc_probability):
             frames = blur(frames, draw_sinc(generator, draw_size(generator, self.values.kernel_sizes), math.pi / 3))
         return frames
 
 
 def _resize(frames: Tensor, height: float, width: float, generator: Generator) -> Tensor:
-    return resize(frames, int(height), int(width), MODES[whole(generator, 0, len(MODES) - 1)])
+    return resize(frames, int(height), int(width), MODES[randint(generator, 0, len(MODES) - 1)])
 
 
 class BicubicDown(Degradation):

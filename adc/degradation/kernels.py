@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from adc.degradation.draws import choose, uniform, whole
+from adc.degradation.draws import categorical, randint, uniform
 
 KINDS = ("isotropic", "anisotropic", "generalised_isotropic", "generalised_anisotropic", "plateau_isotropic",
          "plateau_anisotropic")  # fmt: skip
@@ -82,7 +82,7 @@ def sinc(size: int, cutoff: float) -> Tensor:
 
 def draw_size(generator: Generator, sizes: Sequence[int] = (7, 21)) -> int:
     """An odd size from a range, both ends included."""
-    return 2 * whole(generator, sizes[0] // 2, sizes[1] // 2) + 1
+    return 2 * randint(generator, sizes[0] // 2, sizes[1] // 2) + 1
 
 
 def draw_gaussian(
@@ -105,7 +105,7 @@ def draw_gaussian(
         beta_gaussian: Range of the exponent of generalised Gaussians; holds 1.
         beta_plateau: Range of the exponent of plateaus; holds 1.
     """
-    kind = KINDS[choose(generator, probabilities)]
+    kind = KINDS[categorical(generator, probabilities)]
     sigma_x = sigma_y = uniform(generator, *sigma)
     rotation = 0.0
     if kind.endswith("anisotropic"):
@@ -121,7 +121,7 @@ def draw_gaussian(
 
 def _draw_beta(generator: Generator, limits: Sequence[float]) -> float:
     below, above = (limits[0], 1.0), (1.0, limits[1])
-    return uniform(generator, *(below if choose(generator, (0.5, 0.5)) == 0 else above))
+    return uniform(generator, *(below if categorical(generator, (0.5, 0.5)) == 0 else above))
 
 
 def draw_sinc(generator: Generator, size: int, lowest: float | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from adc.degradation.checks import check_frames, check_scale
 from adc.degradation.codec import CODECS, recode, require_encoders
-from adc.degradation.draws import chance, choose, draw_factor, whole
+from adc.degradation.draws import bernoulli, categorical, draw_factor, randint
 from adc.degradation.filters import MODES, blur, gaussian_noise, poisson_noise, resize, sharpen
 from adc.degradation.jpeg import compress
 from adc.degradation.kernels import draw_size
@@ -89,7 +89,7 @@ class VideoDegradation(Degradation):
         if passes == 2:
             frames = self._recode(frames, generator)
 
-        if chance(generator, values.second_blur_probability):
+        if bernoulli(generator, values.second_blur_probability):
             frames = self._blur(frames, generator, values.sinc_probability2, values.blur_sigma2)
         frames = _resize(frames, generator, values.resize_probabilities2, values.resize_range2, values.resize_step2)
         frames = self._noise(
@@ -99,7 +99,7 @@ class VideoDegradation(Degradation):
 
         if not passes:
             frames = self._finish(frames, height, width, generator)
-        elif chance(generator, 0.5):
+        elif bernoulli(generator, 0.5):
             frames = self._finish(self._recode(frames, generator), height, width, generator)
         else:
             frames = self._recode(self._finish(frames, height, width, generator), generator)
@@ -112,8 +112,8 @@ class VideoDegradation(Degradation):
         self, frames: Frames, generator: Generator, gaussian_probability: float, sigma: Range, scale: Range
     ) -> Frames:
         values = self.values
-        is_gray = chance(generator, values.gray_probability)
-        if chance(generator, gaussian_probability):
+        is_gray = bernoulli(generator, values.gray_probability)
+        if bernoulli(generator, gaussian_probability):
             add, strengths = gaussian_noise, walk(generator, sigma, values.noise_sigma_step, len(frames))
         else:
             add, strengths = poisson_noise, walk(generator, scale, values.poisson_scale_step, len(frames))
@@ -123,13 +123,13 @@ class VideoDegradation(Degradation):
         return _each(compress, frames, walk_whole(generator, quality, self.values.jpeg_quality_step, len(frames)))
 
     def _recode(self, frames: Frames, generator: Generator) -> Frames:
-        codec = CODECS[choose(generator, self.values.codec_probabilities)]
-        return recode(frames, codec, whole(generator, *self.values.bitrate))
+        codec = CODECS[categorical(generator, self.values.codec_probabilities)]
+        return recode(frames, codec, randint(generator, *self.values.bitrate))
 
     def _finish(self, frames: Frames, height: int, width: int, generator: Generator) -> Frames:
-        mode = MODES[whole(generator, 0, len(MODES) - 1)]
+        mode = MODES[randint(generator, 0, len(MODES) - 1)]
         frames = [resize(frame, height, width, mode) for frame in frames]
-        if not chance(generator, self.values.final_sinc_probability):
+        if not bernoulli(generator, self.values.final_sinc_probability):
             return frames
         size = draw_size(generator, self.values.kernel_sizes)
         return _each(blur, frames, walk_sinc(generator, len(frames), size, math.pi / 3, self.values.cutoff_step))
@@ -144,7 +144,7 @@ def _resize(
     frames: Frames, generator: Generator, probabilities: tuple[float, ...], limits: Range, step: float
 ) -> Frames:
     """Resize every frame to a multiple of the first one's size, rounded down to even sides."""
-    mode = MODES[whole(generator, 0, len(MODES) - 1)]
+    mode = MODES[randint(generator, 0, len(MODES) - 1)]
     factors = walk(generator, limits, step, len(frames), draw_factor(generator, probabilities, limits))
     height, width = frames[0].shape[-2:]
     return _each(lambda frame, by: resize(frame, _even(height * by), _even(width * by), mode), frames, factors)

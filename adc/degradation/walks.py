@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Generator, Tensor
 
-from adc.degradation.draws import chance, choose, uniform, whole
+from adc.degradation.draws import bernoulli, categorical, randint, uniform
 from adc.degradation.kernels import KINDS, draw_size, lowest_cutoff, of_kind, sinc
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def walk(
 
 def walk_whole(generator: Generator, limits: Sequence[int], step: float, frames: int) -> list[int]:
     """`walk` on whole numbers: every one is rounded before the next step."""
-    numbers = [whole(generator, *limits)]
+    numbers = [randint(generator, *limits)]
     while len(numbers) < frames:
         numbers.append(round(walk(generator, limits, step, 2, numbers[-1])[1]))
     return numbers
@@ -62,9 +62,9 @@ def walk_blur(
         Kernels ``(size, size)``.
     """
     size = draw_size(generator, values.kernel_sizes)
-    if chance(generator, sinc_probability):
+    if bernoulli(generator, sinc_probability):
         return walk_sinc(generator, frames, size, lowest_cutoff(size), values.cutoff_step)
-    kind = KINDS[choose(generator, values.kernel_probabilities)]
+    kind = KINDS[categorical(generator, values.kernel_probabilities)]
     first = second = walk(generator, sigma, values.blur_sigma_step, frames)
     angles, betas = [0.0] * frames, [1.0] * frames
     if kind.endswith("anisotropic"):

@@ -17,7 +17,7 @@ from adc.export.onnx import parameters_of, size_of
 from adc.inference.onnx_student import OnnxStudent
 from adc.inference.prepare import prepare, stored_bytes
 from adc.interfaces import Restorer
-from adc.metrics.efficiency import Efficiency, count, meta_twin, peak_memory
+from adc.metrics.efficiency import Efficiency, count, meta_copy, peak_memory
 
 
 @dataclass
@@ -52,7 +52,7 @@ def cases_of(
             numbers = restorer.facts.get("parameters") or parameters_of(restorer.path)
             cases.append(Case(name, kind, restorer, None, size_of(restorer.path), numbers))
             continue
-        (original,) = meta_twin(restorer.eval().requires_grad_(False))
+        (original,) = meta_copy(restorer.eval().requires_grad_(False))
         numbers = sum(parameter.numel() for parameter in restorer.parameters())
         for number, precision in enumerate(precisions):
             mine = restorer if number == len(precisions) - 1 else copy.deepcopy(restorer)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from adc.inference.tiles import BAND
-from adc.ops.clip import enlarge
+from adc.ops.clip import upsample_bicubic
 from adc.ops.color import WAVELET_LEVELS, rescale, wavelet
 
 LANCZOS_REACH = 3
@@ -96,7 +96,7 @@ def with_wavelet(bands: Iterable[Tensor], lr: Tensor, scale: int) -> Iterator[Te
 def _enlarged(lr: Tensor, scale: int, top: int, bottom: int) -> Tensor:
     """Some rows of ``enlarge(lr, scale)``."""
     first, last = max(0, top // scale - 3), min(lr.shape[-2], -(-bottom // scale) + 3)
-    large = enlarge(lr[..., first:last, :], scale)
+    large = upsample_bicubic(lr[..., first:last, :], scale)
     return large[..., top - first * scale : bottom - first * scale, :]
 
 

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from adc.inference.upscaler import Enlarger
+from adc.inference.upscaler import Upscaler
 from adc.media.image_files import Picture, channels_for, check_target, picture_writer, read_picture
 from adc.ops.clip import to_unit
 
 
-def enlarge_image(source: Path, target: Path, enlarger: Enlarger) -> tuple[str, ...]:
+def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, ...]:
     """Enlarge an image file; the result appears whole or not at all.
 
     Transparency is enlarged apart; where the format knows none, what is transparent is laid over
@@ -34,39 +34,39 @@ def enlarge_image(source: Path, target: Path, enlarger: Enlarger) -> tuple[str, 
     """
     picture = read_picture(source)
     height, width = picture.pixels.shape[:2]
-    size = enlarger.size(height, width)
-    check_target(target, (size[1], size[0]), enlarger.options.depth)
+    size = upscaler.size(height, width)
+    check_target(target, (size[1], size[0]), upscaler.options.depth)
     if picture.alpha is not None and channels_for(target, picture.gray, True) in (1, 3):
         picture = _over_white(picture)
     while True:
         try:
-            _write(picture, target, size, enlarger)
+            _write(picture, target, size, upscaler)
             return picture.notes
         except (RuntimeError, MemoryError) as error:
             out_of_memory = isinstance(error, MemoryError) or "memory" in str(error)
-            if out_of_memory and enlarger.give_way():
+            if out_of_memory and upscaler.shrink_tiles():
                 continue
-            raise ValueError(_reason(source, width, height, error, out_of_memory, enlarger)) from error
+            raise ValueError(_reason(source, width, height, error, out_of_memory, upscaler)) from error
 
 
-def _reason(source: Path, width: int, height: int, error: Exception, out_of_memory: bool, enlarger: Enlarger) -> str:
+def _reason(source: Path, width: int, height: int, error: Exception, out_of_memory: bool, upscaler: Upscaler) -> str:
     if out_of_memory:
-        way_out = f"try --tile {256 if enlarger.options.tile is None else max(64, enlarger.options.tile // 2)}"
+        way_out = f"try --tile {256 if upscaler.options.tile is None else max(64, upscaler.options.tile // 2)}"
         return f"{source}: {width}x{height} pixels need more memory than there is; {way_out}."
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    way_out = "; leave --compile out" if enlarger.options.compile else ""
+    way_out = "; leave --compile out" if upscaler.options.compile else ""
     return f"{source}: the student failed on {width}x{height} pixels ({first.strip()}){way_out}."
 
 
-def _write(picture: Picture, target: Path, size: tuple[int, int], enlarger: Enlarger) -> None:
-    depth = enlarger.options.depth
+def _write(picture: Picture, target: Path, size: tuple[int, int], upscaler: Upscaler) -> None:
+    depth = upscaler.options.depth
     channels = channels_for(target, picture.gray, picture.alpha is not None)
     keep = torch.float16 if depth == 8 else torch.float32
     shape = (size[1], size[0])
-    with picture_writer(target, shape, channels, picture.belongings, depth, enlarger.options.quality) as writer:
+    with picture_writer(target, shape, channels, picture.metadata, depth, upscaler.options.quality) as writer:
         top = 0
         try:
-            for band in enlarger.bands(picture.frame()[None, None], keep, target.parent):
+            for band in upscaler.bands(picture.frame()[None, None], keep, target.parent):
                 rows = _rows(band, picture.gray, depth)
                 if picture.alpha is not None:
                     rows = np.concatenate([rows, _alpha(picture.alpha, size, top, len(rows), depth)], axis=2)
@@ -95,4 +95,4 @@ def _over_white(picture: Picture) -> Picture:
     share = picture.alpha[..., None].astype(np.float32) / 255
     white = np.iinfo(picture.pixels.dtype).max
     laid = np.rint(picture.pixels * share + white * (1 - share)).astype(picture.pixels.dtype)
-    return Picture(laid, picture.gray, None, picture.belongings, picture.notes)
+    return Picture(laid, picture.gray, None, picture.metadata, picture.notes)

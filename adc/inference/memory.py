@@ -55,7 +55,7 @@ class _Peak(TorchFunctionMode):
         self.held -= size
 
 
-class Footprint:
+class MemoryEstimate:
     """Foresees how much memory pictures take, from how much a very small one does."""
 
     def __init__(self, restorer: Restorer) -> None:
@@ -81,19 +81,19 @@ class Footprint:
         return self.each * number * height * width
 
 
-def fitting_tile(footprint: Footprint, device: torch.device, frames: int = 1) -> int:
+def fitting_tile(memory_estimate: MemoryEstimate, device: torch.device, frames: int = 1) -> int:
     """The largest side of tiles of so many frames whose memory is there; the smallest if none is."""
     free = free_memory(device)
     for side in SIDES:
         allowed = device.type != "cpu" or side <= LARGEST_ON_CPU
-        if allowed and footprint.bytes(side, side, frames) <= SHARE * free:
+        if allowed and memory_estimate.bytes(side, side, frames) <= SHARE * free:
             return side
     return SIDES[-1]
 
 
-def fitting_batch(footprint: Footprint, height: int, width: int, free: int) -> int:
+def fitting_batch(memory_estimate: MemoryEstimate, height: int, width: int, free: int) -> int:
     """How many tiles of a size may be shown at once on a GPU."""
-    return max(1, min(MOST_TILES, int(SHARE * free) // max(1, footprint.bytes(height, width))))
+    return max(1, min(MOST_TILES, int(SHARE * free) // max(1, memory_estimate.bytes(height, width))))
 
 
 def free_memory(device: torch.device) -> int:

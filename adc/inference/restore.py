@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from adc.inference import bands
-from adc.inference.tiles import SMALLEST, in_bands, spread
+from adc.inference.tiles import SMALLEST, in_bands, plan_tiles
 from adc.interfaces import Restorer
 
 __all__ = ["SMALLEST", "Tiling", "restore_bands", "restore_image"]
@@ -95,7 +95,7 @@ def restore_bands(
     """
     height, width = lr.shape[-2:]
     scale = restorer.scale
-    rows, columns = (spread(side, tiling.tile, tiling.overlap) for side in (height, width))
+    rows, columns = (plan_tiles(side, tiling.tile, tiling.overlap) for side in (height, width))
     lr = lr.detach()
     found = in_bands(_checked(restorer), lr, scale, rows, columns, tiling.batch, keep)
     if color == "adain":

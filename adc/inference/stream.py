@@ -67,14 +67,14 @@ def _advance(
     first, last = len(shown) - fresh, max(len(shown) - overlap, 0)
     faded: list[Tensor] = []
     if tail is not None:
-        share = rise(overlap).to(restored).view(-1, 1, 1, 1)
+        share = crossfade(overlap).to(restored).view(-1, 1, 1, 1)
         both = torch.lerp(tail.to(restored), restored[first - overlap : first], share)
         last = max(last, first)
         faded = list(both)
     return [*faded, *restored[first:last]], restored[last:].clone()
 
 
-def rise(length: int) -> Tensor:
+def crossfade(length: int) -> Tensor:
     """What the later of two chunks counts for in each frame that they share: from 0 to 1."""
     return ((torch.arange(length) + 0.5) / length * 2 - 0.5).clamp(0, 1)
 

@@ -45,7 +45,7 @@ class Axis:
         return self.starts[-1] + self.tile
 
 
-def spread(side: int, longest: int | None, overlap: int) -> Axis:
+def plan_tiles(side: int, longest: int | None, overlap: int) -> Axis:
     """As few tiles as cover a side, no longer than they need to be.
 
     Args:
@@ -81,7 +81,7 @@ def _up(value: int, grid: int) -> int:
     return -(-value // grid) * grid
 
 
-def shares(axis: Axis, scale: int) -> list[Tensor]:
+def blend_weights(axis: Axis, scale: int) -> list[Tensor]:
     """What each tile counts for along its enlarged side; the shares of a pixel add up to one.
 
     Where two tiles overlap, they fade into each other in the middle, over `FADE` pixels. Outside of that each
@@ -138,7 +138,7 @@ def in_bands(
     if len(rows.starts) == len(columns.starts) == 1:
         yield from _sliced(show(_piece(lr, 0, 0, rows.tile, columns.tile))[..., :last, :width])
         return
-    down, across = shares(rows, scale), shares(columns, scale)
+    down, across = blend_weights(rows, scale), blend_weights(columns, scale)
     canvas = torch.zeros(*lr.shape[:-2], rows.tile * scale, columns.covered * scale, dtype=keep, device=lr.device)
     for index, top in enumerate(rows.starts):
         for together in _of_one_size(columns, batch):

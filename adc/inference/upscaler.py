@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from adc.errors import UsageError
-from adc.inference.memory import SIDES, Footprint, fitting_batch, fitting_tile, free_memory
+from adc.inference.memory import SIDES, MemoryEstimate, fitting_batch, fitting_tile, free_memory
 from adc.inference.options import UpscaleOptions
 from adc.inference.restore import Tiling, restore_bands, restore_image
-from adc.inference.tiles import spread
+from adc.inference.tiles import plan_tiles
 from adc.interfaces import Restorer
 
 
-class Enlarger:
+class Upscaler:
     """Enlarges pictures and clips as the options say.
 
     Attributes:
@@ -42,7 +42,7 @@ class Enlarger:
 
         self.options, self.device = options, device_of(device)
         restorer = _load(student, options)
-        self.footprint = Footprint(restorer)
+        self.memory_estimate = MemoryEstimate(restorer)
         self.restorer = prepare(restorer, options.precision, self.device, options.compile)
         self.tiles: dict[int, int] = {}
         self._batches: dict[tuple[int, int], int] = {}
@@ -72,14 +72,14 @@ class Enlarger:
         tile, overlap = self._tile(frames), self.options.overlap
         if self.options.tile is None:
             overlap = min(overlap, (tile - 1) // 2)
-        rows, columns = spread(height, tile, overlap), spread(width, tile, overlap)
+        rows, columns = plan_tiles(height, tile, overlap), plan_tiles(width, tile, overlap)
         return Tiling(tile, overlap, self._batch(rows.tile, columns.tile) if len(columns.starts) > 1 else 1)
 
     def _tile(self, frames: int) -> int:
         if self.options.tile is not None:
             return self.options.tile
         if frames not in self.tiles:
-            self.tiles[frames] = fitting_tile(self.footprint, self.device, frames)
+            self.tiles[frames] = fitting_tile(self.memory_estimate, self.device, frames)
         return self.tiles[frames]
 
     def _batch(self, height: int, width: int) -> int:
@@ -89,10 +89,10 @@ class Enlarger:
             return 1
         key = (height, width)
         if key not in self._batches:
-            self._batches[key] = fitting_batch(self.footprint, height, width, free_memory(self.device))
+            self._batches[key] = fitting_batch(self.memory_estimate, height, width, free_memory(self.device))
         return self._batches[key]
 
-    def give_way(self) -> bool:
+    def shrink_tiles(self) -> bool:
         """After memory ran out: take smaller tiles from now on; False if they were chosen by hand or are small."""
         if all(tile <= SIDES[-1] for tile in self.tiles.values()):
             return False

@@ -72,7 +72,7 @@ def upscale_video(
     from adc.inference.stream import stream
     from adc.media.video_reader import Frame, is_video
 
-    restore = _patient(restore, source)
+    restore = retry_on_oom(restore, source)
     if options is not None and options.resume and is_video(target) and target.is_file():
         return []
     with ExitStack() as open_files:
@@ -136,7 +136,7 @@ def _chunks(
     return max(1, ONCE // (height * width)) if chunk is None else chunk, overlap or 0
 
 
-def _patient(restore: Callable[[Tensor], Tensor], source: Path) -> Callable[[Tensor], Tensor]:
+def retry_on_oom(restore: Callable[[Tensor], Tensor], source: Path) -> Callable[[Tensor], Tensor]:
     """Where memory runs out, what can give way is asked to; what fails is told in one line."""
 
     def restored(clip: Tensor) -> Tensor:
@@ -145,8 +145,8 @@ def _patient(restore: Callable[[Tensor], Tensor], source: Path) -> Callable[[Ten
                 return restore(clip)
             except (RuntimeError, MemoryError) as error:
                 short = isinstance(error, MemoryError) or "memory" in str(error)
-                give_way = getattr(restore, "give_way", None)
-                if short and give_way is not None and give_way():
+                shrink_tiles = getattr(restore, "shrink_tiles", None)
+                if short and shrink_tiles is not None and shrink_tiles():
                     continue
                 size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
                 if short:

@@ -3,14 +3,14 @@
 from adc.interfaces.data import Degradation, Source
 from adc.interfaces.denoiser import Conditioner, Denoiser
 from adc.interfaces.discriminator import Discriminator
-from adc.interfaces.latent import Codec, FeatureSpace
+from adc.interfaces.latent import Autoencoder, FeatureSpace
 from adc.interfaces.loss import Loss
 from adc.interfaces.prompt import Prompt
 from adc.interfaces.restorer import Prunable, Restorer, Student, Teacher
 from adc.interfaces.score import Scorer
 
 __all__ = [
-    "Codec",
+    "Autoencoder",
     "Conditioner",
     "Degradation",
     "Denoiser",

@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 
-class Codec(nn.Module, ABC):
+class Autoencoder(nn.Module, ABC):
     """Pixels to latents and back."""
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
         """``(B, T, 3, H, W)`` in ``[-1, 1]`` to latents ``(B, T, Z, h, w)`` of unit scale."""
 
-    def project(self, latent: Tensor) -> Tensor:
+    def to_decoder_input(self, latent: Tensor) -> Tensor:
         """What a decoder's first convolution takes: unscaled, after the post-quantisation layer if there is one."""
         return latent
 
@@ -30,8 +30,8 @@ class FeatureSpace(nn.Module, ABC):
     def embed(self, pixels: Tensor) -> Tensor:
         """``(B, T, 3, H, W)`` in ``[-1, 1]`` to features ``(B, T, C, h, w)``."""
 
-    def lift(self, projected: Tensor) -> Tensor:
-        """Projected latents (`Codec.project`) ``(B, T, Z, h, w)`` to features, without a way through pixels.
+    def project_latents(self, projected: Tensor) -> Tensor:
+        """Features of decoder inputs (`Autoencoder.to_decoder_input`) ``(B, T, Z, h, w)``, computed without pixels.
 
         Raises:
             NotImplementedError: If the space knows no latents.

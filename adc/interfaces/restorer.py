@@ -60,7 +60,7 @@ class Teacher(Restorer):
         Override it when the teacher has something cheaper than pixels to offer: a latent
         teacher returns ``space.lift(latent)`` and never runs its decoder. ``adc cache`` keeps the
         tensor that is given to the space, so it refuses a teacher that does more than return what
-        one call of `FeatureSpace.lift` or `FeatureSpace.embed` makes.
+        one call of `FeatureSpace.project_latents` or `FeatureSpace.embed` makes.
 
         Args:
             lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``.
@@ -126,7 +126,7 @@ class Student(Restorer):
         """Both halves in a row."""
         return self.decode(self.encode(lr))
 
-    def reconstruct(self, projected: Tensor) -> Tensor:
+    def decode_latents(self, projected: Tensor) -> Tensor:
         """Pixels from a codec's latents by the student's own decoder.
 
         Args:
@@ -140,7 +140,7 @@ class Student(Restorer):
         """
         raise NotImplementedError(f"{type(self).__name__} has no decoder of latents to pretrain.")
 
-    def adopt_decoder(self) -> None:
+    def sync_from_decoder(self) -> None:
         """Take over what other parts of the student are copies of, once the decoder has been pretrained.
 
         Called before the student is shown or written; by default there are no copies.

@@ -30,7 +30,7 @@ OF_THE_FILE = {
 
 
 @dataclass(frozen=True)
-class Belongings:
+class ImageMetadata:
     """What a file holds besides pixels.
 
     Attributes:
@@ -59,7 +59,7 @@ class Picture:
     pixels: np.ndarray
     gray: bool = False
     alpha: np.ndarray | None = None
-    belongings: Belongings = field(default_factory=Belongings)
+    metadata: ImageMetadata = field(default_factory=ImageMetadata)
     notes: tuple[str, ...] = ()
 
     def frame(self) -> Any:
@@ -87,7 +87,7 @@ def read_picture(path: Path) -> Picture:
         icc = image.info.get("icc_profile") or None
         upright = ImageOps.exif_transpose(image)
         pixels, gray, alpha, icc = _taken_apart(upright, icc, notes)
-    return Picture(pixels, gray, alpha, Belongings(icc, exif, dpi), tuple(notes))
+    return Picture(pixels, gray, alpha, ImageMetadata(icc, exif, dpi), tuple(notes))
 
 
 def _exif_of(image: Image.Image, notes: list[str]) -> Image.Exif | None:
@@ -204,7 +204,7 @@ def picture_writer(
     path: Path,
     size: tuple[int, int],
     channels: int,
-    belongings: Belongings | None = None,
+    metadata: ImageMetadata | None = None,
     depth: int = 8,
     quality: int = 95,
 ) -> Iterator[Writer]:
@@ -225,20 +225,20 @@ def picture_writer(
         OSError: If the file cannot be written; the message names it.
     """
     check_target(path, size, depth)
-    belongings = belongings or Belongings()
+    metadata = metadata or ImageMetadata()
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    exif = _enlarged(belongings.exif, size)
+    exif = _enlarged(metadata.exif, size)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             if path.suffix.lower() == ".png":
-                writer = PngWriter(file, size, channels, depth, belongings.icc, exif[6:] or None, belongings.dpi)
+                writer = PngWriter(file, size, channels, depth, metadata.icc, exif[6:] or None, metadata.dpi)
                 yield writer
                 writer.finish()
             else:
                 whole = _Whole(size, channels)
                 yield whole
-                file.write(_packed(whole.image, path.suffix.lower(), belongings, exif, quality).getbuffer())
+                file.write(_packed(whole.image, path.suffix.lower(), metadata, exif, quality).getbuffer())
         temporary.replace(path)
     except OSError as error:
         raise OSError(f"{path}: cannot be written ({error.strerror or error}).") from error
@@ -258,13 +258,13 @@ def _enlarged(exif: Image.Exif | None, size: tuple[int, int]) -> bytes:
     return exif.tobytes()
 
 
-def _packed(image: Image.Image, ending: str, belongings: Belongings, exif: bytes, quality: int) -> io.BytesIO:
+def _packed(image: Image.Image, ending: str, metadata: ImageMetadata, exif: bytes, quality: int) -> io.BytesIO:
     options: dict[str, Any] = {}
-    if belongings.dpi:
-        options["dpi"] = belongings.dpi
+    if metadata.dpi:
+        options["dpi"] = metadata.dpi
     if ending in WITH_BELONGINGS:
         if image.mode not in ("L", "LA") or ending != ".webp":
-            options["icc_profile"] = belongings.icc
+            options["icc_profile"] = metadata.icc
         if exif:
             options["exif"] = exif
         if not ending.startswith(".tif"):

@@ -98,7 +98,7 @@ class VideoFile:
             raise BrokenVideoError(f"{self.path}: cannot be read ({error.strerror}). Replace it.") from None
 
     @property
-    def cheap(self) -> list[int]:
+    def keyframes(self) -> list[int]:
         """The numbers of the frames that are read without others: the key frames."""
         numbers = {start: number for number, start in enumerate(self.index.starts)}
         return [numbers[key] for key in self.index.keys if key in numbers]

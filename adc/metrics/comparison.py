@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adc.interfaces import Restorer
 from adc.metrics.clips import clip_figures, steadiness
-from adc.metrics.efficiency import count, meta_twin
+from adc.metrics.efficiency import count, meta_copy
 from adc.ops.clip import quantize
 
 OPTIONAL = ("flicker", "ewarp", "sharpness", "niqe")
@@ -82,7 +82,7 @@ def compare(
                 progress(batch["name"][0])
     for name, restorer in restorers.items():
         _summarise(table[name], seconds[name])
-        (twin,) = meta_twin(restorer)
+        (twin,) = meta_copy(restorer)
         cost = count(twin, torch.zeros(1, 1, 3, *example, device="meta"))
         table[name].parameters, table[name].macs = cost.parameters, cost.macs
     return table

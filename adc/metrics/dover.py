@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adc.metrics.files import Wanted
+from adc.metrics.files import WeightFile
 from adc.metrics.registry import Metric, Needs
 
 MODEL = {
@@ -92,7 +92,7 @@ METRIC = Metric(
     "fused score of evaluate_one_video.py, options of dover.yml; of video files",
     _build,
     True,
-    wanted=(Wanted(("DOVER.pth",), "checkpoints"),),
+    wanted=(WeightFile(("DOVER.pth",), "checkpoints"),),
     packages=("dover",),
     of_files=True,
 )

@@ -68,7 +68,7 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
     """Count parameters and MACs of one forward pass.
 
     A parameter that no operation of the pass reads is not counted: a decoder's first convolution
-    that a student never runs costs nothing. Works on any device; on ``meta`` (see `meta_twin`)
+    that a student never runs costs nothing. Works on any device; on ``meta`` (see `meta_copy`)
     nothing is computed.
 
     Args:
@@ -98,7 +98,7 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
     return Efficiency(whole.parameters, whole.macs, shares, attention // 2)
 
 
-def meta_twin(*modules: nn.Module) -> tuple[nn.Module, ...]:
+def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
     """Copies on the ``meta`` device: shapes without numbers, so that `count` is quick and needs no memory.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WeightFile:
     """A file of weights.
 
     Attributes:
@@ -47,7 +47,7 @@ class MissingWeightsError(FileNotFoundError):
     """A file of weights is not on this machine; the message names it."""
 
 
-def found(wanted: Sequence[Wanted], folder: str | Path | None) -> dict[Wanted, Path]:
+def found(wanted: Sequence[WeightFile], folder: str | Path | None) -> dict[WeightFile, Path]:
     """Where each file lies.
 
     Raises:

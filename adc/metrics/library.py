@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adc.metrics.files import MissingWeightsError, Wanted
+from adc.metrics.files import MissingWeightsError, WeightFile
 from adc.ops.clip import to_unit
 from adc.ops.statistics import frechet_distance
 
@@ -23,7 +23,7 @@ INCEPTION_SIDE = 299
 class Library:
     """A metric of pyiqa; of a clip the mean over frames."""
 
-    def __init__(self, name: str, files: Mapping[Wanted, Path], device: torch.device | str = "cpu") -> None:
+    def __init__(self, name: str, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
         """
         Args:
             name: What pyiqa calls it.
@@ -59,7 +59,7 @@ class Fid:
     Two sets are compared as wholes: feed it pictures, then ask for the `value`.
     """
 
-    def __init__(self, files: Mapping[Wanted, Path], device: torch.device | str = "cpu") -> None:
+    def __init__(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
         """
         Args:
             files: The weights of the network.
@@ -118,7 +118,7 @@ def clean_resize(frame: Tensor, side: int = INCEPTION_SIDE) -> Tensor:
     return torch.from_numpy(numpy.stack(resized).clip(0, 255))
 
 
-def _quietly(name: str, files: Mapping[Wanted, Path], build: Callable[[], Any]) -> Any:
+def _quietly(name: str, files: Mapping[WeightFile, Path], build: Callable[[], Any]) -> Any:
     try:
         with only_these(files), contextlib.redirect_stdout(io.StringIO()):
             return build()
@@ -130,7 +130,7 @@ def _quietly(name: str, files: Mapping[Wanted, Path], build: Callable[[], Any]) 
 
 
 @contextlib.contextmanager
-def only_these(files: Mapping[Wanted, Path]) -> Iterator[None]:
+def only_these(files: Mapping[WeightFile, Path]) -> Iterator[None]:
     """While libraries load weights: their caches hold these files and nothing else, and nothing is downloaded."""
     import pyiqa.utils.download_util as downloads
     import timm

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from adc.metrics import fidelity, flow, temporal
-from adc.metrics.files import MissingWeightsError, Wanted, found
+from adc.metrics.files import MissingWeightsError, WeightFile, found
 from adc.metrics.library import Fid, Library
 from adc.metrics.quality import find_niqe
 
@@ -31,7 +31,7 @@ class Needs:
         device: Where it computes.
     """
 
-    files: dict[Wanted, Path]
+    files: dict[WeightFile, Path]
     border: int
     device: torch.device
 
@@ -66,7 +66,7 @@ class Metric:
     higher_is_better: bool = False
     decimals: int = 4
     frames: int = 1
-    wanted: tuple[Wanted, ...] = ()
+    wanted: tuple[WeightFile, ...] = ()
     packages: tuple[str, ...] = ()
     of_sets: bool = False
     of_files: bool = False
@@ -102,17 +102,17 @@ def _sharpness_ratio(restored: Tensor, reference: Tensor) -> Tensor:
     return ours / theirs
 
 
-ALEXNET = Wanted(("alexnet-owt-7be5be79.pth",), "checkpoints")
-LPIPS = Wanted(("LPIPS_v0.1_alex-df73285e.pth",), bundled="lpips/weights/v0.1/alex.pth")
-VGG = Wanted(("vgg16-397923af.pth",), "checkpoints")
-DISTS = Wanted(("DISTS_weights-f5e65c96.pth",))
-NIQE = Wanted(("niqe_modelparameters.mat", "niqe_pris_params.npz"))
-INCEPTION = Wanted(("pt_inception-2015-12-05-6726825d.pth",))
-MUSIQ = Wanted(("musiq_koniq_ckpt-e95806b9.pth",))
-MANIQA = Wanted(("MANIQA_PIPAL-ae6d356b.pth",))
-CLIP = Wanted(("RN50.pt",), "clip")
-RAFT = Wanted(("raft_large_C_T_V1-22a6c225.pth",), "checkpoints")
-SPYNET = Wanted(("spynet_sintel_final.pth", "spynet_sintel_final-3d2a1287.pth"), "checkpoints")
+ALEXNET = WeightFile(("alexnet-owt-7be5be79.pth",), "checkpoints")
+LPIPS = WeightFile(("LPIPS_v0.1_alex-df73285e.pth",), bundled="lpips/weights/v0.1/alex.pth")
+VGG = WeightFile(("vgg16-397923af.pth",), "checkpoints")
+DISTS = WeightFile(("DISTS_weights-f5e65c96.pth",))
+NIQE = WeightFile(("niqe_modelparameters.mat", "niqe_pris_params.npz"))
+INCEPTION = WeightFile(("pt_inception-2015-12-05-6726825d.pth",))
+MUSIQ = WeightFile(("musiq_koniq_ckpt-e95806b9.pth",))
+MANIQA = WeightFile(("MANIQA_PIPAL-ae6d356b.pth",))
+CLIP = WeightFile(("RN50.pt",), "clip")
+RAFT = WeightFile(("raft_large_C_T_V1-22a6c225.pth",), "checkpoints")
+SPYNET = WeightFile(("spynet_sintel_final.pth", "spynet_sintel_final-3d2a1287.pth"), "checkpoints")
 HALVED = "EvalCrafter's definition (half size, occlusions left out, sum over RGB), x 1000; blur lowers it"
 
 METRICS: dict[str, Metric] = {

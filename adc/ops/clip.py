@@ -21,7 +21,7 @@ def per_position(function: Callable[[Tensor], Tensor], clip: Tensor) -> Tensor:
     return series.unflatten(0, (batch, height, width)).permute(0, 4, 3, 1, 2)
 
 
-def enlarge(clip: Tensor, scale: int) -> Tensor:
+def upsample_bicubic(clip: Tensor, scale: int) -> Tensor:
     """Bicubic enlargement (a = -0.75, no antialiasing, not clamped) of ``(B, T, C, h, w)`` by a whole number."""
     if scale == 1:
         return clip

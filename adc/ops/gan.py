@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Form = Literal["softplus", "hinge"]
+Form = Literal["non_saturating", "hinge"]
 
 
-def margin(logits: Tensor, label: int, form: Form) -> Tensor:
+def discriminator_loss(logits: Tensor, label: int, form: Form) -> Tensor:
     """How far logits are from saying a label, averaged.
 
-    ``softplus``: ``log(1 + exp(-label * logits))`` (Goodfellow et al., 2014, non-saturating);
+    ``non_saturating``: ``log(1 + exp(-label * logits))`` (Goodfellow et al., 2014, non-saturating);
     ``hinge``: ``max(0, 1 - label * logits)`` (Lim and Ye, 2017).
 
     Args:
@@ -23,14 +23,14 @@ def margin(logits: Tensor, label: int, form: Form) -> Tensor:
         label: 1 for real, -1 for fake.
         form: Which of the two.
     """
-    if form == "softplus":
+    if form == "non_saturating":
         return F.softplus(-label * logits.float()).mean()
     return F.relu(1 - label * logits.float()).mean()
 
 
-def persuade(logits: Tensor, form: Form) -> Tensor:
+def generator_loss(logits: Tensor, form: Form) -> Tensor:
     """What a generator minimises: ``softplus(-logits)``, or ``-logits`` beside a hinge discriminator."""
-    return margin(logits, 1, "softplus") if form == "softplus" else -logits.float().mean()
+    return discriminator_loss(logits, 1, "non_saturating") if form == "non_saturating" else -logits.float().mean()
 
 
 def adaptive_weight(

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from adc.interfaces import Discriminator, FeatureSpace, Loss, Prompt, Restorer, Source, Student, Teacher
 from adc.ops import gan
 from adc.stages.views import DOMAINS, Views
-from adc.training import Losses, Phase, Role, Stage, named, recompute_in
+from adc.training import Losses, Phase, Role, Stage, enable_gradient_checkpointing, unique_names
 
 
 @dataclass
 class Example:
-    """A kind of clip that discriminators are shown.
+    """A kind of clip in the discriminators' batches, and its labels.
 
     Args:
         labels: For each head 1 (real), -1 (fake) or 0 (this head gets no term of it at all).
@@ -29,19 +29,19 @@ class Example:
 
 
 class AdversarialDistillation(Stage):
-    """Make a student agree with its teacher and persuade the discriminators (Chen et al., 2025).
+    """Adversarial feature and pixel distillation (AdcSR stage 2, AdcVSR; Chen et al., 2025).
 
     With student ``G``, teacher ``T``, discriminators ``D`` and heads ``h``, a step minimises
 
-    - for the student: ``sum of losses(G, T or truth) + sum_D,h w_D persuade(D_h(G))``;
-    - for the discriminators: ``sum_D,h,kind margin(D_h(kind), label[kind, h])`` over the kinds
+    - for the student: ``sum of losses(G, T or truth) + sum_D,h w_D generator_loss(D_h(G))``;
+    - for the discriminators: ``sum_D,h,kind discriminator_loss(D_h(kind), label[kind, h])`` over the kinds
       whose label is not 0, on the student's output of the same step, detached.
 
     The table of examples is the method: AdcSR has two rows (student -1, real +1) and one head,
     AdcVSR five rows and two heads in two domains.
     """
 
-    not_saved = ("teacher", "space", "prompt", "losses")
+    excluded_from_checkpoint = ("teacher", "space", "prompt", "losses")
 
     def __init__(
         self,
@@ -53,52 +53,52 @@ class AdversarialDistillation(Stage):
         prompt: Prompt | None = None,
         discriminators: list[Discriminator] | None = None,
         examples: dict[str, Example] | None = None,
-        adversarial: gan.Form = "softplus",
+        adversarial: gan.Form = "non_saturating",
         adversarial_weight: float | dict[str, float] = 1.0,
         frozen: list[str] | None = None,
-        recompute: bool = False,
+        gradient_checkpointing: bool = False,
         cycle: list[list[str]] | None = None,
         accumulate: int = 1,
     ) -> None:
         """
         Args:
             student: The network to train.
-            losses: What the student minimises besides persuading the discriminators.
+            losses: Distillation and reconstruction losses of the student.
             roles: The optimizers of ``student`` and, if there are any, ``discriminators``.
             teacher: The frozen network to imitate; null if no loss is against it.
             space: Maps pixels and latents to the features that the student produces; null if nothing is compared there.
-            prompt: What teacher and discriminators are told of each clip; null leaves them what they know.
-            discriminators: The critics; heads of one name share their labels.
+            prompt: Text embeddings for teacher and discriminators; null: each uses its own default embedding.
+            discriminators: The discriminators; heads of the same name share their labels.
             examples: The clips that discriminators learn from and their labels, by kind.
             adversarial: The form of the adversarial loss.
-            adversarial_weight: Its weight beside ``losses``: one number, or one for each domain that discriminators
-                judge (AdcVSR: ``{pixel: 0.1, feature: 1.0}``).
+            adversarial_weight: Its weight beside ``losses``: one number, or one for each domain of the
+                discriminators (AdcVSR: ``{pixel: 0.1, feature: 1.0}``).
             frozen: Parts of the student that keep their weights, as attribute paths (``decoder``).
-            recompute: Make activations of the student and the discriminators again in the backward pass instead of
-                keeping them: less memory for about a third more time.
+            gradient_checkpointing: Recompute activations of the student and the discriminators in the backward pass
+                instead of keeping them: less memory for about a third more time.
             cycle: The phases of each successive batch; null is ``[[student, discriminators]]``, the
-                discriminators seeing what the student made before its update.
+                discriminators on the student's output before its update.
             accumulate: Batches whose gradients are averaged in one update.
         """
-        critics = discriminators or []
-        self._has_critics = bool(critics)
-        usual = [["student", "discriminators"] if critics else ["student"]]
+        discriminators = discriminators or []
+        self._is_adversarial = bool(discriminators)
+        usual = [["student", "discriminators"] if discriminators else ["student"]]
         super().__init__(roles, usual if cycle is None else cycle, accumulate)
         self.student, self.teacher, self.space, self.prompt = student, teacher, space, prompt
         self.losses = cast(list[Loss], nn.ModuleList(losses))
-        self.discriminators = cast(list[Discriminator], nn.ModuleList(critics))
+        self.discriminators = cast(list[Discriminator], nn.ModuleList(discriminators))
         self.examples = examples or {}
         self.adversarial: gan.Form = adversarial
         self.adversarial_weight = self._by_domain(adversarial_weight)
-        self.keep("student", frozen or ())
-        if recompute:
-            recompute_in(student, *critics)
+        self.freeze_parts("student", frozen or ())
+        if gradient_checkpointing:
+            enable_gradient_checkpointing(student, *discriminators)
         self._check_table()
 
     def phases(self) -> Mapping[str, Phase]:
         """The student's, and the discriminators' if there are any."""
         phases = {"student": Phase(self.student_loss, ("student",))}
-        if self._has_critics:
+        if self._is_adversarial:
             phases["discriminators"] = Phase(self.discriminators_loss, ("discriminators",))
         return phases
 
@@ -108,71 +108,74 @@ class AdversarialDistillation(Stage):
         return self.student
 
     def prepare(self, batch: dict[str, Any]) -> Views:
-        """Views that both phases share; the student makes its own before either, so that gradients find it."""
-        taught = {loss.domain for loss in self.losses if loss.against == "teacher"}
-        views = Views(batch, self.student, self.teacher, self.space, self.prompt, taught)
-        if "student" in self.turn:
+        """Views that both phases share; the student's forward runs before either phase, with its gradients on."""
+        teacher_domains = {loss.domain for loss in self.losses if loss.against == "teacher"}
+        views = Views(batch, self.student, self.teacher, self.space, self.prompt, teacher_domains)
+        if "student" in self.active_phases:
             for part in (*self.losses, *self.discriminators):
-                views.student(part.domain)
+                views.prediction(part.domain)
         return views
 
     def student_loss(self, views: Views) -> Losses:
-        """Distillation and persuasion."""
-        return named(self._student_terms(views))
+        """Distillation terms, and the adversarial term of each head."""
+        return unique_names(self._student_terms(views))
 
     def _student_terms(self, views: Views) -> Iterator[tuple[str, Tensor]]:
         for loss in self.losses:
-            value = loss(views.student(loss.domain), views.of(loss.against, loss.domain))
+            value = loss(views.prediction(loss.domain), views.target(loss.against, loss.domain))
             yield f"{type(loss).__name__}_{loss.domain}_{loss.against}", loss.weight * value
-        for critic in self.discriminators:
-            for head, logits in views.judged(critic, views.student(critic.domain)).items():
-                value = gan.persuade(logits, self.adversarial)
-                yield f"persuade_{critic.domain}_{head}", self.adversarial_weight[critic.domain] * value
+        for discriminator in self.discriminators:
+            for head, logits in views.logits(discriminator, views.prediction(discriminator.domain)).items():
+                value = gan.generator_loss(logits, self.adversarial)
+                yield f"adv_{discriminator.domain}_{head}", self.adversarial_weight[discriminator.domain] * value
 
     def discriminators_loss(self, views: Views) -> Losses:
-        """Every kind that has a label, for every head."""
-        return named(self._discriminators_terms(views))
+        """The loss of every head on every kind that has a label for it."""
+        return unique_names(self._discriminators_terms(views))
 
     def _discriminators_terms(self, views: Views) -> Iterator[tuple[str, Tensor]]:
-        for critic in self.discriminators:
+        for discriminator in self.discriminators:
             for kind, example in self.examples.items():
-                labels = {head: example.labels[head] for head in critic.heads if example.labels[head]}
+                labels = {head: example.labels[head] for head in discriminator.heads if example.labels[head]}
                 if not labels:
                     continue
-                logits = views.judged(critic, self._shown(example, critic.domain, views))
+                logits = views.logits(discriminator, self._example(example, discriminator.domain, views))
                 for head, label in labels.items():
-                    yield f"{critic.domain}_{head}_{kind}", gan.margin(logits[head], label, self.adversarial)
+                    yield (
+                        f"{discriminator.domain}_{head}_{kind}",
+                        gan.discriminator_loss(logits[head], label, self.adversarial),
+                    )
 
     @staticmethod
-    def _shown(example: Example, domain: Any, views: Views) -> Tensor:
-        return views.student(domain).detach() if example.source is None else views.shown(example.source, domain)
+    def _example(example: Example, domain: Any, views: Views) -> Tensor:
+        return views.prediction(domain).detach() if example.source is None else views.example(example.source, domain)
 
     @torch.no_grad()
-    def heard(self, clip: Tensor, batch: dict[str, Any]) -> Iterator[tuple[str, str, Tensor]]:
-        """What every head says of a clip ``(B, T, 3, H, W)`` that belongs to a batch: (domain, head, logits)."""
+    def head_logits(self, clip: Tensor, batch: dict[str, Any]) -> Iterator[tuple[str, str, Tensor]]:
+        """Logits of every head for a clip ``(B, T, 3, H, W)`` that belongs to a batch: (domain, head, logits)."""
         views = Views({**batch, "hr": clip}, self.student, self.teacher, self.space, self.prompt)
-        for critic in self.discriminators:
-            for head, logits in views.judged(critic, views.of("real", critic.domain)).items():
-                yield critic.domain, head, logits
+        for discriminator in self.discriminators:
+            for head, logits in views.logits(discriminator, views.target("real", discriminator.domain)).items():
+                yield discriminator.domain, head, logits
 
     def _by_domain(self, weight: float | dict[str, float]) -> dict[str, float]:
-        domains = {critic.domain for critic in self.discriminators}
+        domains = {discriminator.domain for discriminator in self.discriminators}
         if not isinstance(weight, dict):
             return dict.fromkeys(domains, weight)
         for domain in sorted(domains ^ set(weight)):
             state = "has no number for" if domain in domains else "has a number for"
             known = " and ".join(sorted(domains)) or "nothing"
-            raise ValueError(f"adversarial_weight: {state} {domain!r}; the discriminators judge {known}.")
+            raise ValueError(f"adversarial_weight: {state} {domain!r}; the discriminators' domains: {known}.")
         return weight
 
     def _check_table(self) -> None:
-        for critic in self.discriminators:
-            if critic.domain not in DOMAINS:
-                kind = type(critic).__name__
+        for discriminator in self.discriminators:
+            if discriminator.domain not in DOMAINS:
+                kind, known = type(discriminator).__name__, " and ".join(DOMAINS)
                 raise ValueError(
-                    f"discriminators: {kind} judges {critic.domain}s; here there are {' and '.join(DOMAINS)}s."
+                    f"discriminators: {kind} has the domain {discriminator.domain}; this stage has {known}."
                 )
-        heads = {head for critic in self.discriminators for head in critic.heads}
+        heads = {head for discriminator in self.discriminators for head in discriminator.heads}
         for kind, example in self.examples.items():
             for head in heads ^ set(example.labels):
                 state = "no label for" if head in heads else "a label for"
@@ -182,11 +185,13 @@ class AdversarialDistillation(Stage):
             given = {example.labels[head] for example in self.examples.values()}
             if not {-1, 1} <= given:
                 raise ValueError(f"examples: head {head!r} needs a kind labelled 1 and one labelled -1.")
-        domains = {loss.domain for loss in self.losses} | {critic.domain for critic in self.discriminators}
+        domains = {loss.domain for loss in self.losses} | {
+            discriminator.domain for discriminator in self.discriminators
+        }
         if "feature" in domains and self.space is None:
             raise ValueError("space: features are compared, but there is no feature space; name one.")
         if self.teacher is None and any(loss.against == "teacher" for loss in self.losses):
             raise ValueError("teacher: a loss is against the teacher, but there is none; name one.")
-        listeners = [part for part in (self.teacher, *self.discriminators) if part is not None]
-        if self.prompt is not None and not any(part.takes_prompt for part in listeners):
+        takers = [part for part in (self.teacher, *self.discriminators) if part is not None]
+        if self.prompt is not None and not any(part.takes_prompt for part in takers):
             raise ValueError("prompt: neither the teacher nor a discriminator takes a prompt; leave it out.")

@@ -8,32 +8,32 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Codec, Discriminator, Loss, Restorer, Student
+from adc.interfaces import Autoencoder, Discriminator, Loss, Restorer, Student
 from adc.ops import gan
-from adc.training import Losses, Phase, Role, Stage, named
+from adc.training import Losses, Phase, Role, Stage, unique_names
 
 
 class DecoderPretraining(Stage):
-    """Teach a student's pruned decoder to decode a frozen encoder's latents (Chen et al., 2025, algorithm 1).
+    """Pretraining of a pruned decoder on a frozen encoder's latents (AdcSR stage 1; Chen et al., 2025, algorithm 1).
 
-    With latents ``z`` of real pictures ``x`` and ``y = decoder(z)``, as in latent diffusion
+    With latents ``z`` of real images ``x`` and ``y = decoder(z)``, as in latent diffusion
     (Rombach et al., 2022):
 
     - decoder: ``n * sum of losses(y, x) + d * w * lambda * -mean D(y)``, where ``n`` is the number of
-      elements of a clip (the published loss sums over a picture) and ``lambda`` balances the
+      elements of a clip (the published loss sums over an image) and ``lambda`` balances the
       gradients of both terms at the last layer (`adc.ops.gan.adaptive_weight`);
     - discriminators: ``d * (hinge(D(x), 1) + hinge(D(y), -1)) / 2``.
 
     ``d`` is 0 until the decoder has had ``adversarial_start`` updates, then 1; until then the
-    discriminator rests.
+    discriminator is not trained.
     """
 
-    not_saved = ("codec", "losses")
+    excluded_from_checkpoint = ("autoencoder", "losses")
 
     def __init__(
         self,
         student: Student,
-        codec: Codec,
+        autoencoder: Autoencoder,
         losses: list[Loss],
         roles: dict[str, Role],
         discriminator: Discriminator | None = None,
@@ -51,39 +51,39 @@ class DecoderPretraining(Stage):
             codec: The frozen autoencoder whose encoder makes the latents.
             losses: Reconstruction losses, pixels against the truth.
             roles: The optimizers of ``decoder`` and, if there is one, ``discriminator``.
-            discriminator: A critic of pixels with one head, or null.
+            discriminator: A discriminator of the domain ``pixel`` with one head, or null.
             last_layer: The decoder's last layer, as a path below the decoder, for the adaptive weight.
             adversarial_weight: ``w`` above.
-            adversarial_start: Updates of the decoder before the discriminator counts.
+            adversarial_start: Updates of the decoder before the adversarial terms are on.
             adaptive: Whether ``lambda`` follows the gradients; otherwise it is 1.
             summed: Whether reconstruction losses are summed over each clip, as published, or averaged.
             frozen: Parts of the decoder that keep their weights, as paths below it (``conv_in``).
             accumulate: Batches whose gradients are averaged in one update.
         """
-        self._has_critic = discriminator is not None
-        super().__init__(roles, [["decoder", "discriminator"] if self._has_critic else ["decoder"]], accumulate)
+        self._is_adversarial = discriminator is not None
+        super().__init__(roles, [["decoder", "discriminator"] if self._is_adversarial else ["decoder"]], accumulate)
         for loss in losses:
             if (loss.domain, loss.against) != ("pixel", "real"):
                 raise ValueError(f"losses: {type(loss).__name__} must compare pixels with the truth here.")
         if discriminator is not None and (discriminator.domain, len(discriminator.heads)) != ("pixel", 1):
             heads = ", ".join(discriminator.heads)
             raise ValueError(
-                f"discriminator: it must judge pixels with one head, not {discriminator.domain}s with {heads}."
+                f"discriminator: it must be of the domain pixel with one head, not {discriminator.domain} with {heads}."
             )
         if adaptive and discriminator is not None and last_layer not in dict(student.decoder.named_modules()):
             kind = type(student.decoder).__name__
             raise ValueError(f"last_layer: {kind} has no layer {last_layer!r}; name its last one, or adaptive: false.")
-        self.student, self.codec, self.discriminator = student, codec, discriminator
+        self.student, self.autoencoder, self.discriminator = student, autoencoder, discriminator
         self.losses = cast(list[Loss], nn.ModuleList(losses))
         self.last_layer = last_layer
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
         self.adaptive, self.summed = adaptive, summed
-        self.keep("student", [f"decoder.{path}" for path in frozen or ()])
+        self.freeze_parts("student", [f"decoder.{path}" for path in frozen or ()])
 
     def phases(self) -> Mapping[str, Phase]:
         """The decoder's, and the discriminator's if there is one."""
         phases = {"decoder": Phase(self.decoder_loss, ("decoder",))}
-        if self._has_critic:
+        if self._is_adversarial:
             phases["discriminator"] = Phase(self.discriminator_loss, ("discriminator",))
         return phases
 
@@ -93,51 +93,51 @@ class DecoderPretraining(Stage):
 
     @property
     def restorer(self) -> Restorer:
-        """The student with what its decoder has learned; its decoder is better than the rest of it as yet."""
-        self.student.adopt_decoder()
+        """The student, synchronised with its decoder."""
+        self.student.sync_from_decoder()
         return self.student
 
     @property
-    def judged(self) -> bool:
-        """Whether the discriminator counts by now."""
-        return self._has_critic and self.updates["decoder"] >= self.adversarial_start
+    def adversarial_active(self) -> bool:
+        """Whether the adversarial terms are on."""
+        return self._is_adversarial and self.updates["decoder"] >= self.adversarial_start
 
-    def active(self, phase: str) -> bool:
-        """The discriminator rests until it counts."""
-        return phase == "decoder" or self.judged
+    def should_run(self, phase: str) -> bool:
+        """The discriminator's phase runs once the adversarial terms are on."""
+        return phase == "decoder" or self.adversarial_active
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The truth, and what the frozen encoder makes of it."""
+        """The ground truth and its latents from the frozen encoder."""
         with torch.no_grad():
-            projected = self.codec.project(self.codec.encode(batch["hr"]))
+            projected = self.autoencoder.to_decoder_input(self.autoencoder.encode(batch["hr"]))
         return {"real": batch["hr"], "projected": projected}
 
     def decoder_loss(self, views: dict[str, Tensor]) -> Losses:
-        """Reconstruction and persuasion."""
+        """Reconstruction and adversarial terms."""
         real = views["real"]
-        restored = self.student.reconstruct(views["projected"])
+        restored = self.student.decode_latents(views["projected"])
         views["restored"] = restored.detach()
         size = real[0].numel() if self.summed else 1
-        losses = named((type(loss).__name__, size * loss.weight * loss(restored, real)) for loss in self.losses)
-        if self.judged:
-            logits = self._judge(restored)
-            persuade = gan.persuade(logits, "hinge")
+        losses = unique_names((type(loss).__name__, size * loss.weight * loss(restored, real)) for loss in self.losses)
+        if self.adversarial_active:
+            logits = self._logits(restored)
+            generator_loss = gan.generator_loss(logits, "hinge")
             balance = 1.0
             if self.adaptive:
                 last = self.student.decoder.get_parameter(f"{self.last_layer}.weight")
                 reconstruction = torch.stack(list(losses.values())).sum()
-                balance = gan.adaptive_weight(reconstruction, persuade, last, self.over_processes)
-            losses["persuade"] = self.adversarial_weight * balance * persuade
+                balance = gan.adaptive_weight(reconstruction, generator_loss, last, self.all_reduce_mean)
+            losses["adv"] = self.adversarial_weight * balance * generator_loss
         return losses
 
     def discriminator_loss(self, views: dict[str, Tensor]) -> Losses:
         """Half of both hinges."""
         return {
-            "real": 0.5 * gan.margin(self._judge(views["real"]), 1, "hinge"),
-            "fake": 0.5 * gan.margin(self._judge(views["restored"]), -1, "hinge"),
+            "real": 0.5 * gan.discriminator_loss(self._logits(views["real"]), 1, "hinge"),
+            "fake": 0.5 * gan.discriminator_loss(self._logits(views["restored"]), -1, "hinge"),
         }
 
-    def _judge(self, pixels: Tensor) -> Tensor:
+    def _logits(self, pixels: Tensor) -> Tensor:
         assert self.discriminator is not None
         (logits,) = self.discriminator(pixels).values()
         return logits

@@ -8,13 +8,13 @@ from typing import Any, cast
 from torch import nn
 
 from adc.interfaces import Loss, Restorer
-from adc.training import Losses, Phase, Role, Stage, named
+from adc.training import Losses, Phase, Role, Stage, unique_names
 
 
 class Regression(Stage):
     """Make a restorer reproduce the truth: minimise the losses between ``restore(lr)`` and ``hr``."""
 
-    not_saved = ("losses",)
+    excluded_from_checkpoint = ("losses",)
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Regression(Stage):
                     f"losses: {type(loss).__name__} compares {seen}; Regression knows pixels and the truth."
                 )
         self.network, self.losses = network, cast(list[Loss], nn.ModuleList(losses))
-        self.keep("network", frozen or ())
+        self.freeze_parts("network", frozen or ())
 
     def phases(self) -> Mapping[str, Phase]:
         """One phase."""
@@ -54,4 +54,4 @@ class Regression(Stage):
     def network_loss(self, batch: dict[str, Any]) -> Losses:
         """The weighted losses."""
         restored = self.network.restore(batch["lr"])
-        return named((type(loss).__name__, loss.weight * loss(restored, batch["hr"])) for loss in self.losses)
+        return unique_names((type(loss).__name__, loss.weight * loss(restored, batch["hr"])) for loss in self.losses)

@@ -1,8 +1,8 @@
-"""One batch, seen as pixels and as features."""
+"""Pixels and features of one batch, each computed at most once."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import torch
@@ -15,11 +15,10 @@ DOMAINS = ("feature", "pixel")
 
 
 class Views:
-    """What student, teacher and truth make of one batch; each view is computed at most once.
+    """Pixels and features that student, teacher and ground truth have of one batch; each is computed at most once.
 
-    Only the student's views carry gradients. The teacher's features skip its decoder (`Teacher.features`)
-    unless pixels are compared with the teacher's as well.
-    Whoever asks for the teacher or for features has named them.
+    Only the student's predictions carry gradients. The teacher's decoder is skipped (`Teacher.features`)
+    unless its pixels are needed as well. A caller that asks for the teacher or for features has passed them.
     """
 
     def __init__(
@@ -29,65 +28,62 @@ class Views:
         teacher: Teacher | None = None,
         space: FeatureSpace | None = None,
         prompt: Prompt | None = None,
-        taught: Collection[str] = DOMAINS,
+        teacher_domains: Collection[str] = DOMAINS,
     ) -> None:
         """
         Args:
             batch: Keys ``lr``, ``hr``, ``name``.
-            student: Makes the views that carry gradients.
-            teacher: Makes the views ``of("teacher", ...)``.
+            student: Computes the predictions, which carry gradients.
+            teacher: Computes the targets ``target("teacher", ...)``.
             space: Maps pixels and latents to features.
-            prompt: Makes what teacher and discriminators are told.
-            taught: The domains in which the teacher will be asked.
+            prompt: Text embeddings for teacher and discriminators.
+            teacher_domains: The domains in which the teacher will be compared.
         """
         self.batch = batch
         self._student = student
         self._teacher, self._space = cast(Teacher, teacher), cast(FeatureSpace, space)
-        self._seen: dict[tuple[str, str], Tensor] = {}
-        self._taught = set(taught)
+        self._views: dict[tuple[str, str], Tensor] = {}
+        self._teacher_domains = set(teacher_domains)
         with torch.no_grad():
-            self._told = {} if prompt is None else {"prompt": prompt(batch)}
+            self._prompt_kwargs = {} if prompt is None else {"prompt": prompt(batch)}
 
-    def student(self, domain: str) -> Tensor:
-        """The student's features, or the pixels it makes of them."""
+    def prediction(self, domain: str) -> Tensor:
+        """The student's features, or the pixels decoded from them."""
         if domain == "feature":
             return self._once("student", domain, lambda: self._student.encode(self.batch["lr"]))
-        return self._once("student", domain, lambda: self._student.decode(self.student("feature")))
+        return self._once("student", domain, lambda: self._student.decode(self.prediction("feature")))
 
     @torch.no_grad()
-    def of(self, who: str, domain: str) -> Tensor:
+    def target(self, against: str, domain: str) -> Tensor:
         """The view of ``teacher`` or ``real``, without gradients."""
-        if who == "real":
-            return self._once(who, domain, lambda: self._embed(self.batch["hr"], domain))
-        if (who, domain) not in self._seen:
-            self._ask_teacher(domain)
-        return self._seen[who, domain]
+        if against == "real":
+            return self._once(against, domain, lambda: self._embed(self.batch["hr"], domain))
+        if (against, domain) not in self._views:
+            try:
+                self._run_teacher(domain)
+            except UnknownClipError as unknown:
+                raise unknown.with_name(self.batch["name"]) from None
+        return self._views[against, domain]
 
     @torch.no_grad()
-    def shown(self, source: Source, domain: str) -> Tensor:
-        """A clip of a source, made for this batch once."""
+    def example(self, source: Source, domain: str) -> Tensor:
+        """The view of a source's clip, which is made once for this batch."""
         return self._once(f"source {id(source)}", domain, lambda: self._embed(self._clip(source), domain))
 
-    def judged(self, critic: Discriminator, view: Tensor) -> dict[str, Tensor]:
-        """A discriminator's logits of a view."""
-        return critic(view, **self._told) if critic.takes_prompt else critic(view)
+    def logits(self, discriminator: Discriminator, view: Tensor) -> dict[str, Tensor]:
+        """A discriminator's logits of a view, by head."""
+        return discriminator(view, **self._prompt_kwargs) if discriminator.takes_prompt else discriminator(view)
 
-    def _ask_teacher(self, domain: str) -> None:
-        try:
-            self._hear_teacher(domain)
-        except UnknownClipError as unknown:
-            raise unknown.named(self.batch["name"]) from None
-
-    def _hear_teacher(self, domain: str) -> None:
+    def _run_teacher(self, domain: str) -> None:
         teacher, lr = self._teacher, self.batch["lr"]
-        told: dict[str, Any] = self._told if teacher.takes_prompt else {}
-        if self._taught.issuperset(DOMAINS):
-            pixel, feature = teacher.restore_with_features(lr, self._space, **told)
-            self._seen |= {("teacher", "pixel"): pixel, ("teacher", "feature"): feature}
+        kwargs: dict[str, Any] = self._prompt_kwargs if teacher.takes_prompt else {}
+        if self._teacher_domains.issuperset(DOMAINS):
+            pixel, feature = teacher.restore_with_features(lr, self._space, **kwargs)
+            self._views |= {("teacher", "pixel"): pixel, ("teacher", "feature"): feature}
         elif domain == "pixel":
-            self._seen["teacher", domain] = teacher.restore(lr, **told)
+            self._views["teacher", domain] = teacher.restore(lr, **kwargs)
         else:
-            self._seen["teacher", domain] = teacher.features(lr, self._space, **told)
+            self._views["teacher", domain] = teacher.features(lr, self._space, **kwargs)
 
     def _clip(self, source: Source) -> Tensor:
         return self._once(f"source {id(source)}", "pixel", lambda: source(self.batch))
@@ -95,8 +91,8 @@ class Views:
     def _embed(self, clip: Tensor, domain: str) -> Tensor:
         return clip if domain == "pixel" else self._space.embed(clip)
 
-    def _once(self, who: str, domain: str, make: Any) -> Tensor:
-        key = who, domain
-        if key not in self._seen:
-            self._seen[key] = make()
-        return self._seen[key]
+    def _once(self, owner: str, domain: str, compute: Callable[[], Tensor]) -> Tensor:
+        key = owner, domain
+        if key not in self._views:
+            self._views[key] = compute()
+        return self._views[key]

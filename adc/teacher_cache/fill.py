@@ -21,22 +21,22 @@ from adc.data.modules.images import ClipData
 from adc.data.sampler import PositionSampler
 from adc.interfaces import Prompt, Teacher
 from adc.teacher_cache.store import (
-    OpenShard,
-    Pending,
     Shard,
+    ShardReader,
+    ShardWriter,
     UnfinishedError,
-    gist,
     keys_of,
     on_grid,
+    prompt_fingerprint,
     read_index,
     shards_of,
     write_index,
 )
-from adc.teacher_cache.teacher import ask
+from adc.teacher_cache.teacher import run_teacher
 from adc.training.callbacks.progress import SECONDS_BETWEEN_LINES
 
 
-class Walk(pl.LightningDataModule):
+class MissingShards(pl.LightningDataModule):
     """The batches of a data module that a cache still lacks, each as training will meet it."""
 
     def __init__(self, folder: Path, data: ClipData, about: dict[str, Any], config: Any) -> None:
@@ -86,7 +86,7 @@ class Walk(pl.LightningDataModule):
 
     def _is_whole(self, shard: Shard) -> bool:
         try:
-            OpenShard(self.folder, shard, self.index)
+            ShardReader(self.folder, shard, self.index)
         except UnfinishedError:
             return False
         except ValueError as error:
@@ -113,11 +113,11 @@ class _Positions(Sampler[tuple[int, int]]):
                 yield next(positions)
 
 
-class Asking(pl.LightningModule):
+class TeacherRunner(pl.LightningModule):
     """A frozen teacher that is shown batches; its answers fill one shard after the other."""
 
     def __init__(
-        self, teacher: Teacher | None, prompt: Prompt | None, walk: Walk, domains: list[str], numbers: str
+        self, teacher: Teacher | None, prompt: Prompt | None, walk: MissingShards, domains: list[str], numbers: str
     ) -> None:
         """
         Args:
@@ -139,7 +139,7 @@ class Asking(pl.LightningModule):
     def on_validation_start(self) -> None:
         """Begin with the first missing shard."""
         self._left = list(self._walk[0].missing)
-        self._pending, self._batches = Pending(), 0
+        self._pending, self._batches = ShardWriter(), 0
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Ask, and write the shard when it is full."""
@@ -152,19 +152,19 @@ class Asking(pl.LightningModule):
         number = self._left[0].first + self._batches
         torch.manual_seed((self.seed * 1_000_003 + number) * 4099 % 2**62 + walk.rank)  # as a stage does
         told = {} if self.prompt is None else {"prompt": self.prompt(batch)}
-        answer = {"pixel": batch["hr"]} if self.teacher is None else ask(self.teacher, lr, self.domains, **told)
+        answer = {"pixel": batch["hr"]} if self.teacher is None else run_teacher(self.teacher, lr, self.domains, **told)
         speaker = "the data" if self.teacher is None else type(self.teacher).__name__
         for place, name in enumerate(batch["name"]):
             if not all(bool(view[place].isfinite().all()) for view in answer.values()):
                 raise ValueError(f"{name}: what {speaker} says of it is not finite.")
-        self._pending.add(keys_of(lr), answer, gist(told["prompt"]) if told else None, self.numbers)
+        self._pending.add(keys_of(lr), answer, prompt_fingerprint(told["prompt"]) if told else None, self.numbers)
         self._batches += 1
         if self._batches == self._left[0].batches:
             self._pending.write(walk.folder, self._left.pop(0), walk.index)
-            self._pending, self._batches = Pending(), 0
+            self._pending, self._batches = ShardWriter(), 0
 
 
-class AskingProgress(ProgressBar):
+class CacheProgress(ProgressBar):
     """A bar of batches on a terminal; a line now and then where output goes to a file."""
 
     def __init__(self) -> None:

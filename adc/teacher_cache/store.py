@@ -38,7 +38,7 @@ def on_grid(lr: Tensor) -> bool:
     return bool((levels - levels.round()).abs().max() <= GRID_SLACK)
 
 
-def gist(prompt: Tensor) -> Tensor:
+def prompt_fingerprint(prompt: Tensor) -> Tensor:
     """Eight numbers that tell prompts ``(B, L, D)`` apart, about as large as their root mean square; ``(B, 8)``."""
     flat = prompt.detach().float().cpu().flatten(1)
     return flat @ _waves(flat.shape[1])
@@ -51,7 +51,7 @@ def _waves(length: int) -> Tensor:
     return (torch.outer(places, 2 * math.pi * steps).cos() / math.sqrt(length)).float()
 
 
-def same_gist(one: Tensor, other: Tensor) -> bool:
+def same_prompt(one: Tensor, other: Tensor) -> bool:
     """Whether two gists ``(8,)`` are of one prompt."""
     return bool((one - other).norm() <= SAME_PROMPT * (one.norm() + other.norm()))
 
@@ -174,7 +174,7 @@ def seal(index: Mapping[str, Any]) -> str:
 
 
 @dataclass
-class Pending:
+class ShardWriter:
     """Answers on their way into a shard.
 
     Attributes:
@@ -214,7 +214,7 @@ class Pending:
         """A name for an entry; None if the clip, with this prompt, is there."""
         view, again = next(iter(self.views)), 0
         while f"{view}/{_entry(key, again)}" in self.tensors:
-            if told is None or same_gist(told, self.tensors[f"told/{_entry(key, again)}"]):
+            if told is None or same_prompt(told, self.tensors[f"told/{_entry(key, again)}"]):
                 return None
             again += 1
         return _entry(key, again)
@@ -251,7 +251,7 @@ class UnfinishedError(ValueError):
     """A shard that ``adc cache`` has not written yet, or not to its end."""
 
 
-class OpenShard:
+class ShardReader:
     """A shard that is there and whole."""
 
     def __init__(self, folder: Path, shard: Shard, index: Mapping[str, Any]) -> None:

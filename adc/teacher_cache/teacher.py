@@ -11,12 +11,21 @@ import torch
 from torch import Tensor
 
 from adc.interfaces import FeatureSpace, Teacher
-from adc.teacher_cache.store import INDEX, OpenShard, Shard, gist, keys_of, read_index, same_gist, shards_of
+from adc.teacher_cache.store import (
+    INDEX,
+    Shard,
+    ShardReader,
+    keys_of,
+    prompt_fingerprint,
+    read_index,
+    same_prompt,
+    shards_of,
+)
 
 OPEN_SHARDS = 64
 
 
-def ask(teacher: Teacher, lr: Tensor, domains: Collection[str], **told: Tensor) -> dict[str, Tensor]:
+def run_teacher(teacher: Teacher, lr: Tensor, domains: Collection[str], **told: Tensor) -> dict[str, Tensor]:
     """All that a stage may want to know of a teacher about a batch, in one pass.
 
     Args:
@@ -27,7 +36,7 @@ def ask(teacher: Teacher, lr: Tensor, domains: Collection[str], **told: Tensor) 
 
     Returns:
         ``pixel``, what `Teacher.restore` returns; ``lifted`` or ``embedded``, what `Teacher.features` gives to
-        ``space.lift`` or ``space.embed``, left out where that is ``pixel``.
+        ``space.project_latents`` or ``space.embed``, left out where that is ``pixel``.
 
     Raises:
         ValueError: If the teacher's features are more than what the space makes of one tensor.
@@ -59,7 +68,7 @@ class _Listener(FeatureSpace):
         self.heard.append(("embedded", pixels))
         return pixels
 
-    def lift(self, projected: Tensor) -> Tensor:
+    def project_latents(self, projected: Tensor) -> Tensor:
         self.heard.append(("lifted", projected))
         return projected
 
@@ -80,7 +89,7 @@ class UnknownClipError(ValueError):
         super().__init__(f"clip {place} of the batch: {reason}")
         self.place, self.reason = place, reason
 
-    def named(self, names: Sequence[str]) -> ValueError:
+    def with_name(self, names: Sequence[str]) -> ValueError:
         """The same error with the clip's name."""
         return ValueError(f"{names[self.place]}: {self.reason}")
 
@@ -112,7 +121,7 @@ class CachedTeacher(Teacher):
         self.scale, self.takes_prompt = index["scale"], index["takes_prompt"]
         self._check_maker(made_by)
         self._shards: list[Shard] = [shard for rank in range(index["world"]) for shard in shards_of(index, rank)]
-        self._open: OrderedDict[int, OpenShard] = OrderedDict()
+        self._open: OrderedDict[int, ShardReader] = OrderedDict()
         self._places: dict[str, tuple[int, ...]] = {}
         for number in range(len(self._shards)):
             for key in self._shard(number).keys:
@@ -140,7 +149,7 @@ class CachedTeacher(Teacher):
 
     def _seen_in(self, space: FeatureSpace, answer: dict[str, Tensor]) -> Tensor:
         (view,) = self._felt()
-        return space.lift(answer[view]) if view == "lifted" else space.embed(answer[view])
+        return space.project_latents(answer[view]) if view == "lifted" else space.embed(answer[view])
 
     def _answers(self, lr: Tensor, prompt: Tensor | None, views: Sequence[str]) -> dict[str, Tensor]:
         known = self._shard(0).views
@@ -179,7 +188,7 @@ class CachedTeacher(Teacher):
         for number in self._places[key]:
             shard = self._shard(number)
             for entry in shard.entries(key):
-                if told is None or same_gist(told, shard.told(entry)):
+                if told is None or same_prompt(told, shard.told(entry)):
                     return number, entry
         raise UnknownClipError(
             place,
@@ -190,18 +199,18 @@ class CachedTeacher(Teacher):
     def _gists(self, prompt: Tensor | None) -> Tensor | None:
         was_told = self.index["prompt"] is not None
         if was_told == (prompt is not None):
-            return None if prompt is None else gist(prompt)
+            return None if prompt is None else prompt_fingerprint(prompt)
         made, here = ("with", "has none") if was_told else ("without", "has one")
         raise ValueError(
             f"prompt: {self.folder} was made {made} a prompt, but this recipe {here}; "
             "make them agree, or run `adc cache` into a new folder."
         )
 
-    def _shard(self, number: int) -> OpenShard:
+    def _shard(self, number: int) -> ShardReader:
         if number in self._open:
             self._open.move_to_end(number)
         else:
-            self._open[number] = OpenShard(self.folder, self._shards[number], self.index)
+            self._open[number] = ShardReader(self.folder, self._shards[number], self.index)
             if len(self._open) > OPEN_SHARDS:
                 self._open.popitem(last=False)
         return self._open[number]

@@ -10,11 +10,11 @@ component and the clause that is broken, and leaves the component as it found it
 from adc.testing.data import check_degradation, check_source
 from adc.testing.diffusion import check_conditioner, check_denoiser
 from adc.testing.judges import check_discriminator, check_loss, check_scorer
-from adc.testing.latents import check_codec, check_feature_space
+from adc.testing.latents import check_autoencoder, check_feature_space
 from adc.testing.restorers import check_restorer, check_student, check_teacher
 
 __all__ = [
-    "check_codec",
+    "check_autoencoder",
     "check_conditioner",
     "check_degradation",
     "check_denoiser",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Codec, FeatureSpace, Prunable, Restorer, Student, Teacher
+from adc.interfaces import Autoencoder, FeatureSpace, Prunable, Restorer, Student, Teacher
 from adc.ops.clip import per_frame
 from adc.testing import probe
 from adc.testing.probe import require
@@ -91,14 +91,14 @@ def check_teacher(
 
 
 def check_student(
-    student: Student, space: FeatureSpace | None = None, codec: Codec | None = None, size: int = 16
+    student: Student, space: FeatureSpace | None = None, autoencoder: Autoencoder | None = None, size: int = 16
 ) -> None:
     """Verify the text of `Student`, of `Restorer`, and of `Prunable` if the student can be pruned.
 
     Args:
         student: What is checked.
         space: The space it is trained in; its features must have the student's shape. Null leaves that out.
-        codec: The codec whose latents it reconstructs; null leaves `Student.reconstruct` out.
+        autoencoder: The codec whose latents it reconstructs; null leaves `Student.decode_latents` out.
         size: Side of the square example clips, a multiple of the student's strides.
 
     Raises:
@@ -111,8 +111,8 @@ def check_student(
             _check_halves(
                 name, student, space, probe.example(clips, frames, 3, size, size, device=probe.device_of(student))
             )
-        if codec is not None:
-            _check_reconstruct(name, student, codec, size)
+        if autoencoder is not None:
+            _check_reconstruct(name, student, autoencoder, size)
         _check_prunable(name, student)
 
 
@@ -135,17 +135,17 @@ def _check_halves(name: str, student: Student, space: FeatureSpace | None, lr: T
     probe.check_input_gradient(f"{name}.decode", student.decode, feature, "the feature")
 
 
-def _check_reconstruct(name: str, student: Student, codec: Codec, size: int) -> None:
-    subject = f"{name}.reconstruct"
+def _check_reconstruct(name: str, student: Student, autoencoder: Autoencoder, size: int) -> None:
+    subject = f"{name}.decode_latents"
     side = size * student.scale
     pixels = probe.example(2, 1, 3, side, side, device=probe.device_of(student))
-    with torch.no_grad(), probe.evaluating(codec):
-        projected = codec.project(codec.encode(pixels))
-        probe.check_clip(subject, student.reconstruct(projected), tuple(pixels.shape), projected)
+    with torch.no_grad(), probe.evaluating(autoencoder):
+        projected = autoencoder.to_decoder_input(autoencoder.encode(pixels))
+        probe.check_clip(subject, student.decode_latents(projected), tuple(pixels.shape), projected)
     require(isinstance(getattr(student, "decoder", None), nn.Module), f"{name}.decoder", "must be a module")
     parameters = [parameter for parameter in student.decoder.parameters() if parameter.requires_grad]
     probe.check_parameter_gradient(
-        subject, lambda: student.reconstruct(projected), parameters, "the parameters of decoder"
+        subject, lambda: student.decode_latents(projected), parameters, "the parameters of decoder"
     )
 
 
@@ -188,5 +188,5 @@ class _StandIn(FeatureSpace):
     def embed(self, pixels: Tensor) -> Tensor:
         return per_frame(lambda x: nn.functional.avg_pool2d(x, 4), pixels)
 
-    def lift(self, projected: Tensor) -> Tensor:
+    def project_latents(self, projected: Tensor) -> Tensor:
         return projected

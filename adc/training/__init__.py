@@ -3,15 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from adc.training.memory import recompute_in
+from adc.training.memory import enable_gradient_checkpointing
 
 if TYPE_CHECKING:
-    from adc.training.role import Losses, Phase, Role, named
+    from adc.training.role import Losses, Phase, Role, unique_names
     from adc.training.stage import Stage
 
-__all__ = ["Losses", "Phase", "Role", "Stage", "named", "recompute_in"]
+__all__ = ["Losses", "Phase", "Role", "Stage", "enable_gradient_checkpointing", "unique_names"]
 
-_HOMES = dict.fromkeys(("Losses", "Phase", "Role", "named"), "adc.training.role") | {"Stage": "adc.training.stage"}
+_HOMES = dict.fromkeys(("Losses", "Phase", "Role", "unique_names"), "adc.training.role") | {
+    "Stage": "adc.training.stage"
+}
 
 
 def __getattr__(name: str) -> Any:

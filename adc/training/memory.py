@@ -25,17 +25,21 @@ def keep_freed_memory() -> None:
         libc.mallopt(TOP_PAD, 2**28)
 
 
-def recompute_in(*networks: nn.Module) -> None:
-    """Let networks make their activations again in the backward pass instead of keeping them (Chen et al., 2016).
+def enable_gradient_checkpointing(*networks: nn.Module) -> None:
+    """Switch on gradient checkpointing (Chen et al., 2016): activations are recomputed in the backward pass.
 
-    A network takes part by an attribute ``recompute``, its own or of modules in it.
+    A network supports it by an attribute ``checkpoint_activations``, its own or of modules in it.
 
     Raises:
         ValueError: If none of the networks does.
     """
-    parts = [module for network in networks for module in network.modules() if hasattr(module, "recompute")]
+    parts = [
+        module for network in networks for module in network.modules() if hasattr(module, "checkpoint_activations")
+    ]
     if not parts:
         names = ", ".join(type(network).__name__ for network in networks)
-        raise ValueError(f"recompute: nothing in {names} can recompute its activations; leave the key out.")
+        raise ValueError(
+            f"gradient_checkpointing: nothing in {names} can recompute its activations; leave the key out."
+        )
     for part in parts:
-        part.recompute = True  # type: ignore[assignment]
+        part.checkpoint_activations = True  # type: ignore[assignment]

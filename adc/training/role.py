@@ -13,7 +13,7 @@ from torch import Tensor
 Losses = dict[str, Tensor]
 
 
-def named(terms: Iterable[tuple[str, Tensor]]) -> Losses:
+def unique_names(terms: Iterable[tuple[str, Tensor]]) -> Losses:
     """Losses by name; of terms with one name the second is called ``name_2``, so that none is lost."""
     losses: Losses = {}
     count: Counter[str] = Counter()
@@ -28,7 +28,7 @@ class Phase:
     """One loss and the roles it updates.
 
     Attributes:
-        loss: Maps the prepared batch to named scalars; their sum is differentiated.
+        loss: Maps the prepared batch to unique_names scalars; their sum is differentiated.
         updates: Roles whose parameters receive gradients and whose optimizers step.
     """
 

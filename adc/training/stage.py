@@ -33,14 +33,14 @@ class Stage(pl.LightningModule):
     Attributes:
         updates: Optimizer steps taken, for each role. Everything that stops, saves, logs or
             averages counts by these; Lightning's ``global_step`` counts all roles together.
-        batches: Batches seen by each process.
-        turn: The phases that run on the present batch.
+        batches_seen: Batches seen by each process.
+        active_phases: The phases that run on the present batch.
         seed: The seed of the run (``seed_everything``); a resumed run keeps the first one.
-        not_saved: Frozen networks, as attribute paths. They stay in evaluation mode and, like all
+        excluded_from_checkpoint: Frozen networks, as attribute paths. They stay in evaluation mode and, like all
             frozen parameters, out of checkpoints: a resumed run takes them from its recipe.
     """
 
-    not_saved: tuple[str, ...] = ()
+    excluded_from_checkpoint: tuple[str, ...] = ()
 
     def __init__(self, roles: dict[str, Role], cycle: list[list[str]], accumulate: int = 1) -> None:
         """
@@ -53,8 +53,8 @@ class Stage(pl.LightningModule):
         self.automatic_optimization = False
         self.roles, self.cycle, self.accumulate = roles, cycle, accumulate
         self.updates = dict.fromkeys(roles, 0)
-        self.batches = 0
-        self.turn: tuple[str, ...] = ()
+        self.batches_seen = 0
+        self.active_phases: tuple[str, ...] = ()
         self._resumed: dict[str, Any] | None = None
         self.seed = torch.initial_seed()
         self._check()
@@ -90,14 +90,14 @@ class Stage(pl.LightningModule):
         """What the phases of one batch share; phases of one batch get the same object."""
         return batch
 
-    def active(self, phase: str) -> bool:
+    def should_run(self, phase: str) -> bool:
         """Whether a phase runs when it is its turn; asked before any phase of the batch runs."""
         return True
 
-    def after(self, phase: str) -> None:
+    def on_phase_end(self, phase: str) -> None:
         """Called when a phase has updated its roles."""
 
-    def over_processes(self, tensor: Tensor) -> Tensor:
+    def all_reduce_mean(self, tensor: Tensor) -> Tensor:
         """The mean of what each process holds."""
         return self.trainer.strategy.reduce(tensor, reduce_op="mean")
 
@@ -126,8 +126,8 @@ class Stage(pl.LightningModule):
             layout = torch.channels_last if parameter.dim() == 4 else torch.preserve_format
             parameter.data = parameter.data.clone(memory_format=layout)  # what was read need not stay mapped
 
-    def keep(self, attribute: str, paths: Sequence[str]) -> None:
-        """Let parts of a trained network keep their weights; like `not_saved`, they stay out of checkpoints.
+    def freeze_parts(self, attribute: str, paths: Sequence[str]) -> None:
+        """Freeze parts of a trained network; like `excluded_from_checkpoint`, they stay out of checkpoints.
 
         Args:
             attribute: The network's attribute of this stage.
@@ -140,10 +140,10 @@ class Stage(pl.LightningModule):
         for path in paths:
             if path not in dict(network.named_modules()):
                 raise ValueError(f"frozen: {type(network).__name__} has no part {path!r}.")
-        self.not_saved = (*self.not_saved, *(f"{attribute}.{path}" for path in paths))
+        self.excluded_from_checkpoint = (*self.excluded_from_checkpoint, *(f"{attribute}.{path}" for path in paths))
 
     def _frozen_parts(self) -> list[nn.Module]:
-        return [part for path in self.not_saved if (part := attrgetter(path)(self)) is not None]
+        return [part for path in self.excluded_from_checkpoint if (part := attrgetter(path)(self)) is not None]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for each role, in the order of the recipe."""
@@ -173,20 +173,20 @@ class Stage(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make all randomness of the step a function of seed, batch and process."""
-        number = (self.seed * 1_000_003 + self.batches) * 4099 % 2**62 + self.global_rank
+        number = (self.seed * 1_000_003 + self.batches_seen) * 4099 % 2**62 + self.global_rank
         random.seed(number)
         np.random.seed(number % 2**32)
         torch.manual_seed(number)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Run the phases whose turn it is."""
-        window, place = divmod(self.batches, self.accumulate)
-        self.turn = tuple(name for name in self.cycle[window % len(self.cycle)] if self.active(name))
+        window, place = divmod(self.batches_seen, self.accumulate)
+        self.active_phases = tuple(name for name in self.cycle[window % len(self.cycle)] if self.should_run(name))
         prepared = self.prepare(batch)
         phases = self.phases()
-        for name in self.turn:
+        for name in self.active_phases:
             self._run(name, phases[name], prepared, step=place == self.accumulate - 1)
-        self.batches += 1
+        self.batches_seen += 1
 
     def _run(self, name: str, phase: Phase, prepared: Any, step: bool) -> None:
         with self._only(phase.updates):
@@ -194,13 +194,15 @@ class Stage(pl.LightningModule):
             total = torch.stack([loss.float() for loss in losses.values()]).sum()
             if not math.isfinite(total.item()):
                 values = ", ".join(f"{key} {value.item():.4g}" for key, value in losses.items())
-                raise ValueError(f"phase {name!r}: the loss is not finite after {self.batches} batches ({values}).")
+                raise ValueError(
+                    f"phase {name!r}: the loss is not finite after {self.batches_seen} batches ({values})."
+                )
             self.manual_backward(total / self.accumulate)
         self.log_dict({f"{name}/{key}": value.detach() for key, value in losses.items()})
         if step:
             for role in phase.updates:
                 self._step(role)
-            self.after(name)
+            self.on_phase_end(name)
 
     def _step(self, role: str) -> None:
         index = list(self.roles).index(role)
@@ -257,7 +259,7 @@ class Stage(pl.LightningModule):
         frozen = self._frozen_keys()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
         checkpoint["adc"] = {
-            "batches": self.batches,
+            "batches": self.batches_seen,
             "updates": dict(self.updates),
             "schedulers": {name: _plain(scheduler.state_dict()) for name, scheduler in self._schedulers.items()},
             "seed": self.seed,
@@ -275,7 +277,7 @@ class Stage(pl.LightningModule):
         scheduled = [name for name, role in self.roles.items() if role.scheduler is not None]
         check_fit(checkpoint, own, list(self.roles), scheduled, getattr(self._trainer, "ckpt_path", None))
         state = checkpoint["adc"]
-        self.batches, self.updates, self.seed = state["batches"], dict(state["updates"]), state["seed"]
+        self.batches_seen, self.updates, self.seed = state["batches"], dict(state["updates"]), state["seed"]
         self._resumed = state
 
     def on_train_start(self) -> None:
@@ -290,13 +292,13 @@ class Stage(pl.LightningModule):
                 parameter.grad = None if gradient is None else gradient.to(parameter)
 
     def _pending_gradients(self) -> dict[str, list[Tensor | None]]:
-        if self.batches % self.accumulate == 0:
+        if self.batches_seen % self.accumulate == 0:
             return {}
         return {role: [p.grad for p in parameters] for role, parameters in self._trainable.items()}
 
     def _frozen_keys(self) -> set[str]:
         frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
-        parts = tuple(f"{path}." for path in self.not_saved)
+        parts = tuple(f"{path}." for path in self.excluded_from_checkpoint)
         return {key for key in self.state_dict() if key in frozen or key.startswith(parts)}
 
 

@@ -1,11 +1,11 @@
-"""Restorers built like Stable Diffusion 2.1: its codec, one-step teachers on its UNet, and the AdcSR student.
+"""Restorers built like Stable Diffusion 2.1: its autoencoder, one-step teachers on its UNet, and the AdcSR student.
 
 Every network is made from a configuration, so the same classes are the full-size systems and the
 small ones of the demo.
 """
 
-from adc_sd21.autoencoder import Autoencoder
-from adc_sd21.codec import SDCodec
+from adc_sd21.autoencoder import SDAutoencoder
+from adc_sd21.autoencoder_restorer import AutoencoderRestorer
 from adc_sd21.discriminator import PatchDiscriminator, UNetDiscriminator
 from adc_sd21.osediff import OSEDiff
 from adc_sd21.pisasr import PiSASR
@@ -15,13 +15,13 @@ from adc_sd21.text import TextPrompt
 
 __all__ = [
     "AdcSRStudent",
-    "Autoencoder",
+    "AutoencoderRestorer",
     "DecoderStem",
     "LatentSpace",
     "OSEDiff",
     "PatchDiscriminator",
     "PiSASR",
-    "SDCodec",
+    "SDAutoencoder",
     "TextPrompt",
     "UNetDiscriminator",
 ]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from adc.pruning import load_student, save_student
 from adc.weights import read_checkpoint
 from adc_sd21 import networks, published
-from adc_sd21.codec import KLAutoencoder
+from adc_sd21.autoencoder import KLAutoencoder
 from adc_sd21.decoder import HalfDecoder
 from adc_sd21.folder import WEIGHTS, load, read_config, read_weights, save, save_tensors
 from adc_sd21.lora import factors, merge
@@ -151,7 +151,7 @@ def decoder(file: str, student: str, out: str, precision: Precision = "float32")
     if not isinstance(made.decoder, HalfDecoder):
         raise ValueError(f"student: {student}: {type(made).__name__} has no decoder of Stable Diffusion's kind.")
     load(made.decoder, half, file)
-    made.adopt_decoder()
+    made.sync_from_decoder()
     save_student(made, out, precision)
 
 

@@ -1,4 +1,4 @@
-"""The half of the codec that makes pixels; the student's, once it is pruned."""
+"""The half of the autoencoder that makes pixels; the student's, once it is pruned."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class HalfDecoder(nn.Module):
     """A decoder that can be entered before and after its middle block; diffusers' names and layers.
 
     Attributes:
-        recompute: Whether `render` forgets its activations and makes them again in the backward pass.
+        checkpoint_activations: Whether `render` recomputes its activations in the backward pass.
     """
 
-    recompute = False
+    checkpoint_activations = False
     conv_in: nn.Conv2d
     mid_block: nn.Module
     up_blocks: Any
@@ -82,7 +82,7 @@ class HalfDecoder(nn.Module):
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
     def _run(self, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        again = self.recompute and torch.is_grad_enabled()
+        again = self.checkpoint_activations and torch.is_grad_enabled()
         return checkpoint(layer, *inputs, use_reentrant=False) if again else layer(*inputs)
 
     def forward(self, projected: Tensor) -> Tensor:

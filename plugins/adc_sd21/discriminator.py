@@ -104,12 +104,12 @@ class UNetDiscriminator(Discriminator):
         self.unet.conv_in.requires_grad_(True)  # tuned whole, and adapted as well
 
     @property
-    def recompute(self) -> bool:
+    def checkpoint_activations(self) -> bool:
         """Whether blocks forget their activations and make them again in the backward pass."""
         return self.unet.is_gradient_checkpointing
 
-    @recompute.setter
-    def recompute(self, on: bool) -> None:
+    @checkpoint_activations.setter
+    def checkpoint_activations(self, on: bool) -> None:
         (self.unet.enable_gradient_checkpointing if on else self.unet.disable_gradient_checkpointing)()
 
     def forward(self, view: Tensor | Sequence[Tensor], prompt: Tensor | None = None) -> dict[str, Tensor]:

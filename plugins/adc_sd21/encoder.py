@@ -1,4 +1,4 @@
-"""The half of the codec that makes latents."""
+"""The half of the autoencoder that makes latents."""
 
 from __future__ import annotations
 

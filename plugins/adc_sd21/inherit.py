@@ -1,7 +1,7 @@
 """What a student's weights begin with: the parts of its teacher that it has no layers for are folded in.
 
 AdcSR drops time embeddings and prompts and tiles the UNet's first and last convolutions. Where the
-step is fixed and the codec has linear shortcuts, more can be kept, and exactly: a constant time
+step is fixed and the autoencoder has linear shortcuts, more can be kept, and exactly: a constant time
 embedding is a bias, and two linear layers in a row are one.
 """
 
@@ -47,7 +47,9 @@ def tile_ends(unet: Weights, conv_in: nn.Conv2d, conv_out: nn.Conv2d) -> Weights
     return ends
 
 
-def fold_ends(unet: Weights, tuned: Weights, codec: Weights, timestep: int, scale: float) -> tuple[Weights, Weights]:
+def fold_ends(
+    unet: Weights, tuned: Weights, autoencoder: Weights, timestep: int, scale: float
+) -> tuple[Weights, Weights]:
     """A UNet's weights with what lies before and behind it on the linear way through a one-step restorer.
 
     Before it lies the encoder's shortcut, behind it the closed form of the clean latent, the
@@ -56,9 +58,9 @@ def fold_ends(unet: Weights, tuned: Weights, codec: Weights, timestep: int, scal
     Args:
         unet: The weights of the UNet.
         tuned: Those of the restorer, with its encoder.
-        codec: Those of the codec.
+        autoencoder: Those of the autoencoder.
         timestep: The restorer's step.
-        scale: The codec's scaling factor.
+        scale: The autoencoder's scaling factor.
 
     Returns:
         The UNet's weights, its last convolution two pixels wider, and weight and bias of the
@@ -66,7 +68,7 @@ def fold_ends(unet: Weights, tuned: Weights, codec: Weights, timestep: int, scal
     """
     alpha = scaled_linear_alphas()[timestep].item()
     mix = layer(tuned, "encoder.coarse_in.mix")
-    into = after(layer(codec, "post_quant_conv"), layer(codec, "decoder.conv_in"))
+    into = after(layer(autoencoder, "post_quant_conv"), layer(autoencoder, "decoder.conv_in"))
     beside = after(scaled(mix, alpha**-0.5), into)
     first = after(scaled(mix, scale), layer(unet, "conv_in"))
     noise = scaled(layer(unet, "conv_out"), -((1 - alpha) ** 0.5) / alpha**0.5 / scale)

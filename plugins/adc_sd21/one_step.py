@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from adc.interfaces import FeatureSpace, Teacher
-from adc.ops.clip import enlarge, per_frame
+from adc.ops.clip import per_frame, upsample_bicubic
 from adc.ops.padding import crop, pad_to_multiple
 from adc_sd21 import networks
-from adc_sd21.codec import SDCodec
+from adc_sd21.autoencoder import SDAutoencoder
 from adc_sd21.encoder import HalfEncoder
 from adc_sd21.folder import below, load, read_config, read_weights, resolve, save
 
@@ -22,13 +22,13 @@ RESTORER, SETTINGS = "restorer", "one_step.json"
 
 
 class OneStepTeacher(Teacher):
-    """A codec around one call of a conditional UNet; the restored latent is computed in float32.
+    """An autoencoder around one call of a conditional UNet; the restored latent is computed in float32.
 
     ``z = encode(enlarge(lr))``, ``restored = clean(z, unet(z, t, prompt))``, decode. Sides are padded
     to what the networks need, and cropped again.
 
-    A folder holds ``vae/`` (the codec), ``restorer/`` (``config.json`` of the UNet, ``one_step.json`` and
-    weights named ``unet.*``, with ``encoder.*`` if the encoder is not the codec's own, and ``prompt`` if
+    A folder holds ``vae/`` (the autoencoder), ``restorer/`` (``config.json`` of the UNet, ``one_step.json`` and
+    weights named ``unet.*``, with ``encoder.*`` if the encoder is not the autoencoder's own, and ``prompt`` if
     the teacher knows one).
     """
 
@@ -42,7 +42,7 @@ class OneStepTeacher(Teacher):
         folder: str | None = None,
         vae: dict[str, Any] | None = None,
         unet: dict[str, Any] | None = None,
-        codec: str | None = None,
+        autoencoder: str | None = None,
         timestep: int | None = None,
         prompt_tokens: int = 77,
     ) -> None:
@@ -52,14 +52,14 @@ class OneStepTeacher(Teacher):
                 weights at their initialisation.
             vae: Entries that differ from Stable Diffusion's ``vae/config.json``; only without a folder.
             unet: Entries that differ from Stable Diffusion's ``unet/config.json``; only without a folder.
-            codec: A folder that holds ``vae/``, the codec to start from; only without a folder.
+            autoencoder: A folder that holds ``vae/``, the autoencoder to start from; only without a folder.
             timestep: The step of the noise schedule at which the UNet is asked, null for the
                 published one; only without a folder.
             prompt_tokens: Length of the teacher's own prompt embedding; only without a folder.
         """
         super().__init__()
         if folder is None:
-            self.codec = SDCodec(codec, vae) if codec is None else SDCodec(codec)
+            self.autoencoder = SDAutoencoder(autoencoder, vae) if autoencoder is None else SDAutoencoder(autoencoder)
             changes = {"in_channels": self.latent_channels, "out_channels": self.latent_channels, **(unet or {})}
             self.unet_config = networks.complete(networks.SD_UNET, changes)
             self.timestep = self.usual_timestep if timestep is None else timestep
@@ -75,13 +75,13 @@ class OneStepTeacher(Teacher):
 
     @property
     def latent_channels(self) -> int:
-        """Channels of the codec's latent."""
-        return self.codec.config["latent_channels"]
+        """Channels of the autoencoder's latent."""
+        return self.autoencoder.config["latent_channels"]
 
     @property
     def multiple(self) -> int:
         """The enlarged picture's sides are padded to multiples of this."""
-        return self.codec.stride * 2 ** (len(self.unet_config["block_out_channels"]) - 1)
+        return self.autoencoder.stride * 2 ** (len(self.unet_config["block_out_channels"]) - 1)
 
     def latent(self, lr: Tensor, prompt: Tensor | None = None) -> Tensor:
         """The restored latent ``(B, T, Z, h', w')``, scaled, of a padded clip.
@@ -90,9 +90,9 @@ class OneStepTeacher(Teacher):
             ValueError: If there is no prompt, neither given nor of the teacher's own.
         """
         told = self._prompt_of(lr, prompt)
-        large = pad_to_multiple(enlarge(lr, self.scale), self.multiple)
-        encoder = self.codec.vae if self.encoder is None else self.encoder
-        z = (per_frame(encoder, large) * self.codec.config["scaling_factor"]).float()
+        large = pad_to_multiple(upsample_bicubic(lr, self.scale), self.multiple)
+        encoder = self.autoencoder.vae if self.encoder is None else self.encoder
+        z = (per_frame(encoder, large) * self.autoencoder.config["scaling_factor"]).float()
         return self._restored(z.flatten(0, 1), told).unflatten(0, z.shape[:2])
 
     def _restored(self, z: Tensor, prompt: Tensor) -> Tensor:
@@ -116,34 +116,36 @@ class OneStepTeacher(Teacher):
 
     def features(self, lr: Tensor, space: FeatureSpace, prompt: Tensor | None = None) -> Tensor:
         """The restored latent lifted into the space; the decoder does not run. A clip is padded as in `latent`."""
-        return space.lift(self._projected(lr, prompt))
+        return space.project_latents(self._projected(lr, prompt))
 
     def restore_with_features(
         self, lr: Tensor, space: FeatureSpace, prompt: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Pixels and features of one restored latent."""
         projected = self._projected(lr, prompt)
-        return self._pixels(projected, lr), space.lift(projected)
+        return self._pixels(projected, lr), space.project_latents(projected)
 
     def _projected(self, lr: Tensor, prompt: Tensor | None) -> Tensor:
-        return self.codec.project(self.latent(lr, prompt))
+        return self.autoencoder.to_decoder_input(self.latent(lr, prompt))
 
     def _pixels(self, projected: Tensor, lr: Tensor) -> Tensor:
-        return crop(self.codec.render(projected), lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
+        return crop(self.autoencoder.render(projected), lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
 
     def _copied_encoder(self) -> HalfEncoder:
-        encoder = HalfEncoder(self.codec.config)
-        encoder.load_state_dict({k: v for k, v in self.codec.vae.state_dict().items() if k in encoder.state_dict()})
+        encoder = HalfEncoder(self.autoencoder.config)
+        encoder.load_state_dict(
+            {k: v for k, v in self.autoencoder.vae.state_dict().items() if k in encoder.state_dict()}
+        )
         return encoder
 
     def _read(self, home: Path) -> None:
         place = home / RESTORER
-        self.codec, self.unet_config = SDCodec(str(home)), read_config(place, networks.SD_UNET)
+        self.autoencoder, self.unet_config = SDAutoencoder(str(home)), read_config(place, networks.SD_UNET)
         settings = one_step(place)
         self.timestep, tokens = settings["timestep"], settings["prompt_tokens"]
         weights = read_weights(place)
         with torch.device("meta"):
-            self.encoder = HalfEncoder(self.codec.config) if settings["encoder"] == "own" else None
+            self.encoder = HalfEncoder(self.autoencoder.config) if settings["encoder"] == "own" else None
             self.unet = networks.unet(self.unet_config)
         width = self.unet_config["cross_attention_dim"]
         self.prompt = nn.Parameter(torch.zeros(1, tokens, width)) if tokens else None
@@ -152,7 +154,7 @@ class OneStepTeacher(Teacher):
     def save_pretrained(self, folder: str, precision: torch.dtype = torch.float16) -> None:
         """Write ``vae/`` and ``restorer/``, to be read by ``folder``."""
         home = Path(folder) / RESTORER
-        self.codec.save_pretrained(folder, precision)
+        self.autoencoder.save_pretrained(folder, precision)
         save(self._tuned(), self.unet_config, home, precision)
         write_settings(home, self.timestep, self.prompt, own_encoder=self.encoder is not None)
 

@@ -16,7 +16,7 @@ class OSEDiff(OneStepTeacher):
 
     The UNet's answer is the noise of step 999, and the restored latent its closed form
     ``(z - sqrt(1 - a_t) noise) / sqrt(a_t)``, in float32 whatever the autocast says: half precision
-    would enlarge the error of the noise 14.6 times. The encoder is a tuned copy of the codec's.
+    would enlarge the error of the noise 14.6 times. The encoder is a tuned copy of the autoencoder's.
     """
 
     usual_timestep = 999
@@ -27,12 +27,12 @@ class OSEDiff(OneStepTeacher):
         folder: str | None = None,
         vae: dict[str, Any] | None = None,
         unet: dict[str, Any] | None = None,
-        codec: str | None = None,
+        autoencoder: str | None = None,
         timestep: int | None = None,
         prompt_tokens: int = 77,
     ) -> None:
         """See `OneStepTeacher`."""
-        super().__init__(folder, vae, unet, codec, timestep, prompt_tokens)
+        super().__init__(folder, vae, unet, autoencoder, timestep, prompt_tokens)
         if folder is None:
             self._start_silent()
 
@@ -43,7 +43,7 @@ class OSEDiff(OneStepTeacher):
 
     @torch.no_grad()
     def _start_silent(self) -> None:
-        """Scale the encoder's last layers so that a UNet that says nothing leaves the codec's latent as it is."""
+        """Scale the encoder's last layers so that a UNet that says nothing leaves the autoencoder's latent as it is."""
         assert self.encoder is not None
         for layer in (self.encoder.quant_conv, self.encoder.coarse_in and self.encoder.coarse_in.mix):
             for parameter in layer.parameters() if layer is not None else ():

@@ -26,7 +26,7 @@ class PiSASR(OneStepTeacher):
     - ``residual = pixel u_p(z) + semantic (u_ps(z) - u_p(z))`` for any others, in two passes.
 
     The folder's ``restorer/`` holds Stable Diffusion's UNet and the adapters beside it, in
-    ``pixel.safetensors`` and ``semantic.safetensors``. The codec is Stable Diffusion's own.
+    ``pixel.safetensors`` and ``semantic.safetensors``. The autoencoder is Stable Diffusion's own.
     """
 
     usual_timestep = 1
@@ -39,7 +39,7 @@ class PiSASR(OneStepTeacher):
         semantic: float = 1.0,
         vae: dict[str, Any] | None = None,
         unet: dict[str, Any] | None = None,
-        codec: str | None = None,
+        autoencoder: str | None = None,
         prompt_tokens: int = 77,
     ) -> None:
         """
@@ -50,10 +50,10 @@ class PiSASR(OneStepTeacher):
             semantic: Strength of the semantic-level detail; 0 leaves it out.
             vae: Entries that differ from Stable Diffusion's ``vae/config.json``; only without a folder.
             unet: Entries that differ from Stable Diffusion's ``unet/config.json``; only without a folder.
-            codec: A folder that holds ``vae/``, the codec to start from; only without a folder.
+            autoencoder: A folder that holds ``vae/``, the autoencoder to start from; only without a folder.
             prompt_tokens: Length of the teacher's own prompt embedding; only without a folder.
         """
-        super().__init__(folder, vae, unet, codec, None, prompt_tokens)
+        super().__init__(folder, vae, unet, autoencoder, None, prompt_tokens)
         self.pixel, self.semantic = pixel, semantic
         self.pixel_unet: Any = None if self._one_pass else copy.deepcopy(self.unet)
         if folder is not None:

@@ -1,7 +1,7 @@
-"""Linear ways around the autoencoder's nonlinear layers, for codecs that are trained in minutes.
+"""Linear ways around the autoencoder's nonlinear layers, for autoencoders that are trained in minutes.
 
 The idea is residual autoencoding (DC-AE, Chen et al., 2024): space becomes channels and channels
-become space beside the network, which then has only the detail to learn. Stable Diffusion's codec
+become space beside the network, which then has only the detail to learn. Stable Diffusion's autoencoder
 has none; a configuration asks for them by ``shortcut``, the coarse factor.
 """
 

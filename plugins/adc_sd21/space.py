@@ -6,7 +6,7 @@ from torch import Tensor
 
 from adc.interfaces import FeatureSpace, Student
 from adc.ops.clip import per_frame
-from adc_sd21.codec import SDCodec
+from adc_sd21.autoencoder import SDAutoencoder
 from adc_sd21.decoder import HalfDecoder
 
 
@@ -14,14 +14,14 @@ class DecoderStem(FeatureSpace):
     """First convolution and middle block of a pruned decoder (AdcSR, section 2 of its paper).
 
     ``lift(z) = middle(conv_in(z))``; ``embed(pixels) = lift(project(encode(pixels)))`` with the
-    plain codec. Frozen: a stage trains the student's own copy of the middle block.
+    plain autoencoder. Frozen: a stage trains the student's own copy of the middle block.
     """
 
-    def __init__(self, student: Student, codec: SDCodec) -> None:
+    def __init__(self, student: Student, autoencoder: SDAutoencoder) -> None:
         """
         Args:
             student: The student whose pretrained decoder spans the space: the folder of the decoder's stage.
-            codec: The plain autoencoder that the decoder belongs to.
+            autoencoder: The plain autoencoder that the decoder belongs to.
 
         Raises:
             ValueError: If the student's decoder is of another kind.
@@ -29,29 +29,29 @@ class DecoderStem(FeatureSpace):
         super().__init__()
         if not isinstance(student.decoder, HalfDecoder):
             raise ValueError(f"student: {type(student).__name__} has no decoder of Stable Diffusion's kind.")
-        self.codec = codec
+        self.autoencoder = autoencoder
         self.stem = student.decoder.stem()
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Features of real pixels; sides are multiples of the codec's stride."""
-        return self.lift(self.codec.project(self.codec.encode(pixels)))
+        """Features of real pixels; sides are multiples of the autoencoder's stride."""
+        return self.project_latents(self.autoencoder.to_decoder_input(self.autoencoder.encode(pixels)))
 
-    def lift(self, projected: Tensor) -> Tensor:
+    def project_latents(self, projected: Tensor) -> Tensor:
         """Features of projected latents."""
         return per_frame(self.stem, projected)
 
 
 class LatentSpace(FeatureSpace):
-    """A codec's own latents: a space in which pixels are compared without downloaded weights."""
+    """An autoencoder's own latents: a space in which pixels are compared without downloaded weights."""
 
-    def __init__(self, codec: SDCodec) -> None:
+    def __init__(self, autoencoder: SDAutoencoder) -> None:
         """
         Args:
-            codec: The autoencoder whose encoder looks at pixels.
+            autoencoder: The autoencoder whose encoder looks at pixels.
         """
         super().__init__()
-        self.codec = codec
+        self.autoencoder = autoencoder
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Scaled latents of pixels."""
-        return self.codec.encode(pixels)
+        return self.autoencoder.encode(pixels)

@@ -83,9 +83,9 @@ class AdcSRStudent(Student):
     @torch.no_grad()
     def _inherit(self, home: Path, source: Path) -> None:
         """Start from a diffusion model; `adc_sd21.inherit` says how both ends of its UNet are fitted."""
-        codec, unet = current_names(read_weights(home / "vae")), unet_weights(home)
-        load(self.decoder, below(codec, "decoder."), home / "vae")
-        middle = below(codec, "decoder.mid_block.")
+        autoencoder, unet = current_names(read_weights(home / "vae")), unet_weights(home)
+        load(self.decoder, below(autoencoder, "decoder."), home / "vae")
+        middle = below(autoencoder, "decoder.mid_block.")
         load(self.mid_block, {name: tensor.clone() for name, tensor in middle.items()}, home / "vae")
         if self.coarse_in is None:
             unet = inherit.tile_ends(unet, self.unet.conv_in, self.unet.conv_out)
@@ -93,7 +93,7 @@ class AdcSRStudent(Student):
             step = one_step(source)["timestep"]
             unet = inherit.fold_time(unet, step, self.init_args["unet"]["block_out_channels"][0])
             tuned = read_weights(source)
-            unet, coarse = inherit.fold_ends(unet, tuned, codec, step, self.init_args["vae"]["scaling_factor"])
+            unet, coarse = inherit.fold_ends(unet, tuned, autoencoder, step, self.init_args["vae"]["scaling_factor"])
             load(self.coarse_in, coarse, source)
         own = self.unet.state_dict()
         load(self.unet, {name: tensor for name, tensor in unet.items() if name in own}, source)
@@ -128,11 +128,11 @@ class AdcSRStudent(Student):
         """Enlarge a clip of any size."""
         return crop(self.decode(self.encode(lr)), lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
 
-    def reconstruct(self, projected: Tensor) -> Tensor:
-        """Pixels of a codec's projected latents."""
+    def decode_latents(self, projected: Tensor) -> Tensor:
+        """Pixels of an autoencoder's projected latents."""
         return per_frame(self.decoder, projected)
 
-    def adopt_decoder(self) -> None:
+    def sync_from_decoder(self) -> None:
         """Copy the decoder's middle block, with which the student's own begins (AdcSR, section 1.1)."""
         self.mid_block.load_state_dict(self.decoder.mid_block.state_dict())
 

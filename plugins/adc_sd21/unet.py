@@ -78,10 +78,10 @@ class PlainUNet(nn.Module):
     UNet is also the one of a configuration with smaller widths.
 
     Attributes:
-        recompute: Whether blocks forget their activations and make them again in the backward pass.
+        checkpoint_activations: Whether activations are recomputed in the backward pass instead of kept.
     """
 
-    recompute = False
+    checkpoint_activations = False
 
     def __init__(self, config: dict[str, Any], in_channels: int, out_channels: int, last_kernel: int = 3) -> None:
         """Build from a ``unet/config.json`` with other channels at both ends and a last kernel of any odd size."""
@@ -121,7 +121,7 @@ class PlainUNet(nn.Module):
         return 2 ** (len(self.down_blocks) - 1)
 
     def _block(self, level: Level, index: int, x: Tensor, after: After) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
+        if self.checkpoint_activations and torch.is_grad_enabled():
             return checkpoint(level.block, index, x, after, use_reentrant=False)
         return level.block(index, x, after)
 
@@ -131,7 +131,7 @@ class PlainUNet(nn.Module):
         Args:
             x: Images.
             after: Applied to what each residual block and each attention returns; it is told which
-                (``down_blocks.0.attentions.1``, ``mid_block.resnets.0``). With `recompute` it is
+                (``down_blocks.0.attentions.1``, ``mid_block.resnets.0``). With `checkpoint_activations` it is
                 called once more in the backward pass.
         """
         x = self.conv_in(x)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adc.interfaces import Teacher
-from adc.ops.clip import enlarge, per_frame
+from adc.ops.clip import per_frame, upsample_bicubic
 from adc.ops.color import luma
 from adc.weights import read_checkpoint
 
@@ -54,7 +54,7 @@ class Spandrel(Teacher):
         if not self.grey:
             return per_frame(self._enlarge, lr)
         gray = (luma(lr * 0.5 + 0.5) * 255 - 16) / 219 * 2 - 1
-        return enlarge(lr, self.scale) + per_frame(self._enlarge, gray) - enlarge(gray, self.scale)
+        return upsample_bicubic(lr, self.scale) + per_frame(self._enlarge, gray) - upsample_bicubic(gray, self.scale)
 
     def _enlarge(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]

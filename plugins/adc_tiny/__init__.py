@@ -2,14 +2,14 @@
 
 from adc_tiny.diffusion import TinyConditioner, TinyDenoiser
 from adc_tiny.discriminator import TinyDiscriminator
-from adc_tiny.latent import TinyCodec, TinySpace
+from adc_tiny.latent import TinyAutoencoder, TinySpace
 from adc_tiny.scorer import TinyScorer
 from adc_tiny.student import TinyStudent
 from adc_tiny.teacher import Bicubic, TinyTeacher
 
 __all__ = [
     "Bicubic",
-    "TinyCodec",
+    "TinyAutoencoder",
     "TinyConditioner",
     "TinyDenoiser",
     "TinyDiscriminator",

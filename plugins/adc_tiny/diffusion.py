@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from adc.interfaces import Conditioner, Denoiser
-from adc.ops.clip import enlarge, per_frame
-from adc_tiny.latent import TinyCodec
+from adc.ops.clip import per_frame, upsample_bicubic
+from adc_tiny.latent import TinyAutoencoder
 from adc_tiny.student import LATENT
 
 TEXT = 4
@@ -49,7 +49,7 @@ class TinyDenoiser(Denoiser):
 
 
 class TinyConditioner(Conditioner):
-    """Latents of `TinyCodec`: the large clip's are clean, the small clip's are told; the text is one vector."""
+    """Latents of `TinyAutoencoder`: the large clip's are clean, the small clip's are told; the text is one vector."""
 
     def __init__(self, scale: int = 4) -> None:
         """
@@ -58,14 +58,14 @@ class TinyConditioner(Conditioner):
         """
         super().__init__()
         self.scale = scale
-        self.codec = TinyCodec()
+        self.autoencoder = TinyAutoencoder()
 
     def clean(self, batch: dict[str, Any]) -> Tensor:
         """``(B, T, 12, H / 4, W / 4)``."""
-        return self.codec.encode(batch["hr"])
+        return self.autoencoder.encode(batch["hr"])
 
     def condition(self, batch: dict[str, Any], null: bool = False) -> dict[str, Tensor]:
         """``lr``: the enlarged small clip's latent; ``text``: ones, or zeros when it is dropped."""
         lr = batch["lr"]
         text = lr.new_full((len(lr), TEXT), 0.0 if null else 1.0)
-        return {"lr": self.codec.encode(enlarge(lr, self.scale)), "text": text}
+        return {"lr": self.autoencoder.encode(upsample_bicubic(lr, self.scale)), "text": text}

@@ -1,4 +1,4 @@
-"""A codec without training, and the features of a student's decoder."""
+"""An autoencoder without training, and the features of a student's decoder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adc.interfaces import Codec, FeatureSpace, Student
+from adc.interfaces import Autoencoder, FeatureSpace, Student
 from adc.ops.clip import per_frame
 from adc_tiny.student import LATENT, STRIDE, TinyDecoder
 
 
-class TinyCodec(Codec):
+class TinyAutoencoder(Autoencoder):
     """The lowest frequencies of 4x4 blocks: 12 channels at a quarter of the size, no training.
 
     Every channel is the mean of a block times a cosine, so flat pictures keep their values in the
@@ -37,7 +37,7 @@ class TinyCodec(Codec):
 
 
 class TinySpace(FeatureSpace):
-    """What the first convolution of a student's decoder makes of a `TinyCodec` latent."""
+    """What the first convolution of a student's decoder makes of a `TinyAutoencoder` latent."""
 
     def __init__(self, student: Student | None = None, channels: int = 8) -> None:
         """
@@ -49,17 +49,17 @@ class TinySpace(FeatureSpace):
             ValueError: If the student is of another kind.
         """
         super().__init__()
-        self.codec = TinyCodec()
+        self.autoencoder = TinyAutoencoder()
         decoder = TinyDecoder(channels) if student is None else student.decoder
         if not isinstance(decoder, TinyDecoder):
             raise ValueError(f"student: {type(student).__name__} has no TinyDecoder; TinySpace is for TinyStudent.")
         self.stem = copy.deepcopy(decoder.stem)
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Features of pixels, by way of the codec."""
-        return self.lift(self.codec.project(self.codec.encode(pixels)))
+        """Features of pixels, by way of the autoencoder."""
+        return self.project_latents(self.autoencoder.to_decoder_input(self.autoencoder.encode(pixels)))
 
-    def lift(self, projected: Tensor) -> Tensor:
+    def project_latents(self, projected: Tensor) -> Tensor:
         """Features of projected latents."""
         return per_frame(self.stem, projected)
 

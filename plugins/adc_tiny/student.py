@@ -34,7 +34,7 @@ class TinyDecoder(nn.Module):
 
 
 class TinyStudent(Student):
-    """A body that guesses a `TinyCodec` latent, and a decoder; the feature is what its first convolution makes."""
+    """A body that predicts a `TinyAutoencoder` latent, and a decoder; the feature is its first convolution's output."""
 
     scale = STRIDE
     decoder: TinyDecoder
@@ -63,8 +63,8 @@ class TinyStudent(Student):
         """``(B, T, channels, h, w)`` to ``(B, T, 3, 4 h, 4 w)``."""
         return per_frame(self.decoder.render, feature)
 
-    def reconstruct(self, projected: Tensor) -> Tensor:
-        """Pixels of a codec's latent."""
+    def decode_latents(self, projected: Tensor) -> Tensor:
+        """Pixels of an autoencoder's latent."""
         return per_frame(self.decoder, projected)
 
     def prunable(self) -> Prunable:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from adc.interfaces import FeatureSpace, Teacher
-from adc.ops.clip import enlarge, per_frame
-from adc_tiny.latent import TinyCodec
+from adc.ops.clip import per_frame, upsample_bicubic
+from adc_tiny.latent import TinyAutoencoder
 from adc_tiny.seeded import seeded
 from adc_tiny.student import LATENT, STRIDE
 
@@ -25,7 +25,7 @@ class Bicubic(Teacher):
 
     def restore(self, lr: Tensor) -> Tensor:
         """Enlarge."""
-        return enlarge(lr, self.scale)
+        return upsample_bicubic(lr, self.scale)
 
 
 class TinyTeacher(Teacher):
@@ -39,7 +39,7 @@ class TinyTeacher(Teacher):
             width: Channels between its two convolutions.
         """
         super().__init__()
-        self.codec = TinyCodec()
+        self.autoencoder = TinyAutoencoder()
         with seeded(1):
             last = nn.Conv2d(width, LATENT, 3, padding=1, bias=False)
             self.network = nn.Sequential(nn.Conv2d(LATENT, width, 3, padding=1), nn.SiLU(), last)
@@ -48,18 +48,18 @@ class TinyTeacher(Teacher):
 
     def latent(self, lr: Tensor) -> Tensor:
         """The restored latent."""
-        z = self.codec.encode(enlarge(lr, self.scale))
+        z = self.autoencoder.encode(upsample_bicubic(lr, self.scale))
         return z + per_frame(self.network, z)
 
     def restore(self, lr: Tensor) -> Tensor:
         """Pixels of the restored latent."""
-        return self.codec.decode(self.latent(lr))
+        return self.autoencoder.decode(self.latent(lr))
 
     def features(self, lr: Tensor, space: FeatureSpace) -> Tensor:
         """The restored latent lifted into the space; no pixels are made."""
-        return space.lift(self.codec.project(self.latent(lr)))
+        return space.project_latents(self.autoencoder.to_decoder_input(self.latent(lr)))
 
     def restore_with_features(self, lr: Tensor, space: FeatureSpace) -> tuple[Tensor, Tensor]:
         """Both of one restored latent."""
         z = self.latent(lr)
-        return self.codec.decode(z), space.lift(self.codec.project(z))
+        return self.autoencoder.decode(z), space.project_latents(self.autoencoder.to_decoder_input(z))

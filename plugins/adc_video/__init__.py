@@ -1,6 +1,6 @@
 """AdcVSR: a video teacher, and the student made of AdcSR's backbone and temporal convolutions (Chen et al.)."""
 
-from adc_video.backbone import CodecBackbone, FrozenBackbone, PlainBackbone, StudentUNetBackbone
+from adc_video.backbone import AutoencoderBackbone, FrozenBackbone, PlainBackbone, StudentUNetBackbone
 from adc_video.convnext import ConvNeXtBackbone
 from adc_video.discriminator import ClipDiscriminator
 from adc_video.dove import DOVE
@@ -9,8 +9,8 @@ from adc_video.student import AdcVSRStudent
 __all__ = [
     "DOVE",
     "AdcVSRStudent",
+    "AutoencoderBackbone",
     "ClipDiscriminator",
-    "CodecBackbone",
     "ConvNeXtBackbone",
     "FrozenBackbone",
     "PlainBackbone",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from adc_sd21 import AdcSRStudent, SDCodec
+from adc_sd21 import AdcSRStudent, SDAutoencoder
 from adc_sd21.after import within
 from adc_sd21.discriminator import widen
 from torch import Tensor, nn
@@ -46,22 +46,22 @@ class FrozenBackbone(nn.Module, ABC):
             trained.requires_grad_(True)
 
 
-class CodecBackbone(FrozenBackbone):
-    """The first layers of a codec's encoder, frame by frame: features of pixels without anything to download."""
+class AutoencoderBackbone(FrozenBackbone):
+    """The first layers of an autoencoder's encoder, frame by frame: features of pixels without anything to download."""
 
     domain = "pixel"
 
-    def __init__(self, codec: SDCodec, level: int = 1) -> None:
+    def __init__(self, autoencoder: SDAutoencoder, level: int = 1) -> None:
         """
         Args:
-            codec: The trained codec.
+            autoencoder: The trained autoencoder.
             level: The encoder's level whose result is looked at, from 0; each but the last halves the sides.
 
         Raises:
             ValueError: If the encoder has no such level.
         """
         super().__init__()
-        encoder: Any = codec.vae.encoder
+        encoder: Any = autoencoder.vae.encoder
         if not 0 <= level < len(encoder.down_blocks):
             raise ValueError(f"level: {level}, but the encoder has levels 0 to {len(encoder.down_blocks) - 1}.")
         self.layers = nn.Sequential(encoder.conv_in, *encoder.down_blocks[: level + 1])

@@ -25,11 +25,11 @@ class ConvNeXtBackbone(FrozenBackbone):
     """One stage of ConvNeXt, frame by frame.
 
     Attributes:
-        recompute: Whether layers forget their activations and make them again in the backward pass.
+        checkpoint_activations: Whether activations are recomputed in the backward pass instead of kept.
     """
 
     domain = "pixel"
-    recompute = False
+    checkpoint_activations = False
     mean: Tensor
     deviation: Tensor
 
@@ -73,7 +73,7 @@ class ConvNeXtBackbone(FrozenBackbone):
 
     def _stages(self, x: Tensor) -> Tensor:
         for layer in self.features:
-            again = self.recompute and torch.is_grad_enabled()
+            again = self.checkpoint_activations and torch.is_grad_enabled()
             x = checkpoint(layer, x, use_reentrant=False) if again else layer(x)
         return x
 

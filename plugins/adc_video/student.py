@@ -13,7 +13,7 @@ from adc_sd21.published import current_names
 from torch import Tensor, nn
 
 from adc.interfaces import Prunable
-from adc.ops.clip import enlarge, per_frame
+from adc.ops.clip import per_frame, upsample_bicubic
 from adc.ops.padding import pad_to_multiple
 from adc.pruning import load_student
 from adc_video.temporal import Places, TemporalBlocks, channels_of
@@ -108,7 +108,7 @@ class AdcVSRStudent(AdcSRStudent):
         """What the UNet is shown of small images: their pixels as channels, or latents of them enlarged."""
         if self.encoder is None:
             return super().on_grid(image)
-        return self.encoder(enlarge(image[None], self.scale)[0]) * self.latent_scale
+        return self.encoder(upsample_bicubic(image[None], self.scale)[0]) * self.latent_scale
 
     def prunable(self) -> Prunable:
         """Channels are cut before there are temporal blocks.

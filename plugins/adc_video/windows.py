@@ -24,7 +24,7 @@ class Windows:
     window: int
     starts: tuple[int, ...]
 
-    def shares(self, scale: int = 1) -> list[Tensor]:
+    def blend_weights(self, scale: int = 1) -> list[Tensor]:
         """What each window counts for, ``(scale * window,)``; the shares of every place add up to one.
 
         A window rises over what it has in common with the one before it, and falls over what it has
@@ -73,7 +73,7 @@ def blended(function: Callable[[Tensor], Tensor], clip: Tensor, axes: Sequence[W
     """
     if all(len(axis.starts) == 1 for axis in axes):
         return function(clip)
-    weights = [axis.shares(factor) for axis, factor in zip(axes, (1, scale, scale), strict=True)]
+    weights = [axis.blend_weights(factor) for axis, factor in zip(axes, (1, scale, scale), strict=True)]
     size = [axis.length * factor for axis, factor in zip(axes, (1, scale, scale), strict=True)]
     canvas = None
     for place in product(*(range(len(axis.starts)) for axis in axes)):
@@ -81,7 +81,7 @@ def blended(function: Callable[[Tensor], Tensor], clip: Tensor, axes: Sequence[W
         piece = function(clip[:, parts[0], :, parts[1], parts[2]])
         if canvas is None:
             canvas = piece.new_zeros(len(clip), size[0], piece.shape[2], *size[1:])
-        time, rows, columns = (shares[i].to(piece) for shares, i in zip(weights, place, strict=True))
+        time, rows, columns = (blend_weights[i].to(piece) for blend_weights, i in zip(weights, place, strict=True))
         share = time[:, None, None, None] * rows[:, None] * columns
         large = [slice(part.start * scale, part.stop * scale) for part in parts[1:]]
         canvas[:, parts[0], :, large[0], large[1]] += share * piece

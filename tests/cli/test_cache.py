@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from adc import cli
 from adc.media.images import write_image
-from adc.teacher_cache.store import Pending
+from adc.teacher_cache.store import ShardWriter
 from adc.training.checkpoint import newest_checkpoint
 
 HERE = Path(__file__).parent
@@ -233,7 +233,7 @@ def test_an_interrupted_cache_goes_on(tmp_path, adc, monkeypatch):
     recipe = write(tmp_path)
     options = ["--batches", 7, "--shard", 4, "--domains", "feature"]
     call("cache", "-c", recipe, "--folder", tmp_path / "whole", *options)
-    real, written = Pending.write, []
+    real, written = ShardWriter.write, []
 
     def write_two(pending, folder, shard, index):
         if len(written) == 2:
@@ -241,16 +241,16 @@ def test_an_interrupted_cache_goes_on(tmp_path, adc, monkeypatch):
         written.append(shard.name)
         real(pending, folder, shard, index)
 
-    monkeypatch.setattr(Pending, "write", write_two)
+    monkeypatch.setattr(ShardWriter, "write", write_two)
     status, _, says = adc("cache", "-c", recipe, "--folder", tmp_path / "kept", *options)
     assert status == 130
     assert "the same command goes on with the next shard" in says
-    monkeypatch.setattr(Pending, "write", real)
+    monkeypatch.setattr(ShardWriter, "write", real)
     assert list(shards(tmp_path / "kept")) == written
     status, _, says = adc("fit", "-c", write(tmp_path, "early", teacher=cached(tmp_path / "kept")))
     assert (status, "000002.safetensors: no such shard yet" in says) == (2, True)
     asked = []
-    monkeypatch.setattr(Pending, "write", lambda *rest: asked.append(rest[2].name) or real(*rest))
+    monkeypatch.setattr(ShardWriter, "write", lambda *rest: asked.append(rest[2].name) or real(*rest))
     status, says, _ = adc("cache", "-c", recipe, "--folder", tmp_path / "kept", *options)
     assert (status, "4 of 4 shards" in says) == (0, True)
     assert not set(asked) & set(written)

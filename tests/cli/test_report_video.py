@@ -15,7 +15,7 @@ from adc.evaluation.head_probe import read_heads, table_of
 from adc.evaluation.sample_sheets import HEADER, sheets
 from adc.metrics.comparison import compare
 from adc.metrics.temporal import flicker, sharpness
-from adc.ops.clip import enlarge, quantize
+from adc.ops.clip import quantize, upsample_bicubic
 from adc.ops.temporal import profiles
 
 
@@ -73,7 +73,7 @@ def test_figures_of_motion_stand_beside_those_of_fidelity(written):
     _, report, page = written
     for row in (*report["restorers"].values(), *report["stages"], *(image["other"] for image in report["images"])):
         assert {"psnr_y", "ssim_y", "flicker", "ewarp", "sharpness"} <= set(row)
-    pairs = [(quantize(enlarge(c["lr"][None], 4)), c["hr"][None]) for c in HeldOut(3, 5).clips]
+    pairs = [(quantize(upsample_bicubic(c["lr"][None], 4)), c["hr"][None]) for c in HeldOut(3, 5).clips]
     expected = sum(flicker(*pair).item() for pair in pairs) / 2
     assert report["restorers"]["bicubic"]["flicker"] == pytest.approx(expected)
     assert report["restorers"]["other"]["ewarp"] == report["restorers"]["bicubic"]["ewarp"]

@@ -33,7 +33,7 @@ def log(tmp_path, monkeypatch):
     """A stand-in runs the recipes: it notes its arguments and finishes, or fails if it is told to."""
     program = """
 import pathlib, sys, time
-from adc.cli import runs
+from adc import runs
 command, recipe = sys.argv[1], sys.argv[3]
 with open("log.txt", "a") as log:
     log.write(" ".join(sys.argv[1:]) + "\\n")

@@ -9,7 +9,7 @@ from adc.cli.upscale_plan import Job, plan
 from adc.inference.restore import restore_image
 from adc.interfaces import Restorer
 from adc.media.images import read_image, to_frame
-from adc.ops.clip import enlarge
+from adc.ops.clip import upsample_bicubic
 from adc.pruning import save_student
 
 
@@ -45,7 +45,7 @@ def test_tiles_of_a_pixelwise_restorer_are_the_whole(size, tile):
 
 
 def test_tiles_of_a_network_have_no_seams():
-    lr = enlarge(picture(10, 14), 4).clamp(-1, 1)
+    lr = upsample_bicubic(picture(10, 14), 4).clamp(-1, 1)
     whole, tiled = restore_image(Bicubic(), lr), restore_image(Bicubic(), lr, tile=24, overlap=8)
     assert (whole - tiled).abs().max() < 0.05
     hard = restore_image(Bicubic(), lr, tile=24, overlap=0)

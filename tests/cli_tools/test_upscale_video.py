@@ -196,13 +196,13 @@ def test_memory_that_runs_out_is_asked_to_give_way(tmp_path):
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return twice(clip)
 
-        def give_way(self):
+        def shrink_tiles(self):
             self.given += 1
             return True
 
     upscale_video(source, tmp_path / "b.mp4", Greedy())
     assert len(read(tmp_path / "b.mp4")) == 3
-    Greedy.give_way = lambda self: False
+    Greedy.shrink_tiles = lambda self: False
     with pytest.raises(ValueError, match=r"a\.mp4: .* need more memory than there is; .*--tile"):
         upscale_video(source, tmp_path / "c.mp4", Greedy())
 

@@ -9,8 +9,8 @@ import torch
 from filming import picture
 
 from adc.data.datasets.camera import Camera, CameraPath, glide, shoot
-from adc.media.footage import list_footage
 from adc.media.images import read_image, to_frame, write_image
+from adc.media.video_source import list_video_sources
 from adc.ops.clip import quantize
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -165,11 +165,11 @@ def test_the_tool_writes_videos_and_folders_of_frames(tmp_path, tool):
     status, out, err = tool(tmp_path / "photos", tmp_path / "a", *options, "--as", "frames", "--each", 2)
     assert status == 0 and "4 clips are in" in out
     assert "1 photos are smaller than the frame" in err and "tiny.png (16x16)" in err
-    found = list_footage(str(tmp_path / "a"))
+    found = list_video_sources(str(tmp_path / "a"))
     assert [(item.name, len(item)) for item in found] == [(f"deep/{name}", 3) for name in ("0_0", "0_1", "1_0", "1_1")]
     assert read_image(tmp_path / "a" / "deep" / "0_0" / "000001.png").shape == (32, 48, 3)
     assert tool(tmp_path / "photos", tmp_path / "b", *options, "--as", ".mkv")[0] == 0
-    for video, frames in zip(list_footage(str(tmp_path / "b")), found[::2], strict=True):
+    for video, frames in zip(list_video_sources(str(tmp_path / "b")), found[::2], strict=True):
         ours, theirs = video.read(range(3)), frames.read(range(3))
         assert np.abs(np.stack(ours).astype(int) - np.stack(theirs)).mean() < 6
     written = {path: path.stat().st_mtime_ns for place in "ab" for path in (tmp_path / place).rglob("*")}

@@ -27,10 +27,10 @@ class Counting(LightningModule):
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.batches, self.seen, self.validated = 0, [], []
+        self.batches_seen, self.seen, self.validated = 0, [], []
 
     def training_step(self, batch, index):
-        self.batches += 1
+        self.batches_seen += 1
         self.seen.append(batch)
         return self.weight * batch["lr"].mean()
 
@@ -41,10 +41,10 @@ class Counting(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
     def on_save_checkpoint(self, checkpoint):
-        checkpoint["batches"] = self.batches
+        checkpoint["batches"] = self.batches_seen
 
     def on_load_checkpoint(self, checkpoint):
-        self.batches = checkpoint["batches"]
+        self.batches_seen = checkpoint["batches"]
 
 
 class SaveAt(Callback):
@@ -52,7 +52,7 @@ class SaveAt(Callback):
         self.batch, self.path = batch, path
 
     def on_train_batch_end(self, trainer, module, *rest):
-        if module.batches == self.batch:
+        if module.batches_seen == self.batch:
             trainer.save_checkpoint(self.path)
 
 
@@ -84,12 +84,12 @@ def degraded(folder, **options):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_run_sees_what_comes_next(folder, tmp_path, workers):
     path = tmp_path / "a.ckpt"
-    whole = fit(degraded(folder, workers=workers), 8, tmp_path, callbacks=[SaveAt(5, path)])
+    randint = fit(degraded(folder, workers=workers), 8, tmp_path, callbacks=[SaveAt(5, path)])
     assert torch.load(path, weights_only=True)["DegradedClips"] == {"position": 15}
     data = degraded(folder, workers=workers)
     rest = fit(data, 8, tmp_path, resume=path)
     assert len(rest.seen) == 3 and data.position == 24
-    for ours, theirs in zip(rest.seen, whole.seen[5:], strict=True):
+    for ours, theirs in zip(rest.seen, randint.seen[5:], strict=True):
         assert torch.equal(ours["lr"], theirs["lr"]) and ours["name"] == theirs["name"]
 
 
@@ -107,7 +107,7 @@ def test_two_processes_share_position_and_clips(folder):
     joint.setup("fit")
     expected = list(islice(joint.train_dataloader(), 4))
     for rank in range(2):
-        data, stage = degraded(folder, batch_size=2), SimpleNamespace(batches=7)
+        data, stage = degraded(folder, batch_size=2), SimpleNamespace(batches_seen=7)
         device = SimpleNamespace(root_device=torch.device("cpu"))
         data.trainer = SimpleNamespace(lightning_module=stage, global_rank=rank, world_size=2, strategy=device)
         data.setup("fit")
@@ -116,7 +116,7 @@ def test_two_processes_share_position_and_clips(folder):
         assert all(
             torch.equal(ours["lr"], theirs["lr"][rank::2]) for ours, theirs in zip(seen, expected[2:], strict=True)
         )
-        stage.batches = 9
+        stage.batches_seen = 9
         assert data.state_dict() == {"position": 16}
 
 

@@ -39,8 +39,8 @@ def test_items(folder):
 
 
 def test_crops_come_from_the_photo_and_some_are_mirrored(folder):
-    dataset, whole = TrainingClips(NoDegradation(), folder, size=32), photo(seed=2).transpose(2, 0, 1)
-    windows = torch.from_numpy(whole.copy()).unfold(1, 32, 1).unfold(2, 32, 1)
+    dataset, randint = TrainingClips(NoDegradation(), folder, size=32), photo(seed=2).transpose(2, 0, 1)
+    windows = torch.from_numpy(randint.copy()).unfold(1, 32, 1).unfold(2, 32, 1)
     places = []
     for epoch in range(40):
         crop = ((dataset[(epoch * 5, 2)]["hr"][0] + 1) * 127.5).round().byte()

@@ -32,8 +32,8 @@ def test_processes_share_the_batches_of_one(world):
 @pytest.mark.parametrize("world", [1, 2])
 def test_a_start_continues(world):
     for rank in range(world):
-        whole = take(20, length=7, rank=rank, world=world)
-        assert take(12, length=7, rank=rank, world=world, start=8 * world) == whole[8:]
+        randint = take(20, length=7, rank=rank, world=world)
+        assert take(12, length=7, rank=rank, world=world, start=8 * world) == randint[8:]
 
 
 def test_nonsense_is_refused():

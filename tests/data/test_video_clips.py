@@ -6,16 +6,16 @@ import pytest
 import torch
 from filming import HEIGHT, WIDTH, film, frames_of, picture, spoil, turn_left
 
-from adc.data.datasets.clip_maker import Wanted
+from adc.data.datasets.clip_maker import ClipSpec
 from adc.data.datasets.stills import Stills
 from adc.data.datasets.video_pairs import PairClips
 from adc.data.datasets.videos import HeldOutVideos, TrainingVideos, VideoClips
 from adc.degradation import BicubicDown
-from adc.media.footage import FootageReader, list_footage, match_footage
 from adc.media.images import to_bytes, to_frame, write_image
 from adc.media.video_color import to_rgb
 from adc.media.video_reader import BrokenVideoError, VideoReader
 from adc.media.video_seek import VideoFile
+from adc.media.video_source import VideoSourceReader, list_video_sources, match_video_sources
 
 pytest.importorskip("av")
 FORMATS = [
@@ -38,9 +38,9 @@ def every(path):
 
 
 def videos(folder, frames=4, size=32, **options):
-    wanted = Wanted(frames, size, 4, **options)
-    files = list_footage(str(folder))
-    return TrainingVideos(VideoClips(files, wanted, str(folder), FootageReader()), BicubicDown(), 0)
+    wanted = ClipSpec(frames, size, 4, **options)
+    files = list_video_sources(str(folder))
+    return TrainingVideos(VideoClips(files, wanted, str(folder), VideoSourceReader()), BicubicDown(), 0)
 
 
 def equal(first, second):
@@ -71,7 +71,7 @@ def test_frames_are_those_of_reading_from_the_beginning(tmp_path, ending, codec,
     for numbers in ([0], [39], [11, 12, 13], range(22, 30), [5, 17, 38], range(40)):
         for number, frame in zip(numbers, video.read(list(numbers)), strict=True):
             assert np.array_equal(frame, expected[number]), number
-    assert video.cheap[0] == 0 and len(video.cheap) == len(video.index.keys)
+    assert video.keyframes[0] == 0 and len(video.keyframes) == len(video.index.keys)
 
 
 @pytest.mark.parametrize(("ending", "codec", "options"), FORMATS)
@@ -110,26 +110,26 @@ def test_decoding_begins_near_what_is_wanted(tmp_path):
 
 def test_what_is_no_video_or_ends_early_is_named(tmp_path):
     path = film(tmp_path / "a.mp4", [picture(number) for number in range(40)], movflags="faststart")
-    whole = film(tmp_path / "b.mkv", [picture(number) for number in range(40)])
+    randint = film(tmp_path / "b.mkv", [picture(number) for number in range(40)])
     (tmp_path / "c.mp4").write_bytes(b"no video at all")
     for name in ("a.mp4", "c.mp4"):
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[: path.stat().st_size * 3 // 5])
         with pytest.raises(BrokenVideoError, match=rf"^\S+{name}: "):
             len(VideoFile(tmp_path / name, "x"))
-    assert len(VideoFile(whole, "b")) == 40
+    assert len(VideoFile(randint, "b")) == 40
     with pytest.raises(FileNotFoundError, match=r"nowhere\.mp4: no such file"):
         len(VideoFile(tmp_path / "nowhere.mp4", "x"))
 
 
 def test_folders_are_searched_for_files_and_folders_of_frames(folder):
-    found = list_footage(str(folder))
+    found = list_video_sources(str(folder))
     assert [(item.name, len(item)) for item in found] == [("a", 30), ("deep/c", 9), ("deep/er/b", 12), ("frames", 12)]
-    assert [item.name for item in list_footage(str(folder / "a.mp4"))] == ["a"]
+    assert [item.name for item in list_video_sources(str(folder / "a.mp4"))] == ["a"]
     frames = found[1].read([1, 8])
     assert np.array_equal(frames[0], picture(301)) and np.array_equal(frames[1], picture(308))
     for place, message in ((folder / ".hidden" / "x", "no such folder"), (folder / "*" / "x.mp4", "neither a video")):
         with pytest.raises((FileNotFoundError, ValueError), match=message):
-            list_footage(str(place))
+            list_video_sources(str(place))
 
 
 def test_a_star_names_one_video_in_each_of_many_folders(tmp_path):
@@ -137,12 +137,12 @@ def test_a_star_names_one_video_in_each_of_many_folders(tmp_path):
         film(tmp_path / name / "lq.mp4", [picture(0)])
         film(tmp_path / name / "sr.mp4", [picture(0)])
     frames_of(tmp_path / "three" / "lq", [picture(0)])
-    assert [item.name for item in list_footage(f"{tmp_path}/*/sr.mp4")] == ["one", "two"]
-    pairs = match_footage(f"{tmp_path}/*/lq.mp4", f"{tmp_path}/*/sr.mp4")
+    assert [item.name for item in list_video_sources(f"{tmp_path}/*/sr.mp4")] == ["one", "two"]
+    pairs = match_video_sources(f"{tmp_path}/*/lq.mp4", f"{tmp_path}/*/sr.mp4")
     assert [(small.path.name, large.name) for small, large in pairs] == [("lq.mp4", "one"), ("lq.mp4", "two")]
-    assert [item.name for item in list_footage(f"{tmp_path}/*/lq")] == ["three"]
+    assert [item.name for item in list_video_sources(f"{tmp_path}/*/lq")] == ["three"]
     with pytest.raises(ValueError, match="more than one star"):
-        list_footage(f"{tmp_path}/*/*.mp4")
+        list_video_sources(f"{tmp_path}/*/*.mp4")
 
 
 def test_a_clip_is_a_window_of_a_video(folder):
@@ -188,17 +188,17 @@ def test_items_are_functions_of_seed_index_and_epoch(folder):
 
 def test_what_is_kept_changes_nothing(folder):
     plain, kept = videos(folder), videos(folder)
-    kept.maker.read = FootageReader(1)
+    kept.maker.read = VideoSourceReader(1)
     for position in range(12):
         assert equal(plain[position, position % 4], kept[position, position % 4])
     assert 0 <= kept.maker.read.room < 2**20 and len(kept.maker.read.kept) > 10
     for file in kept.maker.files:
         file.read = None
-    whole = videos(folder / "a.mp4", frames=30)
-    whole.maker.read = FootageReader(10)
-    first = whole[0]
-    whole.maker.files[0].read = None
-    assert equal(first, whole[0])
+    randint = videos(folder / "a.mp4", frames=30)
+    randint.maker.read = VideoSourceReader(10)
+    first = randint[0]
+    randint.maker.files[0].read = None
+    assert equal(first, randint[0])
 
 
 def test_a_clip_of_one_frame(folder):
@@ -295,8 +295,8 @@ def test_broken_stills_stop_or_are_skipped(tmp_path):
 
 
 def test_validation_takes_the_middle_of_the_first_frames(folder):
-    files = list_footage(str(folder / "frames"))
-    maker = VideoClips(files, Wanted(3, 40, 4, 16, stride=2), str(folder), FootageReader())
+    files = list_video_sources(str(folder / "frames"))
+    maker = VideoClips(files, ClipSpec(3, 40, 4, 16, stride=2), str(folder), VideoSourceReader())
     item = HeldOutVideos(maker, BicubicDown())[0]
     expected = torch.stack([to_frame(picture(200 + number)) for number in (0, 2, 4)])
     assert torch.equal(item["hr"], expected[:, :, 16:48, 32:64]) and item["lr"].shape == (3, 3, 8, 8)
@@ -316,8 +316,8 @@ def pairs(tmp_path):
 
 
 def paired(root, frames=3, size=32, **options):
-    matched = match_footage(str(root / "lr"), str(root / "hr"))
-    maker = PairClips(matched, Wanted(frames, size, 4, shots=False, **options), str(root / "hr"), FootageReader())
+    matched = match_video_sources(str(root / "lr"), str(root / "hr"))
+    maker = PairClips(matched, ClipSpec(frames, size, 4, shots=False, **options), str(root / "hr"), VideoSourceReader())
     return TrainingVideos(maker, None)
 
 
@@ -329,7 +329,7 @@ def test_pairs_are_cut_at_one_place_and_time(pairs):
         enlarged = item["lr"].repeat_interleave(4, 2).repeat_interleave(4, 3)
         assert torch.allclose(item["hr"], enlarged, atol=1e-6)
     assert len({item["lr"].sum().item() for item in items}) == 20
-    maker = PairClips(dataset.maker.pairs, Wanted(2, None, 4, 32), None, FootageReader())
+    maker = PairClips(dataset.maker.pairs, ClipSpec(2, None, 4, 32), None, VideoSourceReader())
     first = HeldOutVideos(maker, None)[1]
     assert first["name"] == "b" and first["hr"].shape == (2, 3, 64, 96) and first["lr"].shape == (2, 3, 16, 24)
 

@@ -37,10 +37,10 @@ class Counting(LightningModule):
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.batches, self.seen, self.validated = 0, [], []
+        self.batches_seen, self.seen, self.validated = 0, [], []
 
     def training_step(self, batch, index):
-        self.batches += 1
+        self.batches_seen += 1
         self.seen.append(batch)
         return self.weight * batch["lr"].mean()
 
@@ -51,10 +51,10 @@ class Counting(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
     def on_save_checkpoint(self, checkpoint):
-        checkpoint["batches"] = self.batches
+        checkpoint["batches"] = self.batches_seen
 
     def on_load_checkpoint(self, checkpoint):
-        self.batches = checkpoint["batches"]
+        self.batches_seen = checkpoint["batches"]
 
 
 def fit(data, steps, tmp_path, resume=None):
@@ -120,12 +120,12 @@ def test_any_number_of_workers_makes_the_same_clips(folder, photos, source):
 
 
 def test_a_resumed_run_sees_what_comes_next(folder, tmp_path):
-    whole = fit(degraded(folder), 6, tmp_path)
+    randint = fit(degraded(folder), 6, tmp_path)
     fit(degraded(folder), 4, tmp_path)
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["DegradedVideos"] == {"position": 8}
     rest = fit(degraded(folder, workers=1), 6, tmp_path, tmp_path / "last.ckpt")
     assert len(rest.seen) == 2
-    assert all(same(ours, theirs) for ours, theirs in zip(rest.seen, whole.seen[4:], strict=True))
+    assert all(same(ours, theirs) for ours, theirs in zip(rest.seen, randint.seen[4:], strict=True))
 
 
 def test_validation_repeats_and_is_whole_unless_it_is_cut(folder, tmp_path):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from adc.degradation.draws import chance, choose, uniform, whole
+from adc.degradation.draws import bernoulli, categorical, randint, uniform
 from adc.degradation.kernels import KINDS, distance, draw_gaussian, draw_sinc, draw_size, gaussian, plateau, sinc
 
 
@@ -88,9 +88,11 @@ def test_sinc_cutoffs_depend_on_the_size(monkeypatch):
 
 def test_draws_follow_their_probabilities():
     generator = seeded()
-    counts = torch.bincount(torch.tensor([choose(generator, (0.2, 0.7, 0.1, 0.0)) for _ in range(2000)]), minlength=4)
+    counts = torch.bincount(
+        torch.tensor([categorical(generator, (0.2, 0.7, 0.1, 0.0)) for _ in range(2000)]), minlength=4
+    )
     torch.testing.assert_close(counts / 2000, torch.tensor([0.2, 0.7, 0.1, 0.0]), atol=0.04, rtol=0)
-    assert {whole(generator, 3, 5) for _ in range(100)} == {3, 4, 5}
-    assert sum(chance(generator, 0.25) for _ in range(2000)) / 2000 == pytest.approx(0.25, abs=0.04)
-    assert not chance(generator, 0.0) and chance(generator, 1.0)
+    assert {randint(generator, 3, 5) for _ in range(100)} == {3, 4, 5}
+    assert sum(bernoulli(generator, 0.25) for _ in range(2000)) / 2000 == pytest.approx(0.25, abs=0.04)
+    assert not bernoulli(generator, 0.0) and bernoulli(generator, 1.0)
     assert all(2 <= uniform(generator, 2, 3) < 3 for _ in range(50))

@@ -103,7 +103,7 @@ def test_a_missing_library_is_named_with_the_way_out(monkeypatch):
 def test_a_lost_frame_is_an_error(monkeypatch):
     import adc.degradation.codec as codec
 
-    whole = codec._decoded
-    monkeypatch.setattr(codec, "_decoded", lambda file: whole(file)[1:])
+    randint = codec._decoded
+    monkeypatch.setattr(codec, "_decoded", lambda file: randint(file)[1:])
     with pytest.raises(RuntimeError, match="mpeg4 gave back 2 of 3 frames of 96x64"):
         recode(clip(3), "mpeg4", 100_000)

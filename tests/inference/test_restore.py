@@ -5,9 +5,9 @@ from torch import nn
 
 from adc.inference.bands import resized
 from adc.inference.restore import Tiling, restore_bands, restore_image
-from adc.inference.tiles import BAND, FADE, Axis, in_bands, shares, spread
+from adc.inference.tiles import BAND, FADE, Axis, blend_weights, in_bands, plan_tiles
 from adc.interfaces import Restorer
-from adc.ops.clip import enlarge
+from adc.ops.clip import upsample_bicubic
 from adc.ops.color import adain, wavelet
 
 
@@ -25,12 +25,12 @@ class Normalising(Restorer):
 
     def restore(self, lr):
         detail = nn.functional.pixel_shuffle(self.layers(lr.flatten(0, 1)), 4).unflatten(0, lr.shape[:2])
-        return enlarge(lr, 4) + 0.02 * detail
+        return upsample_bicubic(lr, 4) + 0.02 * detail
 
 
 def smooth(height, width, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return enlarge(torch.rand(1, 1, 3, height // 8, width // 8, generator=generator) * 2 - 1, 8).clamp(-1, 1)
+    return upsample_bicubic(torch.rand(1, 1, 3, height // 8, width // 8, generator=generator) * 2 - 1, 8).clamp(-1, 1)
 
 
 def halves(height, width):
@@ -43,13 +43,13 @@ def halves(height, width):
 @pytest.mark.parametrize("side", [1, 15, 16, 63, 64, 65, 100, 255, 1000, 1501])
 @pytest.mark.parametrize(("longest", "overlap"), [(16, 0), (17, 8), (64, 31), (128, 32), (250, 16)])
 def test_tiles_cover_a_side(side, longest, overlap):
-    axis = spread(side, longest, overlap)
+    axis = plan_tiles(side, longest, overlap)
     assert 16 <= axis.tile <= max(longest, 16)
     assert axis.starts[0] == 0 and axis.covered >= side and axis.starts[-1] < side
     for before, after in zip(axis.starts, axis.starts[1:], strict=False):
         assert before < after <= before + axis.tile - overlap
     total = torch.zeros(axis.covered * 2)
-    for start, share in zip(axis.starts, shares(axis, 2), strict=True):
+    for start, share in zip(axis.starts, blend_weights(axis, 2), strict=True):
         total[start * 2 : (start + axis.tile) * 2] += share
     torch.testing.assert_close(total, torch.ones_like(total))
 
@@ -60,7 +60,7 @@ def test_no_seam_can_be_found(lr):
     whole, tiled = restore_image(restorer, lr), restore_image(restorer, lr, tile=96, overlap=32)
     error = ((whole - tiled) / 2).square().mean((0, 1, 2))
     assert -10 * error.mean().log10() >= 35
-    rows, columns = spread(160, 96, 32), spread(224, 96, 32)
+    rows, columns = plan_tiles(160, 96, 32), plan_tiles(224, 96, 32)
     border = torch.zeros(error.shape, dtype=torch.bool)
     for begin in rows.starts[1:]:
         border[begin * 4 : (begin + 32) * 4] = True
@@ -82,7 +82,7 @@ class Local(Restorer):
 
     def restore(self, lr):
         self.shown.append(tuple(lr.shape))
-        return enlarge(self.layers(lr.flatten(0, 1)).unflatten(0, lr.shape[:2]), 4)
+        return upsample_bicubic(self.layers(lr.flatten(0, 1)).unflatten(0, lr.shape[:2]), 4)
 
 
 @pytest.mark.parametrize("size", [(160, 224), (150, 203), (64, 129), (20, 201)])
@@ -97,7 +97,7 @@ def test_tiles_of_a_local_network_are_the_whole(size, batch):
 @pytest.mark.parametrize("scale", [1, 4])
 @pytest.mark.parametrize(("overlap", "fade"), [(6, 3), (15, 7.5), (32, FADE)])
 def test_tiles_fade_in_the_middle_of_what_they_share(scale, overlap, fade):
-    first, second = shares(Axis(80 - overlap, 40, (0, 40 - overlap)), scale)
+    first, second = blend_weights(Axis(80 - overlap, 40, (0, 40 - overlap)), scale)
     shared = overlap * scale
     both = torch.stack([first[-shared:], second[:shared]])
     place = (torch.arange(shared) + 0.5) / scale - overlap / 2
@@ -117,8 +117,10 @@ def test_batches_of_tiles_change_nothing(batch):
 def test_colors_by_bands_are_those_of_the_whole(tile, tmp_path):
     lr = halves(80, 104)
     plain = restore_image(Normalising(), lr, tile, 16)
-    raw = torch.cat(list(in_bands(Normalising().restore, lr, 4, spread(80, tile, 16), spread(104, tile, 16))), -2)
-    expected = {"none": raw, "adain": adain(raw, lr), "wavelet": wavelet(raw, enlarge(lr, 4))}
+    raw = torch.cat(
+        list(in_bands(Normalising().restore, lr, 4, plan_tiles(80, tile, 16), plan_tiles(104, tile, 16))), -2
+    )
+    expected = {"none": raw, "adain": adain(raw, lr), "wavelet": wavelet(raw, upsample_bicubic(lr, 4))}
     torch.testing.assert_close(plain, raw.detach().clamp(-1, 1))
     for color, whole in expected.items():
         bands = list(restore_bands(Normalising(), lr, Tiling(tile, 16), color, scratch=tmp_path))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from adc.inference.stream import mixes_frames, rise, stream
+from adc.inference.stream import crossfade, mixes_frames, stream
 
 
 class Counting:
@@ -95,11 +95,11 @@ def test_what_chunks_do_not_agree_on_fades():
 
 def test_the_outer_quarter_of_an_overlap_counts_for_nothing():
     for length in (1, 2, 4, 8, 9):
-        share = rise(length)
+        share = crossfade(length)
         torch.testing.assert_close(share + share.flip(0), torch.ones(length))
         assert (share.diff() >= 0).all()
-    assert rise(8)[:2].tolist() == [0, 0]
-    assert rise(1).tolist() == [0.5]
+    assert crossfade(8)[:2].tolist() == [0, 0]
+    assert crossfade(1).tolist() == [0.5]
 
 
 def test_who_mixes_frames():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from adc_tiny import TinyCodec, TinySpace, TinyStudent
+from adc_tiny import TinyAutoencoder, TinySpace, TinyStudent
 
 from adc import testing
 from adc.interfaces import Loss
@@ -42,13 +42,13 @@ def test_feature_matching_looks_through_a_frozen_space():
 
 
 def test_feature_matching_sees_nothing_that_the_codec_drops():
-    """A pattern that `TinyCodec` cannot hold costs nothing: the space decides what is compared."""
+    """A pattern that `TinyAutoencoder` cannot hold costs nothing: the space decides what is compared."""
     flat = torch.zeros(1, 1, 3, 16, 16)
     pattern = (
         torch.tensor([1.0, -1.0, -1.0, 1.0]).repeat(4).expand_as(flat)
         * torch.tensor([1.0, -1, 1, -1]).repeat(4)[:, None]
     )
-    assert TinyCodec().encode(pattern).abs().max() < 1e-6
+    assert TinyAutoencoder().encode(pattern).abs().max() < 1e-6
     assert FeatureMatching(TinySpace(TinyStudent()))(pattern, flat).item() == pytest.approx(0, abs=1e-6)
     assert L1()(pattern, flat).item() == 1
 

@@ -447,13 +447,13 @@ def test_other_files_that_are_no_video(tmp_path):
         _write_sine(container, container.add_stream("aac", rate=48000))
     with pytest.raises(BrokenVideoError, match=r"sound\.mp4: there is no video in this file"):
         VideoReader(tmp_path / "sound.mp4")
-    whole = write_clip(tmp_path / "a.mp4").read_bytes()
-    (tmp_path / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    randint = write_clip(tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(randint[: len(randint) // 2])
     with pytest.raises(BrokenVideoError, match=r"half\.mp4"):
         VideoReader(tmp_path / "half.mp4")
-    place = whole.index(b"mdat") + 4
+    place = randint.index(b"mdat") + 4
     (tmp_path / "hollow.mp4").write_bytes(
-        whole[:place] + bytes(whole.index(b"moov") - place) + whole[whole.index(b"moov") :]
+        randint[:place] + bytes(randint.index(b"moov") - place) + randint[randint.index(b"moov") :]
     )
     with pytest.raises(BrokenVideoError, match=r"hollow\.mp4: not one frame"):
         list(VideoReader(tmp_path / "hollow.mp4").frames())

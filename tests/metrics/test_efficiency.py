@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from adc.metrics.efficiency import count, latency, meta_twin, peak_memory
+from adc.metrics.efficiency import count, latency, meta_copy, peak_memory
 
 
 class Attention(nn.Module):
@@ -51,7 +51,7 @@ class Entered(nn.Module):
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_count_by_hand(network, shape, parameters, macs, device):
     if device == "meta":
-        (network,) = meta_twin(network)
+        (network,) = meta_copy(network)
     found = count(network, torch.zeros(shape, device=device))
     assert (found.parameters, found.macs) == (parameters, macs)
 
@@ -92,7 +92,7 @@ def test_hooks_go_when_the_pass_fails():
 
 def test_meta_twin_leaves_the_original_and_what_is_shared():
     network = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    twin, part = meta_twin(network, network[0])
+    twin, part = meta_copy(network, network[0])
     assert twin[0] is part and part.weight.is_meta and twin[1].running_mean.is_meta
     assert not network[0].weight.is_meta
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adc.metrics import registry
-from adc.metrics.files import MissingWeightsError, Wanted, found
+from adc.metrics.files import MissingWeightsError, WeightFile, found
 from adc.metrics.registry import IMAGE, METRICS, VIDEO, build, expand
 from adc.ops.clip import quantize
 
@@ -76,7 +76,7 @@ def test_the_first_estimator_that_is_there(tmp_path):
 
 def test_where_files_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    wanted = Wanted(("a.pth", "b.pth"), "checkpoints")
+    wanted = WeightFile(("a.pth", "b.pth"), "checkpoints")
     with pytest.raises(MissingWeightsError, match=r"a\.pth or b\.pth: not in .*nothing is downloaded"):
         found([wanted], tmp_path)
     for place in ("home/hub/checkpoints/b.pth", "hub/checkpoints/a.pth", "checkpoints/a.pth", "a.pth"):

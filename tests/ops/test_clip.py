@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from adc.ops.clip import enlarge, per_frame, per_position, quantize, to_unit
+from adc.ops.clip import per_frame, per_position, quantize, to_unit, upsample_bicubic
 
 
 def test_frames_go_through_a_function_one_by_one():
@@ -25,15 +25,15 @@ def test_positions_go_through_a_function_one_by_one():
 def test_enlarging_is_bicubic_without_antialiasing():
     clip = torch.rand(1, 2, 3, 5, 7)
     expected = F.interpolate(clip[0], size=(20, 28), mode="bicubic", align_corners=False)
-    assert torch.allclose(enlarge(clip, 4)[0], expected, atol=1e-6)
-    assert enlarge(clip, 1) is clip
+    assert torch.allclose(upsample_bicubic(clip, 4)[0], expected, atol=1e-6)
+    assert upsample_bicubic(clip, 1) is clip
 
 
 def test_enlarging_keeps_flat_clips_and_overshoots_at_edges():
-    assert torch.allclose(enlarge(torch.full((1, 1, 3, 4, 4), 0.3), 4), torch.tensor(0.3))
+    assert torch.allclose(upsample_bicubic(torch.full((1, 1, 3, 4, 4), 0.3), 4), torch.tensor(0.3))
     edge = torch.ones(1, 1, 1, 4, 8)
     edge[..., 4:] = -1
-    assert enlarge(edge, 4).max() > 1.01
+    assert upsample_bicubic(edge, 4).max() > 1.01
 
 
 def test_units_are_clamped():

@@ -10,28 +10,30 @@ from adc.ops import gan
 @pytest.mark.parametrize("label", [1, -1])
 def test_margins_in_closed_form(logit, label):
     logits = torch.tensor([[logit]])
-    assert gan.margin(logits, label, "softplus").item() == pytest.approx(math.log1p(math.exp(-label * logit)), abs=1e-6)
-    assert gan.margin(logits, label, "hinge").item() == pytest.approx(max(0.0, 1 - label * logit), abs=1e-6)
+    assert gan.discriminator_loss(logits, label, "non_saturating").item() == pytest.approx(
+        math.log1p(math.exp(-label * logit)), abs=1e-6
+    )
+    assert gan.discriminator_loss(logits, label, "hinge").item() == pytest.approx(max(0.0, 1 - label * logit), abs=1e-6)
 
 
 def test_margins_are_means_over_everything():
     logits = torch.tensor([[[1.0, -2.0], [0.5, 4.0]]])
-    assert gan.margin(logits, 1, "hinge").item() == pytest.approx((0 + 3 + 0.5 + 0) / 4)
-    assert gan.margin(logits, -1, "hinge").item() == pytest.approx((2 + 0 + 1.5 + 5) / 4)
+    assert gan.discriminator_loss(logits, 1, "hinge").item() == pytest.approx((0 + 3 + 0.5 + 0) / 4)
+    assert gan.discriminator_loss(logits, -1, "hinge").item() == pytest.approx((2 + 0 + 1.5 + 5) / 4)
 
 
 def test_persuasion_in_closed_form():
     logits = torch.tensor([0.3, -1.2])
     expected = (math.log1p(math.exp(-0.3)) + math.log1p(math.exp(1.2))) / 2
-    assert gan.persuade(logits, "softplus").item() == pytest.approx(expected, abs=1e-6)
-    assert gan.persuade(logits, "hinge").item() == pytest.approx((-0.3 + 1.2) / 2, abs=1e-6)
+    assert gan.generator_loss(logits, "non_saturating").item() == pytest.approx(expected, abs=1e-6)
+    assert gan.generator_loss(logits, "hinge").item() == pytest.approx((-0.3 + 1.2) / 2, abs=1e-6)
 
 
 def test_losses_of_half_precision_logits_are_computed_in_float32():
     logits = torch.tensor([10.0], dtype=torch.float16)
-    for form in ("softplus", "hinge"):
-        assert gan.persuade(logits, form).dtype == gan.margin(logits, -1, form).dtype == torch.float32
-    assert gan.margin(logits, 1, "softplus").item() == pytest.approx(math.exp(-10), rel=1e-3)
+    for form in ("non_saturating", "hinge"):
+        assert gan.generator_loss(logits, form).dtype == gan.discriminator_loss(logits, -1, form).dtype == torch.float32
+    assert gan.discriminator_loss(logits, 1, "non_saturating").item() == pytest.approx(math.exp(-10), rel=1e-3)
 
 
 def test_adaptive_weight_by_hand():

@@ -2,17 +2,17 @@
 
 import pytest
 import torch
-from adc_sd21 import AdcSRStudent, OSEDiff, SDCodec
+from adc_sd21 import AdcSRStudent, OSEDiff, SDAutoencoder
 from adc_sd21.one_step import unet_weights
 from adc_video import AdcVSRStudent
 
 from adc.export.onnx import program
 from adc.inference.stream import mixes_frames
 from adc.metrics.efficiency import count
-from adc.ops.clip import enlarge
+from adc.ops.clip import upsample_bicubic
 from adc.pruning import Magnitude, Taylor, load_student, prune, save_student
 from adc.testing import check_student
-from adc.training.memory import recompute_in
+from adc.training.memory import enable_gradient_checkpointing
 
 VAE = {"block_out_channels": [8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {
@@ -45,7 +45,7 @@ def stir(student):
 
 @pytest.mark.parametrize("changes", [{}, {"temporal": "blocks"}, {"temporal": "none"}, ENCODER], ids=str)
 def test_contract(changes):
-    check_student(stir(made(**changes)), codec=SDCodec(config=VAE))
+    check_student(stir(made(**changes)), autoencoder=SDAutoencoder(config=VAE))
 
 
 @pytest.fixture(scope="module", params=["whole", "taylor", "magnitude"])
@@ -136,10 +136,10 @@ def test_clips_of_a_batch_are_apart():
 @pytest.mark.parametrize("changes", [{}, ENCODER], ids=str)
 def test_recomputing_changes_no_gradient(changes):
     gradients = []
-    for recompute in (False, True):
+    for checkpoint_activations in (False, True):
         student = stir(made(**changes)).train()
-        if recompute:
-            recompute_in(student)
+        if checkpoint_activations:
+            enable_gradient_checkpointing(student)
         calls = 0
 
         def counted(*_):
@@ -149,7 +149,7 @@ def test_recomputing_changes_no_gradient(changes):
         student.temporal.blocks["unet_up_blocks_0_resnets_0"].register_forward_pre_hook(counted)
         student.decoder.up_blocks[-1].resnets[-1].register_forward_pre_hook(counted)
         student.restore(clip()).square().mean().backward()
-        assert calls == 2 * (1 + recompute)
+        assert calls == 2 * (1 + checkpoint_activations)
         gradients.append([parameter.grad for parameter in student.parameters() if parameter.grad is not None])
     assert len(gradients[0]) == len(gradients[1])
     for one, other in zip(*gradients, strict=True):
@@ -190,7 +190,7 @@ def test_an_encoder_brings_the_filters_that_are_left(tmp_path):
     kept = [next(index for index, theirs in enumerate(own) if torch.equal(theirs, ours)) for ours in first]
     assert kept == sorted(set(kept)) and kept != list(range(12))
     with torch.no_grad():
-        latent = SDCodec(str(home)).encode(enlarge(clip(1), 4))
+        latent = SDAutoencoder(str(home)).encode(upsample_bicubic(clip(1), 4))
         torch.testing.assert_close(video.on_grid(clip(1)[0]), latent[0])
     save_student(video, tmp_path / "video")
     with torch.no_grad():

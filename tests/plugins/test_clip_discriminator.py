@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from adc_sd21 import AdcSRStudent, SDCodec
+from adc_sd21 import AdcSRStudent, SDAutoencoder
 from adc_tiny import TinyStudent
 from adc_video import (
     AdcVSRStudent,
+    AutoencoderBackbone,
     ClipDiscriminator,
-    CodecBackbone,
     ConvNeXtBackbone,
     PlainBackbone,
     StudentUNetBackbone,
@@ -16,7 +16,7 @@ from adc_video.convnext import STATISTICS
 from safetensors.torch import save_file
 
 from adc.testing import check_discriminator
-from adc.training.memory import recompute_in
+from adc.training.memory import enable_gradient_checkpointing
 
 VAE = {"block_out_channels": [8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {
@@ -39,12 +39,12 @@ def student(kind=AdcVSRStudent):
 
 def codec_backbone():
     torch.manual_seed(0)
-    return CodecBackbone(SDCodec(config=VAE), level=1)
+    return AutoencoderBackbone(SDAutoencoder(config=VAE), level=1)
 
 
 BACKBONES = {
     "codec": codec_backbone,
-    "demo": lambda: CodecBackbone(SDCodec("demo"), level=0),
+    "demo": lambda: AutoencoderBackbone(SDAutoencoder("demo"), level=0),
     "convnext": lambda: ConvNeXtBackbone(size="tiny", stage=1),
     "plain": lambda: PlainBackbone(16),
     "video student": lambda: StudentUNetBackbone(student()),
@@ -159,7 +159,7 @@ def test_recomputing_changes_no_gradient():
         critic = ClipDiscriminator(make(), HEADS)
         view = clip(critic.backbone).requires_grad_()
         (plain,) = torch.autograd.grad(critic(view)["detail"].mean(), view)
-        recompute_in(critic)
+        enable_gradient_checkpointing(critic)
         (again,) = torch.autograd.grad(critic(view)["detail"].mean(), view)
         torch.testing.assert_close(again, plain)
 
@@ -167,7 +167,7 @@ def test_recomputing_changes_no_gradient():
 @pytest.mark.parametrize("level", [-1, 3])
 def test_a_level_that_is_not_there(level):
     with pytest.raises(ValueError, match=f"level: {level}, but the encoder has levels 0 to 2"):
-        CodecBackbone(SDCodec(config=VAE), level=level)
+        AutoencoderBackbone(SDAutoencoder(config=VAE), level=level)
 
 
 @pytest.mark.parametrize(("changes", "message"), [({"heads": {}}, "heads: {}"), ({"layers": 0}, "layers: 0")])

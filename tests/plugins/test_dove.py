@@ -99,14 +99,14 @@ def test_windows_cover_and_their_shares_add_up(window, overlap, step):
         gaps = [after - before for before, after in zip(axis.starts, axis.starts[1:], strict=False)]
         assert all(0 < gap <= window - overlap for gap in gaps)
         total = torch.zeros(2 * length)
-        for start, share in zip(axis.starts, axis.shares(2), strict=True):
+        for start, share in zip(axis.starts, axis.blend_weights(2), strict=True):
             assert (share > 0).all()
             total[2 * start : 2 * (start + window)] += share
         torch.testing.assert_close(total, torch.ones(2 * length))
 
 
 def test_a_function_of_single_pixels_does_not_see_the_windows():
-    def enlarge(part):
+    def upsample_bicubic(part):
         assert part.shape[1] == 17 and part.shape[-2:] == (16, 32)
         return (part * part + 1).repeat_interleave(2, -1).repeat_interleave(2, -2)
 
@@ -114,7 +114,7 @@ def test_a_function_of_single_pixels_does_not_see_the_windows():
     axes = (cover(33, 17, 9, 8), cover(40, 16, 6, 4), cover(48, 32, 8, 4))
     assert [len(axis.starts) for axis in axes] == [3, 4, 2]
     whole = (lr * lr + 1).repeat_interleave(2, -1).repeat_interleave(2, -2)
-    torch.testing.assert_close(blended(enlarge, lr, axes, 2), whole)
+    torch.testing.assert_close(blended(upsample_bicubic, lr, axes, 2), whole)
 
 
 @torch.no_grad()

@@ -2,16 +2,24 @@
 
 import pytest
 import torch
-from adc_sd21 import AdcSRStudent, DecoderStem, LatentSpace, OSEDiff, PatchDiscriminator, SDCodec, UNetDiscriminator
+from adc_sd21 import (
+    AdcSRStudent,
+    DecoderStem,
+    LatentSpace,
+    OSEDiff,
+    PatchDiscriminator,
+    SDAutoencoder,
+    UNetDiscriminator,
+)
 from adc_sd21.inherit import after
 
 from adc.data import DegradedClips
 from adc.degradation import BicubicDown
 from adc.metrics import psnr_y
-from adc.ops.clip import enlarge
+from adc.ops.clip import upsample_bicubic
 from adc.ops.diffusion import scaled_linear_alphas
 from adc.pruning import Magnitude, Prefix, load_student, prune, save_student
-from adc.testing import check_codec, check_discriminator, check_feature_space, check_student, check_teacher
+from adc.testing import check_autoencoder, check_discriminator, check_feature_space, check_student, check_teacher
 
 VAE = {"block_out_channels": [8, 16, 16], "layers_per_block": 1, "latent_channels": 4, "norm_num_groups": 4}
 UNET = {
@@ -42,32 +50,32 @@ def student(vae):
 
 
 def test_contracts(vae):
-    codec = SDCodec(config=vae)
+    autoencoder = SDAutoencoder(config=vae)
     whole = student(vae)
-    space = DecoderStem(whole, codec)
-    check_codec(codec)
+    space = DecoderStem(whole, autoencoder)
+    check_autoencoder(autoencoder)
     check_teacher(teacher(vae), space, whole)
-    check_student(whole, space, codec)
-    check_feature_space(space, codec)
-    check_feature_space(LatentSpace(codec))
+    check_student(whole, space, autoencoder)
+    check_feature_space(space, autoencoder)
+    check_feature_space(LatentSpace(autoencoder))
     check_discriminator(PatchDiscriminator(width=8, layers=2))
 
 
 def test_a_silent_unet_leaves_the_latent_of_the_codec(vae):
     made = OSEDiff(vae=vae, unet=UNET, timestep=399, prompt_tokens=2).eval()
     lr = torch.rand(1, 1, 3, 16, 16) * 2 - 1
-    from adc.ops.clip import enlarge
+    from adc.ops.clip import upsample_bicubic
 
-    expected = made.codec.encode(enlarge(lr, 4))
+    expected = made.autoencoder.encode(upsample_bicubic(lr, 4))
     torch.testing.assert_close(made.latent(lr), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_one_step_is_the_closed_form(vae):
     made = teacher(vae)
     lr = torch.rand(1, 1, 3, 16, 16) * 2 - 1
-    from adc.ops.clip import enlarge
+    from adc.ops.clip import upsample_bicubic
 
-    z = made.encoder(enlarge(lr, 4)[:, 0]) * made.codec.config["scaling_factor"]
+    z = made.encoder(upsample_bicubic(lr, 4)[:, 0]) * made.autoencoder.config["scaling_factor"]
     noise = made.unet(z, 399, made.prompt).sample
     alpha = scaled_linear_alphas()[399]
     torch.testing.assert_close(made.latent(lr)[:, 0], (z - (1 - alpha).sqrt() * noise) / alpha.sqrt())
@@ -87,11 +95,11 @@ def test_a_folder_that_does_not_fit_is_named(tmp_path):
     config = tmp_path / "vae" / "config.json"
     config.write_text(config.read_text().replace('"latent_channels": 4', '"latent_channels": 8'))
     with pytest.raises(ValueError, match=r"vae does not fit .*: .*quant_conv"):
-        SDCodec(str(tmp_path))
+        SDAutoencoder(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no/such: no such folder"):
-        SDCodec("no/such")
+        SDAutoencoder("no/such")
     with pytest.raises(ValueError, match="unknown network option 'widths'"):
-        SDCodec(config={"widths": [1]})
+        SDAutoencoder(config={"widths": [1]})
 
 
 def test_the_student_inherits_by_name_and_tiles_both_ends(vae, tmp_path):
@@ -104,7 +112,9 @@ def test_the_student_inherits_by_name_and_tiles_both_ends(vae, tmp_path):
         assert torch.equal(own["conv_out.weight"][:4], own["conv_out.weight"][4:8])
         assert torch.equal(own["conv_in.weight"], old["conv_in.weight"][:, :3])
     assert not any("attn2" in name or "time" in name for name in own)
-    assert torch.equal(heir.mid_block.resnets[0].conv1.weight, made.codec.vae.decoder.mid_block.resnets[0].conv1.weight)
+    assert torch.equal(
+        heir.mid_block.resnets[0].conv1.weight, made.autoencoder.vae.decoder.mid_block.resnets[0].conv1.weight
+    )
 
 
 def test_a_student_with_a_shortcut_starts_as_the_linear_way_through_its_teacher(tmp_path):
@@ -123,7 +133,7 @@ def test_a_student_with_a_shortcut_starts_as_the_linear_way_through_its_teacher(
     z = made.encoder.coarse_in(torch.nn.functional.interpolate(lr, scale_factor=4)) * 0.5
     alpha = scaled_linear_alphas()[399]
     clean = (z - (1 - alpha).sqrt() * made.unet(z, 399, made.prompt).sample) / alpha.sqrt()
-    expected = made.codec.vae.decoder.conv_in(made.codec.vae.post_quant_conv(clean / 0.5))
+    expected = made.autoencoder.vae.decoder.conv_in(made.autoencoder.vae.post_quant_conv(clean / 0.5))
     inner = (..., slice(5, -5), slice(5, -5))
     heir_in, teacher_in = heir.unet.conv_in(heir.unshuffle(lr)), made.unet.conv_in(z)
     torch.testing.assert_close(heir_in[..., 1:-1, 1:-1], teacher_in[..., 1:-1, 1:-1])
@@ -143,9 +153,9 @@ def test_two_convolutions_in_a_row_are_one():
 def test_without_norms_nothing_forgets_the_contrast():
     """Every branch is silent at the start, so networks are the sum of their linear ways, and no norm is left."""
     plain = {**VAE, "norm_num_groups": None}
-    codec = SDCodec(config=plain)
+    autoencoder = SDAutoencoder(config=plain)
     whole = AdcSRStudent(vae=plain, unet={**UNET, "norm_num_groups": None}, unshuffle=1)
-    for network in (codec, whole, OSEDiff(vae=plain, unet={**UNET, "norm_num_groups": None}, prompt_tokens=2)):
+    for network in (autoencoder, whole, OSEDiff(vae=plain, unet={**UNET, "norm_num_groups": None}, prompt_tokens=2)):
         assert not any(isinstance(module, torch.nn.GroupNorm) for module in network.modules())
         assert all(not m.conv2.weight.any() for m in network.modules() if type(m).__name__ == "ResnetBlock2D")
     prune(whole, {"unet": 0.25, "decoder": 0.5}, Magnitude())
@@ -162,7 +172,7 @@ def test_pruned_students_come_back_and_fit_their_space(vae, importance, tmp_path
     assert torch.equal(small.restore(lr), again.restore(lr))
     assert small.restore(lr).shape == (1, 1, 3, 88, 68)
     clip = torch.rand(1, 1, 3, 16, 16)
-    features = teacher(vae).features(clip, DecoderStem(again, SDCodec(config=vae)))
+    features = teacher(vae).features(clip, DecoderStem(again, SDAutoencoder(config=vae)))
     assert features.shape == again.encode(clip).shape
     assert features.shape[2] == 8
 
@@ -204,7 +214,7 @@ def test_every_part_of_the_shipped_teacher_restores():
     teacher.unet.conv_out.register_forward_hook(constant)
     assert restored > fidelity(teacher) + 0.5, "the UNet's answer differs from place to place for a reason"
     assert all(answer.std((2, 3)).mean() > 0.03 for answer in answers)
-    assert restored > fidelity(lambda lr: enlarge(lr, 4)) + 1.0
+    assert restored > fidelity(lambda lr: upsample_bicubic(lr, 4)) + 1.0
 
 
 def test_the_student_adopts_its_pretrained_decoders_middle_block():
@@ -212,6 +222,6 @@ def test_the_student_adopts_its_pretrained_decoders_middle_block():
     torch.nn.init.normal_(whole.decoder.mid_block.resnets[0].conv1.weight)
     clip = torch.rand(1, 1, 3, 16, 16)
     before = whole.encode(clip)
-    whole.adopt_decoder()
+    whole.sync_from_decoder()
     assert torch.equal(whole.mid_block.resnets[0].conv1.weight, whole.decoder.mid_block.resnets[0].conv1.weight)
     assert not torch.equal(whole.encode(clip), before)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDCodec, TextPrompt, UNetDiscriminator
+from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDAutoencoder, TextPrompt, UNetDiscriminator
 from adc_sd21.text import ClipText, name_of
 
 from adc.data import Real
@@ -102,7 +102,7 @@ def stage(encoder, text=None):
         losses=[L1(domain="feature", against="teacher")],
         roles={"student": Role(optimizer), "discriminators": Role(optimizer)},
         teacher=teacher,
-        space=DecoderStem(student, SDCodec(config=VAE)),
+        space=DecoderStem(student, SDAutoencoder(config=VAE)),
         prompt=None if encoder is None else TextPrompt(encoder, text=text),
         discriminators=[UNetDiscriminator(channels=16, unet=UNET, lora_rank=2)],
         examples={"student": Example({"realism": -1}), "real": Example({"realism": 1}, Real())},
@@ -125,7 +125,7 @@ def test_the_stage_tells_the_teacher_and_the_discriminator(encoder):
     assert set(a) == set(b)
     for name in a:
         assert not torch.equal(a[name], b[name]), name
-    assert "prompt" in told.not_saved
+    assert "prompt" in told.excluded_from_checkpoint
 
 
 def test_a_prompt_that_nobody_takes_is_refused(encoder):
@@ -146,18 +146,18 @@ def test_features_of_another_width_are_named(encoder):
 
 def test_recomputing_activations_changes_no_gradient():
     plain, recomputed = stage(None), stage(None)
-    from adc.training import recompute_in
+    from adc.training import enable_gradient_checkpointing
 
-    recompute_in(recomputed.student, *recomputed.discriminators)
-    assert recomputed.student.unet.recompute and recomputed.discriminators[0].recompute
+    enable_gradient_checkpointing(recomputed.student, *recomputed.discriminators)
+    assert recomputed.student.unet.checkpoint_activations and recomputed.discriminators[0].checkpoint_activations
     gradients = []
     for made in (plain, recomputed):
         made.train()
-        made.turn = ("student", "discriminators")
+        made.active_phases = ("student", "discriminators")
         sum(terms(made, "a", "b").values()).backward()
         gradients.append({name: p.grad for name, p in made.named_parameters() if p.grad is not None})
     assert set(gradients[0]) == set(gradients[1]) and len(gradients[0]) > 50
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, msg=name)
-    with pytest.raises(ValueError, match="recompute: nothing in Linear can recompute"):
-        recompute_in(torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match="gradient_checkpointing: nothing in Linear can recompute"):
+        enable_gradient_checkpointing(torch.nn.Linear(1, 1))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from adc_sd21 import AdcSRStudent
 
 from adc.data.bundled import photo_path
-from adc.inference.tiles import in_bands, spread
+from adc.inference.tiles import in_bands, plan_tiles
 from adc.media.images import read_image, to_frame
 from adc.ops.color import adain
 
@@ -38,7 +38,7 @@ def student():
 @pytest.mark.parametrize("picture", [photo, halves])
 def test_no_seam_can_be_found(student, picture):
     lr = picture()
-    rows, columns = spread(HEIGHT, TILE, OVERLAP), spread(WIDTH, TILE, OVERLAP)
+    rows, columns = plan_tiles(HEIGHT, TILE, OVERLAP), plan_tiles(WIDTH, TILE, OVERLAP)
     with torch.no_grad():
         whole, tiled = student.restore(lr), torch.cat(list(in_bands(student.restore, lr, 4, rows, columns)), dim=-2)
     border = torch.zeros(tiled.shape[-2:], dtype=torch.bool)

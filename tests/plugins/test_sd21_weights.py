@@ -6,14 +6,14 @@ import re
 import pytest
 import torch
 from adc_sd21 import AdcSRStudent, OSEDiff, PiSASR, convert, networks, published
-from adc_sd21.codec import KLAutoencoder
+from adc_sd21.autoencoder import KLAutoencoder
 from adc_sd21.folder import read_weights, save
 from adc_sd21.lora import delta, factors, merge
 from safetensors.torch import save_file
 from torch import nn
 
 from adc.pruning import load_student, save_student
-from adc.weights import Stranger, read_checkpoint
+from adc.weights import InertObject, read_checkpoint
 
 VAE = {"block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
 UNET = {"block_out_channels": [16, 32], "layers_per_block": 1, "attention_head_dim": 2, "cross_attention_dim": 8}
@@ -257,7 +257,7 @@ def test_pisasr_and_its_two_strengths(sd21, tmp_path):
     semantic = lora(unet, UNET_LAYERS[:1], "default_encoder_sem", seed=7)
     torch.save({"state_dict_unet": pixel | semantic, "lora_rank_unet_pix": 2}, tmp_path / "pisa_sr.pkl")
     convert.pisasr(str(tmp_path / "pisa_sr.pkl"), str(sd21), str(tmp_path / "out"))
-    z = PiSASR(str(tmp_path / "out")).codec.encode(
+    z = PiSASR(str(tmp_path / "out")).autoencoder.encode(
         torch.nn.functional.interpolate(LR[:, 0], scale_factor=4, mode="bicubic")[:, None]
     )
 
@@ -288,7 +288,7 @@ def test_a_training_checkpoint_is_read_without_its_objects(tmp_path):
     torch.save(held, tmp_path / "a.ckpt")
     read = read_checkpoint(tmp_path / "a.ckpt")
     assert read["state_dict"]["a"].dtype == torch.float32
-    assert isinstance(read["hyper_parameters"], Stranger) and not hasattr(read["hyper_parameters"], "lr")
+    assert isinstance(read["hyper_parameters"], InertObject) and not hasattr(read["hyper_parameters"], "lr")
 
 
 class Bomb:

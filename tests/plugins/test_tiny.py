@@ -2,7 +2,7 @@ import pytest
 import torch
 from adc_tiny import (
     Bicubic,
-    TinyCodec,
+    TinyAutoencoder,
     TinyConditioner,
     TinyDenoiser,
     TinyDiscriminator,
@@ -14,7 +14,7 @@ from adc_tiny import (
 
 from adc import testing
 from adc.interfaces import Student
-from adc.ops.clip import enlarge
+from adc.ops.clip import upsample_bicubic
 from adc.pruning import Prefix, load_student, prune, save_student
 
 
@@ -25,13 +25,13 @@ def test_teachers_keep_their_contract():
 
 
 def test_student_keeps_its_contract():
-    testing.check_student(TinyStudent(), TinySpace(), TinyCodec())
-    testing.check_student(TinyStudent(width=4, channels=6, depth=0), TinySpace(channels=6), TinyCodec())
+    testing.check_student(TinyStudent(), TinySpace(), TinyAutoencoder())
+    testing.check_student(TinyStudent(width=4, channels=6, depth=0), TinySpace(channels=6), TinyAutoencoder())
 
 
 def test_latents_keep_their_contract():
-    testing.check_codec(TinyCodec())
-    testing.check_feature_space(TinySpace(), TinyCodec())
+    testing.check_autoencoder(TinyAutoencoder())
+    testing.check_feature_space(TinySpace(), TinyAutoencoder())
 
 
 @pytest.mark.parametrize(("domain", "channels"), [("feature", 8), ("pixel", 3), ("score", 5)])
@@ -46,13 +46,13 @@ def test_diffusion_and_scorer_keep_their_contracts():
 
 
 def test_codec_projects_onto_its_frequencies():
-    codec = TinyCodec()
-    pixels = enlarge(torch.rand(1, 2, 3, 8, 6) * 2 - 1, 4)
-    once = codec.decode(codec.encode(pixels))
-    torch.testing.assert_close(codec.decode(codec.encode(once)), once)
+    autoencoder = TinyAutoencoder()
+    pixels = upsample_bicubic(torch.rand(1, 2, 3, 8, 6) * 2 - 1, 4)
+    once = autoencoder.decode(autoencoder.encode(pixels))
+    torch.testing.assert_close(autoencoder.decode(autoencoder.encode(once)), once)
     assert (once - pixels).abs().mean() < 0.1
     flat = torch.full((1, 1, 3, 8, 8), 0.5)
-    torch.testing.assert_close(codec.encode(flat)[:, :, :3], flat[..., :2, :2])
+    torch.testing.assert_close(autoencoder.encode(flat)[:, :, :3], flat[..., :2, :2])
 
 
 def test_frozen_networks_are_the_same_whatever_the_seed():
@@ -108,9 +108,9 @@ def test_a_pruned_student_keeps_its_contract_and_comes_back_from_its_folder(tmp_
     prune(student, {"body": 0.5, "decoder": 0.25}, Prefix())
     assert sum(parameter.numel() for parameter in student.parameters()) < 0.6 * before
     assert student.encode(torch.zeros(1, 1, 3, 16, 16)).shape[2] == 6
-    testing.check_student(student, TinySpace(student), TinyCodec())
+    testing.check_student(student, TinySpace(student), TinyAutoencoder())
     save_student(student, tmp_path)
     again = load_student(str(tmp_path))
     lr = torch.rand(1, 1, 3, 16, 16)
     assert torch.equal(again(lr), student(lr))
-    testing.check_student(again, TinySpace(again), TinyCodec())
+    testing.check_student(again, TinySpace(again), TinyAutoencoder())

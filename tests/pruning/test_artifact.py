@@ -141,7 +141,7 @@ def widen(folder):
         (change_yaml(init_args={"widht": 3}), ValueError, r"student.yaml: init_args: .*unexpected keyword.*'widht'"),
         (change_yaml(class_path="nowhere.Student"), ValueError, r"there is no class 'nowhere.Student'"),
         (change_yaml(class_path="adc_tiny.Student9"), ValueError, r"there is no class 'adc_tiny.Student9'"),
-        (change_yaml(class_path="adc_tiny.TinyCodec"), ValueError, r"'adc_tiny.TinyCodec' is no Student"),
+        (change_yaml(class_path="adc_tiny.TinyAutoencoder"), ValueError, r"'adc_tiny.TinyAutoencoder' is no Student"),
         (change_yaml(class_path="TinyStudent"), ValueError, r"there is no class 'TinyStudent'"),
     ],
 )

@@ -5,7 +5,7 @@ from training import clip_pair, distillation
 
 from adc.data.sources import Real
 from adc.losses import L1, MSE
-from adc.ops.gan import margin, persuade
+from adc.ops.gan import discriminator_loss, generator_loss
 from adc.stages import AdversarialDistillation, Example
 from adc.training import Role
 
@@ -16,30 +16,30 @@ def batch(count=2):
 
 
 def prepared(stage):
-    stage.turn = ("student", "discriminators")
+    stage.active_phases = ("student", "discriminators")
     return stage.prepare(batch())
 
 
-@pytest.mark.parametrize("form", ["softplus", "hinge"])
+@pytest.mark.parametrize("form", ["non_saturating", "hinge"])
 def test_the_losses_are_those_of_adcsr(form):
     """``|f_S - f_T| + w persuade(D(f_S))``, and ``margin(D(f_S), -1) + margin(D(f_GT), 1)`` (reference section 2.1)."""
     stage = distillation(losses=[L1("feature", "teacher", 0.5)], adversarial=form, adversarial_weight=0.25)
     views = prepared(stage)
     lr, hr = batch()["lr"], batch()["hr"]
     student, real = stage.student.encode(lr), stage.space.embed(hr)
-    teacher = stage.space.lift(stage.teacher.latent(lr))
+    teacher = stage.space.project_latents(stage.teacher.latent(lr))
     critic = stage.discriminators[0]
     expected = {
         "L1_feature_teacher": 0.5 * (student - teacher).abs().mean(),
-        "persuade_feature_realism": 0.25 * persuade(critic(student)["realism"], form),
+        "adv_feature_realism": 0.25 * generator_loss(critic(student)["realism"], form),
     }
     losses = stage.student_loss(views)
     assert {name: value.item() for name, value in losses.items()} == pytest.approx(
         {name: value.item() for name, value in expected.items()}, rel=1e-5
     )
     expected = {
-        "feature_realism_student": margin(critic(student)["realism"], -1, form),
-        "feature_realism_real": margin(critic(real)["realism"], 1, form),
+        "feature_realism_student": discriminator_loss(critic(student)["realism"], -1, form),
+        "feature_realism_real": discriminator_loss(critic(real)["realism"], 1, form),
     }
     losses = stage.discriminators_loss(views)
     assert {name: value.item() for name, value in losses.items()} == pytest.approx(
@@ -54,8 +54,8 @@ def test_no_term_is_lost_when_two_have_one_name():
     assert set(student) == {
         "MSE_pixel_real",
         "MSE_pixel_real_2",
-        "persuade_feature_realism",
-        "persuade_feature_realism_2",
+        "adv_feature_realism",
+        "adv_feature_realism_2",
     }
     assert student["MSE_pixel_real_2"].item() == pytest.approx(2 * student["MSE_pixel_real"].item())
     assert len(stage.discriminators_loss(views)) == 4
@@ -96,8 +96,8 @@ def test_domains_may_weigh_differently(weight):
     losses = stage.student_loss(views)
     for critic in stage.discriminators:
         factor = weight[critic.domain] if isinstance(weight, dict) else weight
-        expected = factor * persuade(critic(views.student(critic.domain))["realism"], "softplus")
-        assert losses[f"persuade_{critic.domain}_realism"].item() == pytest.approx(expected.item(), rel=1e-5)
+        expected = factor * generator_loss(critic(views.prediction(critic.domain))["realism"], "non_saturating")
+        assert losses[f"adv_{critic.domain}_realism"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def options(**changes):
@@ -126,10 +126,10 @@ def options(**changes):
         ({"roles": {"student": Role(torch.optim.SGD)}}, "trains discriminators, student; found student"),
         (
             {"adversarial_weight": {}},
-            "adversarial_weight: has no number for 'feature'; the .* judge feature",
+            "adversarial_weight: has no number for 'feature'; the .* domains: feature",
         ),
         ({"adversarial_weight": {"feature": 1.0, "pixels": 0.1}}, "adversarial_weight: has a number for 'pixels'"),
-        ({"discriminators": [TinyDiscriminator("score")]}, "discriminators: TinyDiscriminator judges scores; here"),
+        ({"discriminators": [TinyDiscriminator("score")]}, "discriminators: TinyDiscriminator has the domain score"),
         ({"cycle": [["student"], ["critics"]]}, "cycle: no phase 'critics'; .* has student, discriminators"),
         ({"cycle": [["student", "student"]]}, "cycle: 'student' comes twice on one batch"),
         ({"cycle": []}, r"cycle: \[\] has a batch without a phase"),

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from adc_tiny import TinyCodec, TinyDiscriminator, TinyStudent
+from adc_tiny import TinyAutoencoder, TinyDiscriminator, TinyStudent
 from training import AfterBatch, Watch, clip_pair, decoding, train
 
 from adc.losses import L1, MSE
@@ -16,7 +16,7 @@ def batch(count=2):
 
 
 def prepared(stage):
-    stage.turn = ("decoder", "discriminator")
+    stage.active_phases = ("decoder", "discriminator")
     return stage.prepare(batch())
 
 
@@ -25,7 +25,7 @@ def test_the_decoder_learns_the_codecs_latents():
     stage = decoding(judged=False)
     views = stage.prepare(batch())
     truth = batch()["hr"]
-    restored = stage.student.reconstruct(stage.codec.project(stage.codec.encode(truth)))
+    restored = stage.student.decode_latents(stage.autoencoder.to_decoder_input(stage.autoencoder.encode(truth)))
     (loss,) = stage.decoder_loss(views).values()
     assert loss.item() == pytest.approx((restored - truth).abs().mean().item(), rel=1e-6)
 
@@ -46,14 +46,14 @@ def test_the_step_is_latent_diffusions(summed):
 
     twin = copy.deepcopy(stage.student)
     truth, last = batch()["hr"], twin.decoder.conv_out.weight
-    restored = twin.reconstruct(stage.codec.project(stage.codec.encode(truth)))
+    restored = twin.decode_latents(stage.autoencoder.to_decoder_input(stage.autoencoder.encode(truth)))
     nll = (restored - truth).abs().sum() / len(truth) if summed else (restored - truth).abs().mean()
     (logits,) = stage.discriminator(restored).values()
     g = -logits.mean()
     norms = [torch.autograd.grad(term, last, retain_graph=True)[0].norm() for term in (nll, g)]
     weight = (norms[0] / (norms[1] + 1e-4)).clamp(0, 1e4)
     assert losses["L1"].item() == pytest.approx(nll.item(), rel=1e-5)
-    assert losses["persuade"].item() == pytest.approx((0.5 * weight * g).item(), rel=1e-4)
+    assert losses["adv"].item() == pytest.approx((0.5 * weight * g).item(), rel=1e-4)
 
     torch.stack(list(losses.values())).sum().backward()
     (nll + 0.5 * weight.detach() * g).backward()
@@ -81,7 +81,7 @@ def test_the_discriminator_counts_after_so_many_updates_of_the_decoder(accumulat
     note = AfterBatch(lambda trainer, stage: history.append(tuple(stage.updates.values())))
     train(stage, 4, "decoder", callbacks=[note])
     assert history[accumulate - 1 :: accumulate] == [(1, 0), (2, 0), (3, 1), (4, 2)]
-    assert keys == [["L1"]] * 2 * accumulate + [["L1", "persuade"]] * 2 * accumulate
+    assert keys == [["L1"]] * 2 * accumulate + [["L1", "adv"]] * 2 * accumulate
 
 
 def test_the_discriminator_rests_without_gradients():
@@ -95,7 +95,7 @@ def options(**changes):
     roles = {"decoder": Role(torch.optim.SGD), "discriminator": Role(torch.optim.SGD)}
     return {
         "student": TinyStudent(),
-        "codec": TinyCodec(),
+        "autoencoder": TinyAutoencoder(),
         "losses": [L1()],
         "roles": roles,
         "discriminator": TinyDiscriminator("pixel", 3),
@@ -108,8 +108,11 @@ def options(**changes):
     [
         ({"losses": [MSE("feature")]}, "losses: MSE must compare pixels"),
         ({"losses": [MSE(against="teacher")]}, "losses: MSE must compare pixels with the truth"),
-        ({"discriminator": TinyDiscriminator("feature")}, "discriminator: it must judge pixels with one head"),
-        ({"discriminator": TinyDiscriminator("pixel", 3, ["a", "b"])}, "not pixels with a, b"),
+        (
+            {"discriminator": TinyDiscriminator("feature")},
+            "discriminator: it must be of the domain pixel",
+        ),
+        ({"discriminator": TinyDiscriminator("pixel", 3, ["a", "b"])}, "not pixel with a, b"),
         ({"discriminator": None}, "roles: DecoderPretraining trains decoder; found decoder, discriminator"),
         ({"last_layer": "conv_outt"}, "last_layer: TinyDecoder has no layer 'conv_outt'"),
     ],
@@ -121,6 +124,6 @@ def test_what_does_not_fit_is_refused(changes, message):
 
 def test_what_is_shown_and_written_has_adopted_the_decoder():
     stage, told = decoding(), []
-    stage.student.adopt_decoder = lambda: told.append(True)
+    stage.student.sync_from_decoder = lambda: told.append(True)
     assert stage.restorer is stage.student
     assert told == [True]

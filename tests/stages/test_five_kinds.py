@@ -4,14 +4,14 @@ from functools import partial
 
 import pytest
 import torch
-from adc_sd21 import DecoderStem, SDCodec
+from adc_sd21 import DecoderStem, SDAutoencoder
 from adc_tiny import Bicubic
-from adc_video import AdcVSRStudent, ClipDiscriminator, CodecBackbone, StudentUNetBackbone
+from adc_video import AdcVSRStudent, AutoencoderBackbone, ClipDiscriminator, StudentUNetBackbone
 from training import trainer
 
 from adc.data.sources import Real, ShuffledFrames, Slideshow, StillImage
 from adc.losses import L1
-from adc.ops.gan import margin, persuade
+from adc.ops.gan import discriminator_loss, generator_loss
 from adc.stages import AdversarialDistillation, Example
 from adc.training import Role
 
@@ -51,15 +51,15 @@ def student():
 @pytest.fixture(scope="module")
 def stage():
     torch.manual_seed(0)
-    codec, adam = SDCodec(config=VAE), partial(torch.optim.Adam, lr=1e-3)
+    autoencoder, adam = SDAutoencoder(config=VAE), partial(torch.optim.Adam, lr=1e-3)
     pupil, shares = student(), {"detail": 4, "consistency": 2}
     made = AdversarialDistillation(
         student=pupil,
         teacher=Bicubic(),
-        space=DecoderStem(pupil, codec),
+        space=DecoderStem(pupil, autoencoder),
         losses=[L1("feature", "teacher", 1.0), L1("pixel", "teacher", 0.1)],
         discriminators=[
-            ClipDiscriminator(CodecBackbone(codec, level=1), shares),
+            ClipDiscriminator(AutoencoderBackbone(autoencoder, level=1), shares),
             ClipDiscriminator(StudentUNetBackbone(student()), shares),
         ],
         examples={
@@ -76,7 +76,7 @@ def stage():
 @pytest.fixture
 def views(stage):
     torch.manual_seed(2)  # the order of the shuffled frames
-    stage.turn = ("student", "discriminators")
+    stage.active_phases = ("student", "discriminators")
     return stage.prepare(batch())
 
 
@@ -109,12 +109,12 @@ def test_the_terms_are_those_of_the_table(stage, views):
     for critic in stage.discriminators:
         for kind, clip in clips.items():
             if clip is None:
-                shown = views.student(critic.domain).detach()
+                shown = views.prediction(critic.domain).detach()
             else:
                 shown = clip if critic.domain == "pixel" else stage.space.embed(clip)
             for head, label in zip(HEADS, TABLE[kind][1:], strict=True):
                 if label:
-                    value = margin(critic(shown)[head], label, "softplus").item()
+                    value = discriminator_loss(critic(shown)[head], label, "non_saturating").item()
                     assert losses[f"{critic.domain}_{head}_{kind}"].item() == pytest.approx(value, rel=1e-4)
 
 
@@ -137,9 +137,9 @@ def test_without_a_label_a_clip_leaves_no_trace(stage, views):
     losses = stage.discriminators_loss(views)
     whole = gradients(sum(loss for name, loss in losses.items() if name.startswith("pixel")), critic, "detail")
     by_hand = sum(
-        margin(critic(shown)["detail"], label, "softplus")
+        discriminator_loss(critic(shown)["detail"], label, "non_saturating")
         for shown, label in (
-            (views.student("pixel").detach(), -1),
+            (views.prediction("pixel").detach(), -1),
             (StillImage()(batch()), 1),
             (Slideshow()(batch()), 1),
         )
@@ -151,11 +151,11 @@ def test_without_a_label_a_clip_leaves_no_trace(stage, views):
 def test_the_student_persuades_both_heads_in_both_domains(stage, views):
     losses = stage.student_loss(views)
     for critic in stage.discriminators:
-        for head, logits in critic(views.student(critic.domain)).items():
-            expected = WEIGHTS[critic.domain] * persuade(logits, "softplus")
-            assert losses[f"persuade_{critic.domain}_{head}"].item() == pytest.approx(expected.item(), rel=1e-5)
+        for head, logits in critic(views.prediction(critic.domain)).items():
+            expected = WEIGHTS[critic.domain] * generator_loss(logits, "non_saturating")
+            assert losses[f"adv_{critic.domain}_{head}"].item() == pytest.approx(expected.item(), rel=1e-5)
             gradient = torch.autograd.grad(
-                losses[f"persuade_{critic.domain}_{head}"],
+                losses[f"adv_{critic.domain}_{head}"],
                 stage.student.temporal.blocks["mid_block_resnets_1"].second.weight,
                 retain_graph=True,
             )

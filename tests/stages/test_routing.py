@@ -121,7 +121,7 @@ def two_heads(**options):
 def test_label_zero_is_no_term_and_no_gradient():
     with_rest = two_heads(examples=table((-1, -1), (1, 1), still=(0, 0), video=(0, 1), slideshow=(1, 0)))
     batch = {"lr": torch.rand(2, 1, 3, 16, 16), "hr": torch.rand(2, 1, 3, 64, 64)}
-    with_rest.turn = ("discriminators",)
+    with_rest.active_phases = ("discriminators",)
     losses = with_rest.discriminators_loss(with_rest.prepare(batch))
     kinds = {"student": 2, "real": 2, "video": 1, "slideshow": 1}
     assert {kind: sum(name.endswith(f"_{kind}") for name in losses) for kind in kinds} == kinds

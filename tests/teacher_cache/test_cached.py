@@ -8,8 +8,17 @@ from torch import nn
 
 from adc.interfaces import FeatureSpace, Teacher
 from adc.ops.clip import per_frame, quantize
-from adc.teacher_cache.store import Pending, fingerprint, gist, keys_of, on_grid, same_gist, shards_of, write_index
-from adc.teacher_cache.teacher import CachedTeacher, UnknownClipError, ask
+from adc.teacher_cache.store import (
+    ShardWriter,
+    fingerprint,
+    keys_of,
+    on_grid,
+    prompt_fingerprint,
+    same_prompt,
+    shards_of,
+    write_index,
+)
+from adc.teacher_cache.teacher import CachedTeacher, UnknownClipError, run_teacher
 
 BOTH = ("pixel", "feature")
 
@@ -45,7 +54,7 @@ class Stem(FeatureSpace):
     def embed(self, pixels):
         return per_frame(nn.PixelUnshuffle(4), pixels)
 
-    def lift(self, projected):
+    def project_latents(self, projected):
         return per_frame(self.layer, projected)
 
 
@@ -76,9 +85,9 @@ def keep(folder, teacher, batches, domains=BOTH, numbers="exact", prompts=(), **
     index = write_index(folder, index_of(teacher, named, **settings))
     for number, lr in enumerate(batches):
         told = {"prompt": prompts[number]} if prompts else {}
-        pending = Pending()
-        answer = ask(teacher, lr, domains, **told)
-        pending.add(keys_of(lr), answer, gist(prompts[number]) if prompts else None, numbers)
+        pending = ShardWriter()
+        answer = run_teacher(teacher, lr, domains, **told)
+        pending.add(keys_of(lr), answer, prompt_fingerprint(prompts[number]) if prompts else None, numbers)
         pending.write(folder, shards_of(index, 0)[number], index)
     return CachedTeacher(str(folder))
 
@@ -140,13 +149,13 @@ def test_rounded_answers_are_close_and_of_the_teachers_type(numbers, tolerance, 
     ],
 )
 def test_no_more_is_kept_than_is_needed(teacher, domains, views):
-    assert list(ask(teacher, clips(), domains)) == views
+    assert list(run_teacher(teacher, clips(), domains)) == views
 
 
 def test_features_that_are_more_than_a_view_are_refused():
     with pytest.raises(ValueError, match=r"Doubling\.features does more than return space\.lift"):
-        ask(Doubling(), clips(), ("feature",))
-    assert list(ask(Doubling(), clips(), ("pixel",))) == ["pixel"]
+        run_teacher(Doubling(), clips(), ("feature",))
+    assert list(run_teacher(Doubling(), clips(), ("pixel",))) == ["pixel"]
 
 
 def test_what_is_not_kept_is_asked_for_in_vain(tmp_path):
@@ -160,7 +169,7 @@ def test_an_unknown_clip_says_what_the_cache_knows(tmp_path):
     known, unknown = clips(0), clips(2)
     with pytest.raises(UnknownClipError, match="clip 1 of the batch: ") as error:
         cached.restore(torch.stack([known[0], unknown[0]]))
-    line = str(error.value.named(["a photo", "another photo"]))
+    line = str(error.value.with_name(["a photo", "another photo"]))
     assert line.startswith(f"another photo: {tmp_path} has no answer to this clip (16x16, ")
     assert "2 batches of DegradedClips (seed: 3, size: 64)" in line
     assert "more epochs" in line
@@ -190,8 +199,8 @@ def test_a_prompt_that_the_teacher_was_not_told_is_refused(tmp_path):
 def test_one_batch_may_hold_a_clip_with_two_prompts(tmp_path):
     lr = clips(count=1).repeat(3, 1, 1, 1, 1)
     prompts = torch.stack([torch.zeros(2, 4), torch.ones(2, 4), torch.zeros(2, 4)])
-    pending = Pending()
-    pending.add(keys_of(lr), {"pixel": torch.arange(3.0).view(3, 1)}, gist(prompts), "exact")
+    pending = ShardWriter()
+    pending.add(keys_of(lr), {"pixel": torch.arange(3.0).view(3, 1)}, prompt_fingerprint(prompts), "exact")
     assert [int(value) for name, value in pending.tensors.items() if name.startswith("pixel")] == [0, 1]
 
 
@@ -200,9 +209,13 @@ def test_gists_survive_rounding_and_differ_between_texts():
     prompt = torch.randn(1, 77, 1024, generator=generator)
     changed = prompt.clone()
     changed[:, 60:] = torch.randn(1, 17, 1024, generator=generator)
-    (own,), (rounded,), (other,) = gist(prompt), gist(prompt.bfloat16()), gist(changed)
-    assert same_gist(own, rounded)
-    assert not same_gist(own, other)
+    (own,), (rounded,), (other,) = (
+        prompt_fingerprint(prompt),
+        prompt_fingerprint(prompt.bfloat16()),
+        prompt_fingerprint(changed),
+    )
+    assert same_prompt(own, rounded)
+    assert not same_prompt(own, other)
 
 
 def test_keys_are_of_the_pixels_and_the_size():
@@ -297,7 +310,7 @@ def test_no_cache_says_how_to_make_one(tmp_path):
 
 def test_nothing_half_written_stays(tmp_path):
     index = write_index(tmp_path, index_of(TinyTeacher()))
-    pending = Pending()
+    pending = ShardWriter()
     pending.add(["a"], {"pixel": torch.zeros(1, 1)}, None, "exact")
     shard = shards_of(index, 0)[0]
     (tmp_path / shard.name).mkdir()

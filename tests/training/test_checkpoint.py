@@ -62,7 +62,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path, accumulate, 
     resumed, continued = run(4, "part", seed=2, resume=middle)
     assert same(weights(whole), weights(resumed))
     assert all(torch.equal(*pair) for pair in zip(average.average, continued.average, strict=True))
-    assert whole.updates == resumed.updates and whole.batches == resumed.batches
+    assert whole.updates == resumed.updates and whole.batches_seen == resumed.batches_seen
     ends = [read(checkpoints(tmp_path / name)[-1]) for name in ("whole", "part")]
     assert ends[0]["adc"] == ends[1]["adc"]
     for one, other in zip(*(end["optimizer_states"] for end in ends), strict=True):
@@ -78,7 +78,7 @@ class Foreign(Checkpoint):
         self.path, self.batches = path, batches
 
     def on_train_batch_end(self, trainer, pl_module, *rest):
-        if pl_module.batches == self.batches:
+        if pl_module.batches_seen == self.batches:
             trainer.save_checkpoint(self.path)
 
 

@@ -4,7 +4,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from torch.utils.data import DataLoader
 from training import regression, trainer
 
-from adc.ops.clip import enlarge, to_unit
+from adc.ops.clip import to_unit, upsample_bicubic
 from adc.ops.temporal import profiles
 from adc.training.callbacks import Samples
 
@@ -48,7 +48,7 @@ def test_samples_of_clips_are_frames_and_profiles():
     assert grid.shape == (3, 2 * 96, 3 * 32)
     lr, hr = (clips[1][key][None] for key in ("lr", "hr"))
     with torch.no_grad():
-        views = [enlarge(lr, 4), stage.restorer.restore(lr), hr]
+        views = [upsample_bicubic(lr, 4), stage.restorer.restore(lr), hr]
     torch.testing.assert_close(grid[:, 96:], to_unit(torch.cat(profiles(views, 32), dim=-1)))
     middle = wall.images["validation/bicubic_restored_truth"][:, :32, 64:]
     assert torch.equal(middle, to_unit(clips[0]["hr"][1, :, 8:40, 16:48]))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from training import SGD, AfterBatch, Clips, Watch, decoding, distillation, regression, same, train, weights
 
-from adc.ops.clip import enlarge
-from adc.training import Role, named
+from adc.ops.clip import upsample_bicubic
+from adc.training import Role, unique_names
 
 
 def roles(**options):
@@ -35,7 +35,7 @@ def test_each_role_counts_its_own_updates():
 
 def test_a_window_of_accumulation_belongs_to_one_entry_of_the_cycle():
     stage, turns = distillation(cycle=[["discriminators"], ["student"]], accumulate=3), []
-    train(stage, 2, callbacks=[AfterBatch(lambda trainer, stage: turns.append(stage.turn[0]))])
+    train(stage, 2, callbacks=[AfterBatch(lambda trainer, stage: turns.append(stage.active_phases[0]))])
     assert turns == (["discriminators"] * 3 + ["student"] * 3) * 2
 
 
@@ -48,7 +48,7 @@ def test_two_batches_accumulated_are_one_batch_of_twice_the_size(make):
         for role in stage.roles.values():
             role.optimizer = SGD
         train(stage, 3, batch_size=size)
-        assert stage.batches == 3 * accumulate
+        assert stage.batches_seen == 3 * accumulate
         results.append(weights(stage))
     for key, expected in results[0].items():
         for other in results[1:]:
@@ -134,7 +134,7 @@ def drawn(stage, batches, start=0):
         found.append((random.random(), float(np.random.rand()), torch.rand(1).item()))
         return prepare(batch)
 
-    stage.prepare, stage.batches = note, start
+    stage.prepare, stage.batches_seen = note, start
     train(stage, batches)
     return found
 
@@ -219,14 +219,14 @@ def test_half_precision_with_a_real_scaler():
 
 def test_terms_of_one_name_are_numbered():
     one, two, three = (torch.tensor(float(i)) for i in range(3))
-    assert named([("a", one), ("b", two), ("a", three)]) == {"a": one, "b": two, "a_2": three}
+    assert unique_names([("a", one), ("b", two), ("a", three)]) == {"a": one, "b": two, "a_2": three}
 
 
 def test_validation_and_test_measure_the_restorer():
     from training import trainer
 
     stage = regression()
-    stage.network.restore = lambda lr: enlarge(lr, 4)
+    stage.network.restore = lambda lr: upsample_bicubic(lr, 4)
     run = trainer(limit_val_batches=1.0)
     (validated,) = run.validate(stage, datamodule=Clips(), verbose=False)
     (tested,) = run.test(stage, datamodule=Clips(), verbose=False)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from adc.degradation.draws import chance, uniform, whole
+from adc.degradation.draws import bernoulli, randint, uniform
 
 
 class Augmentation:
@@ -45,14 +45,14 @@ class Augmentation:
             image = Image.fromarray(np.ascontiguousarray(crop))
             crop = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
         if self.turn:
-            crop = np.rot90(crop, whole(generator, 0, 3))
+            crop = np.rot90(crop, randint(generator, 0, 3))
         if self.colors:
             crop = crop[..., torch.randperm(3, generator=generator).tolist()]
         return crop
 
     def blends(self, generator: Generator) -> bool:
         """Whether this crop is blended with another."""
-        return self.blend > 0 and chance(generator, self.blend)
+        return self.blend > 0 and bernoulli(generator, self.blend)
 
     @staticmethod
     def mix(clip: Tensor, other: Tensor, generator: Generator) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from adc.degradation.draws import chance, uniform
+from adc.degradation.draws import bernoulli, uniform
 from adc.media.images import to_frame
 from adc.ops.clip import quantize
 
@@ -110,7 +110,7 @@ class Camera:
 
     def has_foreground(self, generator: Generator) -> bool:
         """Whether something moves across in this clip."""
-        return self.foreground > 0 and chance(generator, self.foreground)
+        return self.foreground > 0 and bernoulli(generator, self.foreground)
 
     def clip(
         self, photo: np.ndarray, frames: int, size: tuple[int, int], generator: Generator, front: np.ndarray | None

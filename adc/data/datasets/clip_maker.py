@@ -11,9 +11,9 @@ import torch
 from torch import Generator, Tensor
 
 from adc.data.datasets.stills import BROKEN, Broken, Small
-from adc.degradation.draws import whole
-from adc.media.footage import Footage, FootageReader
+from adc.degradation.draws import randint
 from adc.media.video_reader import BrokenVideoError
+from adc.media.video_source import VideoSource, VideoSourceReader
 from adc.ops.shots import cuts
 
 TRIES = 8
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ClipSpec:
     """What clips are to be like.
 
     Attributes:
@@ -59,7 +59,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Made:
+class ClipSample:
     """A clip.
 
     Attributes:
@@ -81,7 +81,7 @@ class ClipMaker:
             without a cut was drawn.
     """
 
-    def __init__(self, wanted: Wanted, folder: str | None) -> None:
+    def __init__(self, wanted: ClipSpec, folder: str | None) -> None:
         """
         Args:
             wanted: What clips are to be like.
@@ -94,11 +94,11 @@ class ClipMaker:
         """Number of files, or pairs."""
         raise NotImplementedError
 
-    def draw(self, index: int, generator: Generator) -> Made:
+    def draw(self, index: int, generator: Generator) -> ClipSample:
         """A clip for training: a random part, at a random time."""
         raise NotImplementedError
 
-    def first(self, index: int, generator: Generator) -> Made:
+    def first(self, index: int, generator: Generator) -> ClipSample:
         """The clip for validation: the middle of the first frames."""
         raise NotImplementedError
 
@@ -121,19 +121,19 @@ class ClipMaker:
         )
 
     def _window(
-        self, footage: Footage, read: FootageReader, generator: Generator
+        self, source: VideoSource, read: VideoSourceReader, generator: Generator
     ) -> tuple[range, list[np.ndarray]] | None:
         """Successive frames without a cut; none if there were cuts in all that were drawn.
 
         What crosses a cut that has been found is not drawn again.
         """
-        wanted, last = self.wanted, len(footage) - self.wanted.span
-        check_length(footage, wanted)
+        wanted, last = self.wanted, len(source) - self.wanted.span
+        check_length(source, wanted)
         starts = list(range(last + 1))
         for _ in range(TRIES):
-            start = starts[whole(generator, 0, len(starts) - 1)]
+            start = starts[randint(generator, 0, len(starts) - 1)]
             numbers = range(start, start + wanted.span, wanted.stride)
-            frames = read(footage, numbers)
+            frames = read(source, numbers)
             places = cuts_in(frames) if wanted.shots else []
             if not places:
                 return numbers, frames
@@ -145,12 +145,12 @@ class ClipMaker:
         return None
 
 
-def check_length(footage: Footage, wanted: Wanted) -> None:
+def check_length(source: VideoSource, wanted: ClipSpec) -> None:
     """Refuse a video that is shorter than a clip; the message names it, both lengths and the way out."""
-    if len(footage) < wanted.span:
+    if len(source) < wanted.span:
         needed = f"the {wanted.span} that frames: {wanted.frames} with stride: {wanted.stride} need"
         raise ValueError(
-            f"{footage.path}: {len(footage)} frames are fewer than {needed}. Lower frames or stride, or remove it."
+            f"{source.path}: {len(source)} frames are fewer than {needed}. Lower frames or stride, or remove it."
         )
 
 

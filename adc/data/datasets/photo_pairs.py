@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from adc.data.datasets.photos import Key, PhotoReader, check_largest, check_size, steps_within, still, too_small
+from adc.data.datasets.photos import Key, PhotoReader, check_largest, check_size, crop_size, still, too_small
 from adc.data.sampler import generator_of
-from adc.degradation.draws import chance, whole
+from adc.degradation.draws import bernoulli, randint
 from adc.media.images import list_images, name_of
 
 
@@ -99,8 +99,8 @@ class TrainingPairs(_Pairs):
             raise too_small(self.pairs[index][2], hr, self.size, self.scale)
         generator = generator_of(self.seed, index, position // len(self))
         side = self.size // self.scale
-        corner = (whole(generator, 0, lr.shape[0] - side), whole(generator, 0, lr.shape[1] - side))
-        return self._item(index, lr, hr, corner, (side, side), chance(generator, 0.5))
+        corner = (randint(generator, 0, lr.shape[0] - side), randint(generator, 0, lr.shape[1] - side))
+        return self._item(index, lr, hr, corner, (side, side), bernoulli(generator, 0.5))
 
 
 class HeldOutPairs(_Pairs):
@@ -131,7 +131,7 @@ class HeldOutPairs(_Pairs):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """The item of a pair."""
         lr, hr = self._pair(index)
-        height, width = steps_within(self.pairs[index][2], hr, self.size, self.multiple * self.scale)
+        height, width = crop_size(self.pairs[index][2], hr, self.size, self.multiple * self.scale)
         size = (height // self.scale, width // self.scale)
         corner = ((lr.shape[0] - size[0]) // 2, (lr.shape[1] - size[1]) // 2)
         return self._item(index, lr, hr, corner, size, flip=False)

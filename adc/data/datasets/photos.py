@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from adc.data.bundled import held_out_photos, training_photos
 from adc.data.datasets.augment import Augmentation
 from adc.data.sampler import generator_of
-from adc.degradation.draws import chance, whole
+from adc.degradation.draws import bernoulli, randint
 from adc.degradation.filters import reflected
 from adc.interfaces import Degradation
 from adc.media.images import BrokenImageError, caption_of, list_photos, name_of, read_image, to_frame
@@ -86,7 +86,7 @@ def central(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[top : top + height, left : left + width]
 
 
-def steps_within(path: Path | Packed, pixels: np.ndarray, largest: int | None, step: int) -> tuple[int, int]:
+def crop_size(path: Path | Packed, pixels: np.ndarray, largest: int | None, step: int) -> tuple[int, int]:
     """Height and width of the largest part of a photo whose sides are multiples of ``step`` and at most ``largest``.
 
     Raises:
@@ -186,7 +186,7 @@ class TrainingClips(Dataset[dict[str, Any]]):
         generator = generator_of(self.seed, index, position // len(self))
         hr, path = self._clip(index, generator)
         if self.augment is not None and self.augment.blends(generator):
-            other, _ = self._clip(whole(generator, 0, len(self) - 1), generator)
+            other, _ = self._clip(randint(generator, 0, len(self) - 1), generator)
             hr = self.augment.mix(hr, other, generator)
         item = {"hr": hr, "name": name_of(path, self.folder)}
         if self.captions:
@@ -222,10 +222,10 @@ class TrainingClips(Dataset[dict[str, Any]]):
 
     @staticmethod
     def _crop(pixels: np.ndarray, side: int, generator: Generator) -> np.ndarray:
-        top = whole(generator, 0, pixels.shape[0] - side)
-        left = whole(generator, 0, pixels.shape[1] - side)
+        top = randint(generator, 0, pixels.shape[0] - side)
+        left = randint(generator, 0, pixels.shape[1] - side)
         crop = pixels[top : top + side, left : left + side]
-        return crop[:, ::-1] if chance(generator, 0.5) else crop
+        return crop[:, ::-1] if bernoulli(generator, 0.5) else crop
 
 
 class HeldOutClips(Dataset[dict[str, Any]]):
@@ -269,7 +269,7 @@ class HeldOutClips(Dataset[dict[str, Any]]):
         """The item of a photo."""
         path = self.files[index]
         pixels = read_image(path)
-        hr = still(central(pixels, *steps_within(path, pixels, self.size, self.step)))
+        hr = still(central(pixels, *crop_size(path, pixels, self.size, self.step)))
         generator = generator_of(self.seed, index, 0)
         item = {"lr": self.degradation(hr, generator), "hr": hr, "name": name_of(path, self.folder)}
         return {**item, "text": caption_of(path)} if self.captions else item

@@ -12,11 +12,11 @@ import torch
 from torch import Generator, Tensor
 
 from adc.data.datasets.photos import PhotoReader, mirror_up_to, too_small
-from adc.degradation.draws import chance, whole
-from adc.media.footage import Footage, FootageReader
+from adc.degradation.draws import bernoulli, randint
 from adc.media.images import BrokenImageError, to_frame
 from adc.media.tar_shards import Packed
 from adc.media.video_reader import BrokenVideoError
+from adc.media.video_source import VideoSource, VideoSourceReader
 
 BROKEN = (BrokenImageError, BrokenVideoError, FileNotFoundError)
 Small = Literal["error", "reflect"]
@@ -26,11 +26,15 @@ Broken = Literal["error", "skip"]
 def crop_of(frame: np.ndarray, size: int, generator: Generator) -> Callable[[np.ndarray], np.ndarray]:
     """Draw where a square lies in a frame ``(H, W, 3)`` and whether it is mirrored: what cuts it out of each."""
     height, width = frame.shape[:2]
-    top, left, flip = whole(generator, 0, height - size), whole(generator, 0, width - size), chance(generator, 0.5)
+    top, left, flip = (
+        randint(generator, 0, height - size),
+        randint(generator, 0, width - size),
+        bernoulli(generator, 0.5),
+    )
     return lambda other: other[top : top + size, left : left + size][:, :: -1 if flip else 1]
 
 
-def fitted(pixels: np.ndarray, path: Path | Packed, size: int, scale: int, small: Small) -> np.ndarray:
+def ensure_min_size(pixels: np.ndarray, path: Path | Packed, size: int, scale: int, small: Small) -> np.ndarray:
     """A picture ``(H, W, 3)`` into which a square of ``size`` fits.
 
     Raises:
@@ -52,12 +56,12 @@ class Stills:
 
     def __init__(
         self,
-        pictures: Sequence[Path | Packed] | Sequence[Footage],
+        pictures: Sequence[Path | Packed] | Sequence[VideoSource],
         size: int,
         scale: int = 4,
         small: Small = "error",
         broken: Broken = "error",
-        read: PhotoReader | FootageReader | None = None,
+        read: PhotoReader | VideoSourceReader | None = None,
     ) -> None:
         """
         Args:
@@ -72,7 +76,7 @@ class Stills:
         self.small: Small = small
         self.broken: Broken = broken
         self.read_photo = read if isinstance(read, PhotoReader) else PhotoReader()
-        self.read_frames = read if isinstance(read, FootageReader) else FootageReader()
+        self.read_frames = read if isinstance(read, VideoSourceReader) else VideoSourceReader()
         self.skipped: set[str] = set()
 
     def draw(self, frames: int, generator: Generator, own: int | None = None) -> Tensor:
@@ -106,7 +110,7 @@ class Stills:
 
     def _picture(self, index: int, generator: Generator) -> Tensor | None:
         picture = self.pictures[index]
-        path = picture.path if isinstance(picture, Footage) else picture
+        path = picture.path if isinstance(picture, VideoSource) else picture
         try:
             pixels = self._pixels(picture, generator)
         except BROKEN:
@@ -114,11 +118,11 @@ class Stills:
                 raise
             self.skipped.add(str(path))
             return None
-        pixels = fitted(pixels, path, self.size, self.scale, self.small)
+        pixels = ensure_min_size(pixels, path, self.size, self.scale, self.small)
         return to_frame(crop_of(pixels, self.size, generator)(pixels))
 
-    def _pixels(self, picture: Path | Packed | Footage, generator: Generator) -> np.ndarray:
-        if not isinstance(picture, Footage):
+    def _pixels(self, picture: Path | Packed | VideoSource, generator: Generator) -> np.ndarray:
+        if not isinstance(picture, VideoSource):
             return self.read_photo(picture)
-        cheap = picture.cheap
-        return self.read_frames(picture, [cheap[whole(generator, 0, len(cheap) - 1)]])[0]
+        keyframes = picture.keyframes
+        return self.read_frames(picture, [keyframes[randint(generator, 0, len(keyframes) - 1)]])[0]

@@ -11,21 +11,23 @@ from torch import Generator
 from torch.utils.data import Dataset
 
 from adc.data.datasets.camera import Camera
-from adc.data.datasets.clip_maker import ClipMaker, Made, Wanted, check_length, to_clip
-from adc.data.datasets.photos import Key, PhotoReader, central, steps_within
-from adc.data.datasets.stills import Stills, crop_of, fitted
+from adc.data.datasets.clip_maker import ClipMaker, ClipSample, ClipSpec, check_length, to_clip
+from adc.data.datasets.photos import Key, PhotoReader, central, crop_size
+from adc.data.datasets.stills import Stills, crop_of, ensure_min_size
 from adc.data.sampler import generator_of
-from adc.degradation.draws import whole
+from adc.degradation.draws import randint
 from adc.interfaces import Degradation
-from adc.media.footage import Footage, FootageReader
 from adc.media.images import name_of
 from adc.media.tar_shards import Packed
+from adc.media.video_source import VideoSource, VideoSourceReader
 
 
 class VideoClips(ClipMaker):
     """Clips of video files and folders of frames."""
 
-    def __init__(self, files: Sequence[Footage], wanted: Wanted, folder: str | None, read: FootageReader) -> None:
+    def __init__(
+        self, files: Sequence[VideoSource], wanted: ClipSpec, folder: str | None, read: VideoSourceReader
+    ) -> None:
         """
         Args:
             files: The videos.
@@ -40,27 +42,28 @@ class VideoClips(ClipMaker):
         """Number of videos."""
         return len(self.files)
 
-    def draw(self, index: int, generator: Generator) -> Made:
+    def draw(self, index: int, generator: Generator) -> ClipSample:
         """Successive frames of a video, cut out of a random place."""
-        footage, frames = self._usable(index, self._path, lambda number: self._take(number, generator))
+        source, frames = self._usable(index, self._path, lambda number: self._take(number, generator))
         frames = [
-            fitted(frame, footage.path, self.wanted.side, self.wanted.scale, self.wanted.small) for frame in frames
+            ensure_min_size(frame, source.path, self.wanted.side, self.wanted.scale, self.wanted.small)
+            for frame in frames
         ]
         crop = crop_of(frames[0], self.wanted.side, generator)
-        return Made(footage.name, to_clip([crop(frame) for frame in frames]))
+        return ClipSample(source.name, to_clip([crop(frame) for frame in frames]))
 
-    def first(self, index: int, generator: Generator) -> Made:
+    def first(self, index: int, generator: Generator) -> ClipSample:
         """The middle of the first frames of a video."""
-        footage = self.files[index]
-        check_length(footage, self.wanted)
-        frames = self.read(footage, range(0, self.wanted.span, self.wanted.stride))
-        size = steps_within(footage.path, frames[0], self.wanted.size, self.wanted.step)
-        return Made(footage.name, to_clip([central(frame, *size) for frame in frames]))
+        source = self.files[index]
+        check_length(source, self.wanted)
+        frames = self.read(source, range(0, self.wanted.span, self.wanted.stride))
+        size = crop_size(source.path, frames[0], self.wanted.size, self.wanted.step)
+        return ClipSample(source.name, to_clip([central(frame, *size) for frame in frames]))
 
     def _path(self, index: int) -> Path:
         return self.files[index].path
 
-    def _take(self, index: int, generator: Generator) -> tuple[Footage, list[np.ndarray]] | None:
+    def _take(self, index: int, generator: Generator) -> tuple[VideoSource, list[np.ndarray]] | None:
         window = self._window(self.files[index], self.read, generator)
         return None if window is None else (self.files[index], window[1])
 
@@ -69,7 +72,7 @@ class CameraClips(ClipMaker):
     """Clips of photos, over which a camera moves."""
 
     def __init__(
-        self, photos: Sequence[Path | Packed], camera: Camera, wanted: Wanted, folder: str | None, read: PhotoReader
+        self, photos: Sequence[Path | Packed], camera: Camera, wanted: ClipSpec, folder: str | None, read: PhotoReader
     ) -> None:
         """
         Args:
@@ -86,28 +89,30 @@ class CameraClips(ClipMaker):
         """Number of photos."""
         return len(self.photos)
 
-    def draw(self, index: int, generator: Generator) -> Made:
+    def draw(self, index: int, generator: Generator) -> ClipSample:
         """A random path over a photo."""
         number, photo = self._photo(index)
         return self._shot(number, photo, (self.wanted.side, self.wanted.side), generator)
 
-    def first(self, index: int, generator: Generator) -> Made:
+    def first(self, index: int, generator: Generator) -> ClipSample:
         """A path over a photo, in the largest frame that fits."""
         photo = self.read(self.photos[index])
-        size = steps_within(self.photos[index], photo, self.wanted.size, self.wanted.step)
+        size = crop_size(self.photos[index], photo, self.wanted.size, self.wanted.step)
         return self._shot(index, photo, size, generator)
 
     def _photo(self, index: int) -> tuple[int, np.ndarray]:
         number, photo = self._usable(index, lambda n: self.photos[n], lambda n: (n, self.read(self.photos[n])))
-        return number, fitted(photo, self.photos[number], self.wanted.side, self.wanted.scale, self.wanted.small)
+        return number, ensure_min_size(
+            photo, self.photos[number], self.wanted.side, self.wanted.scale, self.wanted.small
+        )
 
-    def _shot(self, number: int, photo: np.ndarray, size: tuple[int, int], generator: Generator) -> Made:
+    def _shot(self, number: int, photo: np.ndarray, size: tuple[int, int], generator: Generator) -> ClipSample:
         front = None
         if len(self) > 1 and self.camera.has_foreground(generator):
-            other = (number + whole(generator, 1, len(self) - 1)) % len(self)
+            other = (number + randint(generator, 1, len(self) - 1)) % len(self)
             front = self._usable(other, lambda n: self.photos[n], lambda n: self.read(self.photos[n]))
         clip = self.camera.clip(photo, self.wanted.frames, size, generator, front)
-        return Made(name_of(self.photos[number], self.folder), clip)
+        return ClipSample(name_of(self.photos[number], self.folder), clip)
 
 
 class TrainingVideos(Dataset[dict[str, Any]]):
@@ -173,7 +178,7 @@ class HeldOutVideos(Dataset[dict[str, Any]]):
         return _item(self.maker.first(index, generator), self.degradation, generator)
 
 
-def _item(made: Made, degradation: Degradation | None, generator: Generator) -> dict[str, Any]:
+def _item(made: ClipSample, degradation: Degradation | None, generator: Generator) -> dict[str, Any]:
     lr = made.lr if degradation is None else degradation(made.hr, generator)
     assert lr is not None
     return {"lr": lr, "hr": made.hr, "name": made.name}

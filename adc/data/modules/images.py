@@ -115,7 +115,7 @@ class ClipData(LightningDataModule, ABC):
             log.warning("%d broken files were skipped: %s", len(names), ", ".join(names))
 
     def _batches(self) -> int:
-        return self.trainer.lightning_module.batches if self.trainer else 0  # pyright: ignore[reportReturnType]
+        return self.trainer.lightning_module.batches_seen if self.trainer else 0  # pyright: ignore[reportReturnType]
 
     def _processes(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

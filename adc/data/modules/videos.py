@@ -9,16 +9,16 @@ from typing import Literal
 
 from adc.data.bundled import held_out_photos, training_photos
 from adc.data.datasets.camera import Camera
-from adc.data.datasets.clip_maker import Wanted
+from adc.data.datasets.clip_maker import ClipSpec
 from adc.data.datasets.photos import PhotoReader, check_largest, check_size
 from adc.data.datasets.stills import Stills
 from adc.data.datasets.video_pairs import PairClips
 from adc.data.datasets.videos import CameraClips, HeldOutVideos, TrainingVideos, VideoClips
 from adc.data.modules.images import ClipData
 from adc.interfaces import Degradation
-from adc.media.footage import Footage, FootageReader, list_footage, match_footage
 from adc.media.images import list_photos
 from adc.media.tar_shards import Packed
+from adc.media.video_source import VideoSource, VideoSourceReader, list_video_sources, match_video_sources
 
 
 class DegradedVideos(ClipData):
@@ -85,8 +85,8 @@ class DegradedVideos(ClipData):
             degradation, clips, held_out, stills, camera,
         )  # fmt: skip
         self.cache, self.validation_size, self.validation_limit = cache, validation_size, validation_limit
-        self.wanted = Wanted(frames, size, degradation.scale, stride=stride, shots=shots, small=small, broken=broken)
-        self.validation = Wanted(
+        self.wanted = ClipSpec(frames, size, degradation.scale, stride=stride, shots=shots, small=small, broken=broken)
+        self.validation = ClipSpec(
             validation_frames or frames, validation_size, degradation.scale, multiple * degradation.scale, stride, False
         )
 
@@ -102,10 +102,10 @@ class DegradedVideos(ClipData):
         maker = self._maker(self.held_out, self.validation, held_out=True)
         return HeldOutVideos(maker, self.degradation, self.seed, self.validation_limit)
 
-    def _maker(self, folder: str | None, wanted: Wanted, held_out: bool) -> VideoClips | CameraClips:
+    def _maker(self, folder: str | None, wanted: ClipSpec, held_out: bool) -> VideoClips | CameraClips:
         cache = 0 if held_out else self.cache
         if folder is not None and self.camera is None:
-            return VideoClips(list_footage(folder), wanted, folder, FootageReader(cache))
+            return VideoClips(list_video_sources(folder), wanted, folder, VideoSourceReader(cache))
         bundled = held_out_photos if held_out else training_photos
         photos = bundled() if folder is None else list_photos(folder)
         if held_out and wanted.size is None:
@@ -176,12 +176,12 @@ class PairedVideos(ClipData):
             raise ValueError("held_out_lr and held_out_hr belong together: give both folders, or neither.")
         self.lr, self.hr, self.held_out_lr, self.held_out_hr = lr, hr, held_out_lr, held_out_hr
         self.stills, self.cache, self.validation_limit = stills, cache, validation_limit
-        self.wanted = Wanted(frames, size, scale, stride=stride, shots=shots, broken=broken)
-        self.validation = Wanted(validation_frames or frames, validation_size, scale, multiple * scale, stride, False)
+        self.wanted = ClipSpec(frames, size, scale, stride=stride, shots=shots, broken=broken)
+        self.validation = ClipSpec(validation_frames or frames, validation_size, scale, multiple * scale, stride, False)
 
     def training_set(self) -> TrainingVideos:
         """Random clips."""
-        pairs, read = match_footage(self.lr, self.hr), FootageReader(self.cache)
+        pairs, read = match_video_sources(self.lr, self.hr), VideoSourceReader(self.cache)
         stills = stills_of(self.stills, [large for _, large in pairs], self.wanted, read)
         return TrainingVideos(PairClips(pairs, self.wanted, self.hr, read), None, self.seed, stills)
 
@@ -189,8 +189,8 @@ class PairedVideos(ClipData):
         """The first frames of the held-out pairs."""
         if self.held_out_lr is None or self.held_out_hr is None:
             return None
-        pairs = match_footage(self.held_out_lr, self.held_out_hr)
-        maker = PairClips(pairs, self.validation, self.held_out_hr, FootageReader())
+        pairs = match_video_sources(self.held_out_lr, self.held_out_hr)
+        maker = PairClips(pairs, self.validation, self.held_out_hr, VideoSourceReader())
         return HeldOutVideos(maker, None, self.seed, self.validation_limit)
 
 
@@ -203,9 +203,9 @@ def check_frame_numbers(frames: int, stride: int, validation_frames: int | None)
 
 def stills_of(
     stills: bool | str,
-    others: Sequence[Path | Packed] | Sequence[Footage],
-    wanted: Wanted,
-    read: PhotoReader | FootageReader,
+    others: Sequence[Path | Packed] | Sequence[VideoSource],
+    wanted: ClipSpec,
+    read: PhotoReader | VideoSourceReader,
 ) -> Stills | None:
     """What draws the stills of a recipe.
 

@@ -23,8 +23,9 @@ class HeadProbe(pl.Callback):
     """At each validation, shows held-out clips to every head as they are, with frames out of order, and blurred.
 
     Written into the run folder as ``heads.json``: ``{domain: {head: {variant: loss}}}``, where the loss is the
-    discriminators' own for the label 1 (`adc.ops.gan.margin`). A head that judges motion should mind the order of
-    frames, one that judges detail the blur. The stage must have a method ``heard`` (`AdversarialDistillation`).
+    discriminators' own for the label 1
+    (`adc.ops.gan.discriminator_loss`). The loss of a consistency head should rise with shuffled frames, that of a
+    detail head with blur. The stage must have a method ``head_logits`` (`AdversarialDistillation`).
     """
 
     def __init__(self, clips: int = 4, blur_sigma: float = 2.0) -> None:
@@ -47,8 +48,8 @@ class HeadProbe(pl.Callback):
             return
         self._shown += len(batch["hr"])
         for variant, clip in self.variants(batch["hr"]).items():
-            for domain, head, logits in pl_module.heard(clip, batch):
-                loss = gan.margin(logits, 1, pl_module.adversarial).item()
+            for domain, head, logits in pl_module.head_logits(clip, batch):
+                loss = gan.discriminator_loss(logits, 1, pl_module.adversarial).item()
                 self._found[domain, head, variant].append(loss)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -69,7 +70,7 @@ class HeadProbe(pl.Callback):
             for domain, heads in table.items():
                 for head, losses in heads.items():
                     for variant, loss in losses.items():
-                        experiment.add_scalar(f"heads/{domain}_{head}_{variant}", loss, pl_module.batches)
+                        experiment.add_scalar(f"heads/{domain}_{head}_{variant}", loss, pl_module.batches_seen)
 
     def variants(self, clip: Tensor) -> dict[str, Tensor]:
         """A clip ``(B, T, 3, H, W)`` as it is, with its frames in a fixed wrong order, and blurred."""

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from adc.ops.clip import enlarge, to_unit
+from adc.ops.clip import to_unit, upsample_bicubic
 from adc.ops.temporal import profiles
 
 
@@ -37,7 +37,7 @@ class Samples(pl.Callback):
             return
         with torch.no_grad():
             views = (
-                enlarge(batch["lr"], pl_module.restorer.scale),
+                upsample_bicubic(batch["lr"], pl_module.restorer.scale),
                 pl_module.restorer.restore(batch["lr"]),
                 batch["hr"],
             )
@@ -53,7 +53,7 @@ class Samples(pl.Callback):
             if rows and hasattr(experiment, "add_image"):
                 width = min(row.shape[-1] for row in rows)
                 grid = torch.cat([row[..., :width] for row in rows], dim=-2)
-                experiment.add_image(f"validation/{name}", grid, pl_module.batches)
+                experiment.add_image(f"validation/{name}", grid, pl_module.batches_seen)
         self._rows, self._profiles = [], []
 
     def _crop(self, clip: Tensor) -> Tensor:

@@ -78,14 +78,14 @@ class SaveEvery(Checkpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """The last state is always kept."""
-        if self._written != pl_module.batches:
+        if self._written != pl_module.batches_seen:
             self.save(trainer, pl_module)
 
     def save(self, trainer: pl.Trainer, stage: Any) -> None:
         """Write a checkpoint now; older ones make room, and those ahead are of another attempt."""
-        path = checkpoint_path(run_folder(trainer), stage.batches)
+        path = checkpoint_path(run_folder(trainer), stage.batches_seen)
         trainer.save_checkpoint(path)
-        self._written = stage.batches
+        self._written = stage.batches_seen
         if trainer.is_global_zero:
             names = checkpoints(run_folder(trainer))
             place = names.index(path) + 1

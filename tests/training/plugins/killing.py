@@ -21,7 +21,7 @@ class Kill(Callback):
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer):
         index = [id(own) for own in trainer.optimizers].index(id(optimizer))
-        if pl_module.batches == self.batch and list(pl_module.roles)[index] == self.role:
+        if pl_module.batches_seen == self.batch and list(pl_module.roles)[index] == self.role:
             end(trainer, f"batch-{self.batch}")
 
 
@@ -40,7 +40,7 @@ class KillWhileSaving(Callback):
 
         def half(content, file):
             whole(content, file)
-            if pl_module.batches == self.batches:
+            if pl_module.batches_seen == self.batches:
                 end(trainer, f"save-{self.batches}", file)
 
         torch.save = half

@@ -32,7 +32,7 @@ class FrameFiles:
         return len(self.files)
 
     @property
-    def cheap(self) -> list[int]:
+    def keyframes(self) -> list[int]:
         """The numbers of the frames that are read without others: all."""
         return list(range(len(self)))
 
@@ -51,10 +51,10 @@ class FrameFiles:
         return frames
 
 
-Footage = VideoFile | FrameFiles
+VideoSource = VideoFile | FrameFiles
 
 
-def list_footage(where: str) -> list[Footage]:
+def list_video_sources(where: str) -> list[VideoSource]:
     """The videos of a folder and of the folders in it, sorted by name; hidden ones are left out.
 
     A file with one of `VIDEO_EXTENSIONS` is a video. A folder with images directly in it is one, too.
@@ -73,11 +73,11 @@ def list_footage(where: str) -> list[Footage]:
             f"{where}: neither a video ({', '.join(VIDEO_EXTENSIONS[:4])}, ...) nor a folder of frames "
             f"({', '.join(EXTENSIONS[:3])}, ...) is in there."
         )
-    return sorted(found, key=lambda footage: footage.name)
+    return sorted(found, key=lambda source: source.name)
 
 
-def _within(root: Path) -> list[Footage]:
-    found: list[Footage] = []
+def _within(root: Path) -> list[VideoSource]:
+    found: list[VideoSource] = []
     frames: dict[Path, list[Path]] = {}
     for path in list_files(root):
         if path.name.startswith("."):
@@ -92,7 +92,7 @@ def _within(root: Path) -> list[Footage]:
     return found
 
 
-def _starred(where: str) -> list[Footage]:
+def _starred(where: str) -> list[VideoSource]:
     parts = Path(where).parts
     first = next(number for number, part in enumerate(parts) if "*" in part)
     if where.count("*") > 1:
@@ -100,7 +100,7 @@ def _starred(where: str) -> list[Footage]:
     pattern = Path(*parts[first:]).as_posix()
     named = re.compile("(.*)".join(re.escape(piece) for piece in pattern.split("*")))
     root = Path(*parts[:first])
-    found: list[Footage] = []
+    found: list[VideoSource] = []
     for path in sorted(root.glob(pattern)):
         match = named.fullmatch(path.relative_to(root).as_posix())
         assert match is not None
@@ -112,7 +112,7 @@ def _starred(where: str) -> list[Footage]:
     return found
 
 
-def match_footage(lr: str, hr: str) -> list[tuple[Footage, Footage]]:
+def match_video_sources(lr: str, hr: str) -> list[tuple[VideoSource, VideoSource]]:
     """Pair the videos of two folders (or starred paths) by their names, endings aside.
 
     Raises:
@@ -130,18 +130,18 @@ def match_footage(lr: str, hr: str) -> list[tuple[Footage, Footage]]:
     return [(small[name], large[name]) for name in sorted(small)]
 
 
-def _by_name(where: str) -> dict[str, Footage]:
-    named: dict[str, Footage] = {}
-    for footage in list_footage(where):
-        if footage.name in named:
+def _by_name(where: str) -> dict[str, VideoSource]:
+    named: dict[str, VideoSource] = {}
+    for source in list_video_sources(where):
+        if source.name in named:
             raise ValueError(
-                f"{footage.path}: {named[footage.name].path} has the same name. Remove or rename one of them."
+                f"{source.path}: {named[source.name].path} has the same name. Remove or rename one of them."
             )
-        named[footage.name] = footage
+        named[source.name] = source
     return named
 
 
-class FootageReader:
+class VideoSourceReader:
     """Reads frames, and keeps the first ones decoded as long as there is room."""
 
     def __init__(self, megabytes: int = 0) -> None:
@@ -152,15 +152,15 @@ class FootageReader:
         self.room = megabytes * 2**20
         self.kept: dict[tuple[Path, int], np.ndarray] = {}
 
-    def __call__(self, footage: Footage, numbers: Sequence[int]) -> list[np.ndarray]:
+    def __call__(self, source: VideoSource, numbers: Sequence[int]) -> list[np.ndarray]:
         """Frames by their ascending numbers, uint8 ``(H, W, 3)``; not to be written to."""
-        frames = {number: self.kept[footage.path, number] for number in numbers if (footage.path, number) in self.kept}
+        frames = {number: self.kept[source.path, number] for number in numbers if (source.path, number) in self.kept}
         missing = [number for number in numbers if number not in frames]
         if missing:
-            read = dict(zip(missing, footage.read(missing), strict=True))
+            read = dict(zip(missing, source.read(missing), strict=True))
             for number, frame in read.items():
                 if frame.nbytes <= self.room:
                     self.room -= frame.nbytes
-                    self.kept[footage.path, number] = frame
+                    self.kept[source.path, number] = frame
             frames |= read
         return [frames[number] for number in numbers]
