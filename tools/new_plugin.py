@@ -64,7 +64,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from adc.interfaces import Teacher
-from adc.ops.clip import enlarge, per_frame
+from adc.ops.clip import upsample_bicubic, per_frame
 
 
 class {cls}(Teacher):
@@ -86,7 +86,7 @@ class {cls}(Teacher):
 
     def restore(self, lr: Tensor) -> Tensor:
         """Enlarge, then correct."""
-        large = enlarge(lr, self.scale)
+        large = upsample_bicubic(lr, self.scale)
         return large + 0.1 * per_frame(self.network, large)
 '''
 

@@ -224,7 +224,7 @@ def _fit(cli: RecipeCLI) -> None:
         _stopped(cli, stop)
     if cli.trainer.is_global_zero:
         stopwatch.note()
-        facts = {name: getattr(cli.model, name) for name in ("updates", "batches") if hasattr(cli.model, name)}
+        facts = {"updates": cli.model.updates, "batches": cli.model.batches_seen}
         runs.finish(cli.run_folder, **facts, seconds=round(stopwatch.seconds, 3))
         print(f"{cli.run_folder} is finished after {stopwatch.seconds:.0f} s.")
 

@@ -228,7 +228,7 @@ import json, resource, sys
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from adc.cli.upscale_video import MIXED_CHUNK, MIXED_OVERLAP, upscale_video
+from adc.inference.video import MIXED_CHUNK, MIXED_OVERLAP, upscale_video
 torch.set_num_threads(1)
 upscale_video(Path(sys.argv[1]), Path(sys.argv[2]), lambda clip: F.interpolate(clip[0], scale_factor=2)[None])
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))

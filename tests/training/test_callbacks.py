@@ -60,7 +60,9 @@ def test_checkpoints_follow_a_roles_updates_and_the_newest_stay(tmp_path):
 def test_the_last_state_is_written_once(tmp_path, monkeypatch):
     written = []
     save = SaveEvery.save
-    monkeypatch.setattr(SaveEvery, "save", lambda self, *rest: written.append(rest[1].batches_seen) or save(self, *rest))
+    monkeypatch.setattr(
+        SaveEvery, "save", lambda self, *rest: written.append(rest[1].batches_seen) or save(self, *rest)
+    )
     train(regression(), 4, folder=tmp_path, callbacks=[SaveEvery("network", 2)])
     train(regression(), 3, folder=tmp_path / "b", callbacks=[SaveEvery("network", 2)])
     assert written == [2, 4, 2, 3]

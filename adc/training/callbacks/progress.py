@@ -41,7 +41,7 @@ class StageProgress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
         self._start = self._drawn = time.monotonic()
-        self._first_batch = getattr(pl_module, "batches", 0)
+        self._first_batch = getattr(pl_module, "batches_seen", 0)
         if not self._enabled or not sys.stderr.isatty():
             return
         self._progress = Progress(
@@ -92,7 +92,7 @@ class StageProgress(ProgressBar):
             sys.stderr.write(f"{counts}{share}  {facts}\n")
 
     def _facts(self, trainer: pl.Trainer, stage: Any, now: float) -> str:
-        speed = (getattr(stage, "batches", 0) - self._first_batch) / max(now - self._start, 1e-6)
+        speed = (getattr(stage, "batches_seen", 0) - self._first_batch) / max(now - self._start, 1e-6)
         metrics = trainer.callback_metrics
         losses = {
             key: float(value)
@@ -120,7 +120,7 @@ def _target(trainer: pl.Trainer, stage: Any) -> tuple[int, int | None]:
         return trainer.global_step, trainer.max_steps
     batches, epochs = trainer.num_training_batches, trainer.max_epochs or -1
     total = int(batches * epochs) if epochs > 0 and batches != float("inf") else None
-    return getattr(stage, "batches", 0), total
+    return getattr(stage, "batches_seen", 0), total
 
 
 def _counts(trainer: pl.Trainer, stage: Any) -> str:
