@@ -47,7 +47,7 @@ def obstacle(number: torch.dtype, device: str) -> str | None:
     half = number != torch.float32
     try:
         with torch.no_grad(), torch.autocast(torch.device(device).type, number, enabled=half):
-            F.linear(row, weight[:, :, 0, 0]), F.conv2d(x, weight)  # noqa: B018
+            F.linear(row, weight[:, :, 0, 0]), F.conv2d(x, weight)
     except _UNABLE as error:
         return str(error).strip().partition("\n")[0] or type(error).__name__
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import logging
 import statistics
 import sys
 import threading
@@ -19,7 +20,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+log = logging.getLogger(__name__)
 
 ATTENTION = (
     "_scaled_dot_product_flash_attention_for_cpu",
@@ -91,7 +94,7 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
             not be called themselves.
     """
     parts = dict(network.named_children()) if parts is None else parts
-    known = {getattr(torch.ops.aten, name): sdpa_flop for name in ATTENTION if hasattr(torch.ops.aten, name)}
+    known = {getattr(torch.ops.aten, name): _attention_flops for name in ATTENTION if hasattr(torch.ops.aten, name)}
     counter = FlopCounterMode(display=False, custom_mapping=known)
     reader = _Reader(counter.flop_registry)
     spent: Counter[nn.Module] = Counter()
@@ -106,11 +109,14 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
         torch.backends.mha.set_fastpath_enabled(fused)
         for module, mode in training:
             module.training = mode
+    uncounted = tuple(sorted(reader.uncounted))
+    if uncounted:
+        log.warning("multiply-accumulates of %s are not counted: they come on top", ", ".join(uncounted))
     whole = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
     by_operation = counter.get_flop_counts().get("Global", {})
     attention = sum(flops for operation, flops in by_operation.items() if _multiplies_activations(str(operation)))
     shares = {name: _cost(part, reader, spent) for name, part in parts.items()}
-    return Efficiency(whole.parameters, whole.macs, shares, attention // 2, tuple(sorted(reader.uncounted)))
+    return Efficiency(whole.parameters, whole.macs, shares, attention // 2, uncounted)
 
 
 def meta_twin(*modules: nn.Module) -> tuple[nn.Module, ...]:
@@ -221,10 +227,16 @@ def _credited(network: nn.Module, counter: FlopCounterMode, spent: Counter[nn.Mo
             handle.remove()
 
 
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
 def _may_multiply(operation: str) -> bool:
     """Whether an operator, ``library::name.overload``, can be one with products: any that is not torch's own can."""
     library, _, name = operation.partition(".")[0].partition("::")
-    return library not in {"prim", "prims", "profiler"} and (library != "aten" or not PRODUCTS.isdisjoint(name.split("_")))
+    return library not in {"prim", "prims", "profiler"} and (
+        library != "aten" or not PRODUCTS.isdisjoint(name.split("_"))
+    )
 
 
 def _multiplies_activations(operation: str) -> bool:
