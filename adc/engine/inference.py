@@ -190,7 +190,7 @@ class FoldedUpsample(nn.Module):
 
 
 class FusedResidual(nn.Module):
-    """diffusers' residual block in fewer passes over memory: activations in place, the sum in the convolution if packed."""
+    """diffusers' residual block in fewer passes over memory: activations in place, the sum in a packed convolution."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()

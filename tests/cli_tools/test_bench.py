@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 from adc_tiny import Bicubic, TinyStudent
+from lacking import without
 from torchvision.ops import DeformConv2d
 
 from adc.cli import main
@@ -120,6 +121,15 @@ def test_what_cannot_be_measured(recipe, changes, said, capsys, tmp_path):
     error = capsys.readouterr().err
     assert said in error and len(error.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_that_the_cpu_lacks_is_said_before_anything_is_measured(recipe, capsys, tmp_path):
+    with without("aten::convolution", torch.float16):
+        assert run("-c", recipe(precisions=["fp32", "fp16"])) == 2
+        said = "precisions: fp16: this CPU does not compute in it (aten::convolution: not implemented here)"
+        assert capsys.readouterr().err == f"adc: error: {said}; take fp32 or bf16.\n"
+        assert not (tmp_path / "out").exists()
+        assert run("-c", recipe(precisions=["plain", "fp32"], sizes=[16], repeats=1)) == 0
 
 
 def test_a_student_that_is_not_there(recipe, capsys, tmp_path):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from adc_sd21 import AdcSRStudent, OSEDiff
 from adc_tiny import TinyStudent
+from lacking import without
 from torch import nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from adc.engine import onednn
 from adc.engine.inference import FoldedUpsample, PackedConv2d, PackedLinear, Prepared, prepare
@@ -108,37 +108,13 @@ def test_a_packed_convolution_is_the_convolution(number, arguments):
     assert torch.equal(added, kept)
 
 
-class Without(TorchDispatchMode):
-    """A CPU, or a torch, that lacks an operator in some number formats."""
-
-    def __init__(self, operator, *numbers):
-        super().__init__()
-        self.operator, self.numbers = operator, numbers
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        tensors = [value for value in args if isinstance(value, torch.Tensor)]
-        if func.name().startswith(self.operator) and any(tensor.dtype in self.numbers for tensor in tensors):
-            raise RuntimeError(f"{func.name()}: not implemented here\nin no way")
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.fixture
-def fresh():
-    probes = onednn.can_pack, onednn.obstacle
-    for probe in probes:
-        probe.cache_clear()
-    yield
-    for probe in probes:
-        probe.cache_clear()
-
-
 @pytest.mark.parametrize("lacking", ["mkldnn::_reorder_conv", "mkldnn::_convolution_pointwise", "mkldnn::_linear"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("name", ["student", "timed"])
-def test_where_nothing_can_be_packed_the_plain_layers_compute(fresh, lacking, precision, name):
+def test_where_nothing_can_be_packed_the_plain_layers_compute(lacking, precision, name):
     original = restorers()[name]().eval()
     lr = clip(16, 21)
-    with Without(lacking, torch.float32, torch.bfloat16, torch.float16):
+    with without(lacking, torch.float32, torch.bfloat16, torch.float16):
         ready = prepare(copy.deepcopy(original), precision)
         found = ready.restore(lr)
     assert not any(isinstance(module, PackedConv2d | PackedLinear) for module in ready.modules())
@@ -147,8 +123,8 @@ def test_where_nothing_can_be_packed_the_plain_layers_compute(fresh, lacking, pr
     assert 10 * torch.log10(4 / difference.square().mean()) > {"fp32": 100, "bf16": 30, "fp16": 45}[precision]
 
 
-def test_what_is_not_computed_at_all_is_one_line(fresh):
-    with Without("aten::convolution", torch.float16), pytest.raises(ValueError) as error:
+def test_what_is_not_computed_at_all_is_one_line():
+    with without("aten::convolution", torch.float16), pytest.raises(ValueError) as error:
         prepare(student(), "fp16")
     assert str(error.value) == (
         "precision: fp16: this CPU does not compute in it (aten::convolution: not implemented here); take fp32 or bf16."
