@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: install demo test check clean
+.PHONY: install demo test lowest check clean
 .DEFAULT_GOAL := install
 
 install: .venv/.base
@@ -26,6 +26,12 @@ demo: .venv/.base
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# The fast tests with the lowest versions that pyproject.toml declares; PYTHON=python3.10 takes the lowest Python too.
+lowest: .venv/.base
+	$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
+
 # Style and types.
 check: .venv/.dev
 	$(BIN)/ruff check .
@@ -33,4 +39,4 @@ check: .venv/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf .venv runs report
+	rm -rf .venv .venv-lowest runs report

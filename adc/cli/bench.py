@@ -15,6 +15,7 @@ from adc.cli.parser import component_parser, recipes_of
 from adc.errors import UsageError
 from adc.evaluation.benchmark import cases_of, measure
 from adc.evaluation.benchmark_tables import as_markdown, as_svg
+from adc.inference.prepare import why_not
 from adc.interfaces import Restorer
 
 PRECISIONS = ("plain", "fp32", "bf16", "fp16")
@@ -80,6 +81,9 @@ def _check(config: Any) -> None:
         torch.zeros(1, device=config.device)
     except (RuntimeError, AssertionError):
         raise UsageError(f"device: {config.device}: there is no such device here; take cpu.") from None
+    for precision in config.precisions:
+        if precision != "plain" and (complaint := why_not(precision, config.device)):
+            raise UsageError(f"precisions: {complaint}")
 
 
 def _students(paths: list[str]) -> dict[str, Restorer]:

@@ -136,4 +136,5 @@ def _row(case: Case, size: int, cost: Efficiency | None, peak: int, spent: list[
         parts = {name: {"parameters": part.parameters, "macs": part.macs} for name, part in cost.parts.items()}
         layers = cost.macs - cost.attention_macs
         row |= {"macs": cost.macs, "macs_without_attention_products": layers, "parts": parts}
+        row |= {"uncounted": list(cost.uncounted)} if cost.uncounted else {}
     return row

@@ -25,6 +25,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         f"Load of the machine before and after: {machine['load_before']}, {machine['load_after']}.",
         f"Seconds are the median of {len(rows[0]['repeats'])} warm calls, taken in turn with the other rows; the "
         "spread is between their quartiles. Peak memory is what a warm call needs beyond the weights.",
+        *(f"MACs of {row} leave out {operators}: they come on top." for row, operators in _uncounted(rows).items()),
     ]
     return "\n".join([*lines, "", *parts, *told]) + "\n"
 
@@ -43,6 +44,11 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['peak_memory'] / 1e6:.0f}",
         f"{row['storage'] / 1e6:.1f}",
     ]
+
+
+def _uncounted(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Operators whose MACs are not counted, by restorer."""
+    return {row["name"]: ", ".join(f"`{one}`" for one in row["uncounted"]) for row in rows if "uncounted" in row}
 
 
 def _parts(rows: list[dict[str, Any]]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adc.inference import onednn
 from adc.interfaces import Restorer
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -52,8 +53,9 @@ def prepare(
 
     Weights of convolutions and linear layers are converted once, everything else computes under autocast, so that
     what a network insists on doing in float32 stays in float32. On a CPU weights are also brought
-    into oneDNN's own layout, once and not with every call, and an enlargement by two before a
-    convolution is folded into it, which is the same sum with 4/9 of the multiplications.
+    into oneDNN's own layout, once and not with every call, where the CPU can compute with them in that
+    precision, and an enlargement by two before a convolution is folded into it, which is the same sum
+    with 4/9 of the multiplications.
 
     Args:
         restorer: It is changed, and can be neither trained nor saved afterwards; copy it first to keep it.
@@ -66,11 +68,13 @@ def prepare(
         What to use from now on.
 
     Raises:
-        ValueError: If it is prepared already.
+        ValueError: If it is prepared already, or the device does not compute in that precision.
     """
     if isinstance(restorer, Prepared):
         raise ValueError("this restorer is prepared already; use it as it is.")
     place = torch.device(device)
+    if complaint := why_not(precision, place):
+        raise ValueError(f"precision: {complaint}")
     restorer.eval().requires_grad_(False).to(place)
     for module in restorer.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -82,6 +86,16 @@ def prepare(
         for better in (_folded, _fused, _packed):
             _replace(restorer, better)
     return prepared
+
+
+def why_not(precision: str, device: str | torch.device) -> str | None:
+    """One line about a precision in which a device computes nothing; None if it does compute in it."""
+    answers = {name: onednn.obstacle(number, str(device)) for name, number in NUMBERS.items()}
+    if answers[precision] is None:
+        return None
+    place = "CPU" if str(device) == "cpu" else "device"
+    able = " or ".join(name for name, answer in answers.items() if answer is None)
+    return f"{precision}: this {place} does not compute in it ({answers[precision]}); take {able}."
 
 
 def stored_bytes(restorer: nn.Module) -> int:
@@ -106,25 +120,20 @@ class PackedConv2d(nn.Module):
         super().__init__()
         padding, stride, dilation = (list(value) for value in _geometry(convolution))
         self.number, self.bias = convolution.weight.dtype, convolution.bias
-        self._settings = (padding, stride, dilation, convolution.groups)
-        weight = torch.ops.mkldnn._reorder_convolution_weight(convolution.weight.detach(), *self._settings)
+        self._settings: onednn.Settings = (padding, stride, dilation, convolution.groups)
+        weight = onednn.pack_convolution(convolution.weight.detach(), self._settings)
         self._packed: tuple[Tensor, torch.Size | None] = (weight, None)
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         """Convolve ``(N, I, h, w)``, and add something of the result's shape."""
-        x, convolve = x.to(self.number), torch.ops.mkldnn._convolution_pointwise
-        weight = self._weight(x.shape)
-        if added is None:
-            return convolve(x, weight, self.bias, *self._settings, "none", [], "")
-        other = added.to(self.number)
-        return convolve.binary(x, other, weight, self.bias, *self._settings, "add", 1.0, None, [], None)
+        x, other = x.to(self.number), None if added is None else added.to(self.number)
+        return onednn.convolve(x, self._weight(x.shape), self.bias, self._settings, other)
 
     def _weight(self, size: torch.Size) -> Tensor:
         """The weight, laid out for an input of a size."""
         weight, packed_for = self._packed
         if self.number != torch.float32 and packed_for != size:
-            plain = weight.to_dense()
-            weight = torch.ops.mkldnn._reorder_convolution_weight(plain, *self._settings, list(size))
+            weight = onednn.pack_convolution(weight.to_dense(), self._settings, size)
             self._packed = (weight, size)
         return weight
 
@@ -135,11 +144,11 @@ class PackedLinear(nn.Module):
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.number, self.bias = layer.weight.dtype, layer.bias
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
+        self._weight = onednn.pack_linear(layer.weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply."""
-        return torch.ops.mkldnn._linear_pointwise(x.to(self.number), self._weight, self.bias, "none", [], "")
+        return onednn.multiply(x.to(self.number), self._weight, self.bias)
 
 
 class FoldedUpsample(nn.Module):
@@ -162,7 +171,7 @@ class FoldedUpsample(nn.Module):
         inner = nn.Conv2d(convolution.in_channels, 4 * self.channels, 2, padding=1, device="meta")
         inner.weight = nn.Parameter(folded.to(weight.dtype), requires_grad=False)
         inner.bias = None if bias is None else nn.Parameter(bias.detach().repeat(4), requires_grad=False)
-        self.inner = PackedConv2d(inner)
+        self.inner = PackedConv2d(inner) if onednn.can_pack(inner.weight.dtype) else inner
 
     def forward(self, x: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
         """``(N, I, h, w)`` to ``(N, O, 2 h, 2 w)``."""
@@ -181,7 +190,7 @@ class FoldedUpsample(nn.Module):
 
 
 class FusedResidual(nn.Module):
-    """diffusers' residual block in fewer passes over memory: activations in place, the sum inside the convolution."""
+    """diffusers' residual block in fewer passes over memory: activations in place, the sum in a packed convolution."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -194,7 +203,8 @@ class FusedResidual(nn.Module):
         if self.time_emb_proj is not None and temb is not None:
             hidden += self.time_emb_proj(F.silu(temb))[:, :, None, None].to(hidden.dtype)
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return self.conv2(_activated(self.norm2, hidden), shortcut)
+        hidden = _activated(self.norm2, hidden)
+        return self.conv2(hidden, shortcut) if isinstance(self.conv2, PackedConv2d) else self.conv2(hidden) + shortcut
 
 
 def _activated(norm: nn.Module, x: Tensor) -> Tensor:
@@ -240,13 +250,14 @@ def _fused(module: nn.Module) -> nn.Module | None:
 
 
 def _packed(module: nn.Module) -> nn.Module | None:
-    better: nn.Module | None = None
-    if isinstance(module, nn.Conv2d) and _is_plain(module):
+    better: nn.Module
+    if isinstance(module, nn.Conv2d) and _is_plain(module) and onednn.can_pack(module.weight.dtype):
         better = PackedConv2d(module)
-    elif isinstance(module, nn.Linear) and type(module) is nn.Linear and module.weight.dtype != torch.float32:
+    elif type(module) is nn.Linear and module.weight.dtype != torch.float32 and onednn.can_pack(module.weight.dtype):
         better = PackedLinear(module)
-    if better is not None:
-        module._parameters.clear()  # the weight would be held twice until all are packed
+    else:
+        return None
+    module._parameters.clear()  # the weight would be held twice until all are packed
     return better
 
 

@@ -35,12 +35,15 @@ class Upscaler:
 
         Raises:
             FileNotFoundError: If there is no such student.
-            UsageError: If there is no such device, or the student does not suit the options.
+            UsageError: If there is no such device, it does not compute in that precision, or the student does not
+                suit the options.
             ValueError: If the student is damaged.
         """
-        from adc.inference.prepare import prepare
+        from adc.inference.prepare import prepare, why_not
 
         self.options, self.device = options, device_of(device)
+        if complaint := why_not(options.precision, self.device):
+            raise UsageError(f"--precision {complaint}")
         restorer = _load(student, options)
         self.memory_estimate = MemoryEstimate(restorer)
         self.restorer = prepare(restorer, options.precision, self.device, options.compile)

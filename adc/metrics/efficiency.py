@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import logging
 import statistics
 import sys
 import threading
@@ -19,7 +20,20 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+log = logging.getLogger(__name__)
+
+ATTENTION = (
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_fused_attention_overrideable",
+    "_scaled_dot_product_attention_math_for_mps",
+)
+"""Operators of attention that not every supported torch counts by itself."""
+
+PRODUCTS = {"addbmm", "addmv", "addr", "cdist", "dot", "lstm", "gru", "rnn", "trilinear", "vdot"}
+PRODUCTS |= {"attention", "conv", "conv1d", "conv2d", "conv3d", "convolution", "linear", "mm", "mv", "transformer"}
+"""Words in names of torch's operators that multiply and add; those that torch cannot count are named, not left out."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +57,12 @@ class Efficiency(Cost):
         parts: The cost of each part, by name.
         attention_macs: How many of the MACs multiply activations by activations; counters that look at
             layers alone, with which most papers count, leave them out.
+        uncounted: Operators of the pass whose multiply-accumulates nobody can count: they come on top.
     """
 
     parts: dict[str, Cost] = field(default_factory=dict)
     attention_macs: int = 0
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,24 +94,29 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
             not be called themselves.
     """
     parts = dict(network.named_children()) if parts is None else parts
-    counter, reader = FlopCounterMode(display=False), _Reader()
+    known = {getattr(torch.ops.aten, name): _attention_flops for name in ATTENTION if hasattr(torch.ops.aten, name)}
+    counter = FlopCounterMode(display=False, custom_mapping=known)
+    reader = _Reader(counter.flop_registry)
     spent: Counter[nn.Module] = Counter()
     training = [(module, module.training) for module in network.modules()]
     fused = torch.backends.mha.get_fastpath_enabled()
     network.eval()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), counter, reader, _credited(network, counter, spent):
+        with torch.no_grad(), reader, counter, _credited(network, counter, spent):
             network(*example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
         for module, mode in training:
             module.training = mode
+    uncounted = tuple(sorted(reader.uncounted))
+    if uncounted:
+        log.warning("multiply-accumulates of %s are not counted: they come on top", ", ".join(uncounted))
     whole = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
     by_operation = counter.get_flop_counts().get("Global", {})
     attention = sum(flops for operation, flops in by_operation.items() if _multiplies_activations(str(operation)))
     shares = {name: _cost(part, reader, spent) for name, part in parts.items()}
-    return Efficiency(whole.parameters, whole.macs, shares, attention // 2)
+    return Efficiency(whole.parameters, whole.macs, shares, attention // 2, uncounted)
 
 
 def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
@@ -161,14 +182,19 @@ def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu")
 
 
 class _Reader(TorchDispatchMode):
-    """Notes which parameters operations read."""
+    """Notes which parameters operations read, and which operations may multiply but are not counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, counted: Mapping[Any, Any]) -> None:
         super().__init__()
         self.read: set[int] = set()
+        self.uncounted: set[str] = set()
+        self._counted = counted
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.read.update(id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, nn.Parameter))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        self.read.update(id(tensor) for tensor in tensors if isinstance(tensor, nn.Parameter))
+        if func._overloadpacket not in self._counted and len(tensors) > 1 and _may_multiply(func.name()):
+            self.uncounted.add(str(func._overloadpacket).replace(".", "::"))
         return func(*args, **(kwargs or {}))
 
 
@@ -199,6 +225,18 @@ def _credited(network: nn.Module, counter: FlopCounterMode, spent: Counter[nn.Mo
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _may_multiply(operation: str) -> bool:
+    """Whether an operator, ``library::name.overload``, can be one with products: any that is not torch's own can."""
+    library, _, name = operation.partition(".")[0].partition("::")
+    return library not in {"prim", "prims", "profiler"} and (
+        library != "aten" or not PRODUCTS.isdisjoint(name.split("_"))
+    )
 
 
 def _multiplies_activations(operation: str) -> bool:

@@ -4,12 +4,16 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import torch
 import yaml
-from adc_tiny import TinyStudent
+from adc_tiny import Bicubic, TinyStudent
+from lacking import without
+from torchvision.ops import DeformConv2d
 
 from adc.cli import main
 from adc.evaluation.benchmark import cases_of, measure
 from adc.evaluation.benchmark_tables import as_markdown
 from adc.pruning import save_student
+
+MACHINE = dict.fromkeys(("processor", "threads", "device", "torch", "adc", "date", "load_before", "load_after"), "x")
 
 
 def run(*arguments):
@@ -72,6 +76,25 @@ def test_a_slow_moment_hits_all_alike(monkeypatch):
     assert "".join(order).endswith("ababab")
 
 
+class Deformed(Bicubic):
+    """Its products are in no table of torch's."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = DeformConv2d(3, 3, 1)
+
+    def restore(self, lr):
+        still = torch.zeros(1, 2, *lr.shape[-2:], device=lr.device)
+        return super().restore(self.layer(lr[:, 0], still)[:, None])
+
+
+def test_what_cannot_be_counted_is_said():
+    rows = measure(cases_of({"odd": Deformed(), "even": TinyStudent(width=4)}, ["plain"], "cpu"), [16], 1, 1, "cpu")
+    assert rows[0]["uncounted"] == ["torchvision::deform_conv2d"] and "uncounted" not in rows[1]
+    said = [line for line in as_markdown({"rows": rows, "machine": MACHINE}).splitlines() if "leave out" in line]
+    assert said == ["MACs of odd leave out `torchvision::deform_conv2d`: they come on top."]
+
+
 def test_attention_products_are_told_apart():
     from adc_sd21 import AdcSRStudent
 
@@ -79,10 +102,7 @@ def test_attention_products_are_told_apart():
     row = measure(cases_of({"s": student}, ["plain"], "cpu"), [16], 1, 1, "cpu")[0]
     assert 0 < row["macs_without_attention_products"] < row["macs"]
     assert {"unet", "decoder", "mid_block"} <= set(row["parts"])
-    assert "without attention products" in as_markdown(
-        {"rows": [row], "machine": dict.fromkeys(
-            ("processor", "threads", "device", "torch", "adc", "date", "load_before", "load_after"), "x")}
-    )  # fmt: skip
+    assert "without attention products" in as_markdown({"rows": [row], "machine": MACHINE})
 
 
 @pytest.mark.parametrize(
@@ -101,6 +121,15 @@ def test_what_cannot_be_measured(recipe, changes, said, capsys, tmp_path):
     error = capsys.readouterr().err
     assert said in error and len(error.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_that_the_cpu_lacks_is_said_before_anything_is_measured(recipe, capsys, tmp_path):
+    with without("aten::convolution", torch.float16):
+        assert run("-c", recipe(precisions=["fp32", "fp16"])) == 2
+        said = "precisions: fp16: this CPU does not compute in it (aten::convolution: not implemented here)"
+        assert capsys.readouterr().err == f"adc: error: {said}; take fp32 or bf16.\n"
+        assert not (tmp_path / "out").exists()
+        assert run("-c", recipe(precisions=["plain", "fp32"], sizes=[16], repeats=1)) == 0
 
 
 def test_a_student_that_is_not_there(recipe, capsys, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from adc_tiny import TinyStudent
+from lacking import without
 from PIL import Image, ImageCms
 
 from adc.cli import main
@@ -134,6 +135,15 @@ def test_half_precision_is_close(tmp_path, student, precision):
         assert upscale(student, tmp_path / "a.png", "-o", tmp_path / f"{name}.png", "--precision", name) == 0
     a, b = (np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in ("fp32", precision))
     assert np.abs(a - b).mean() < 2
+
+
+def test_a_precision_that_the_cpu_lacks_is_one_line(tmp_path, student, capsys):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    with without("aten::convolution", torch.float16, torch.bfloat16):
+        assert upscale(student, tmp_path / "a.png", "-o", tmp_path / "b.png", "--precision", "fp16") == 2
+    said = "--precision fp16: this CPU does not compute in it (aten::convolution: not implemented here); take fp32."
+    assert capsys.readouterr().err == f"adc: error: {said}\n"
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_memory_that_runs_out_makes_tiles_smaller(tmp_path, student, monkeypatch):

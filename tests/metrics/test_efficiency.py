@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision.ops import DeformConv2d
 
 from adc.metrics.efficiency import count, latency, meta_copy, peak_memory
 
@@ -54,6 +55,39 @@ def test_count_by_hand(network, shape, parameters, macs, device):
         (network,) = meta_copy(network)
     found = count(network, torch.zeros(shape, device=device))
     assert (found.parameters, found.macs) == (parameters, macs)
+
+
+class Unknown(nn.Module):
+    """What multiplies here is in no table of torch's."""
+
+    def __init__(self, network, *sizes):
+        super().__init__()
+        self.network, self.sizes = network, sizes
+
+    def forward(self, x):
+        more = [torch.zeros(size, device=x.device) for size in self.sizes]
+        return F.interpolate(self.network(x, *more)[0].flatten()[None, None], scale_factor=2.0, mode="linear")
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "named"),
+    [
+        (Unknown(DeformConv2d(3, 4, 3, padding=1), (1, 18, 8, 8)), (1, 3, 8, 8), ("torchvision::deform_conv2d",)),
+        (Unknown(nn.Bilinear(4, 5, 6), (2, 5)), (2, 4), ("aten::_trilinear",)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Upsample(scale_factor=2, mode="bilinear")),
+         (1, 3, 8, 8), ()),
+        (nn.MultiheadAttention(8, 2), None, ()),
+        (nn.GRU(4, 5), (3, 2, 4), ()),
+    ],
+    ids=["deformable", "bilinear layer", "layers", "attention", "recurrent"],
+)  # fmt: skip
+def test_what_cannot_be_counted_is_named(network, shape, named, caplog):
+    example = [torch.zeros(3, 2, 8)] * 3 if shape is None else [torch.zeros(shape)]
+    for context in (torch.no_grad, torch.inference_mode):
+        caplog.clear()
+        with context():
+            assert count(network, *example).uncounted == named
+        assert [record.args for record in caplog.records] == ([named] if named else [])
 
 
 def test_parts():

@@ -11,6 +11,7 @@ from adc_sd21.folder import read_weights, save
 from adc_sd21.lora import delta, factors, merge
 from safetensors.torch import save_file
 from torch import nn
+from twins import assert_close, assert_same_weights
 
 from adc.pruning import load_student, save_student
 from adc.weights import InertObject, read_checkpoint
@@ -244,7 +245,8 @@ def test_both_files_called_osediff_give_the_same_teacher(sd21, tmp_path):
     convert.osediff(str(tmp_path / "own.pkl"), str(tmp_path / "a"), base=str(sd21))
     convert.osediff(str(tmp_path / "merged.pkl"), str(tmp_path / "b"), base=str(sd21))
     a, b = (OSEDiff(str(tmp_path / name)).eval() for name in "ab")
-    assert torch.equal(a.restore(LR, PROMPT), b.restore(LR, PROMPT))
+    assert_same_weights(a, b)
+    assert_close(a.restore(LR, PROMPT), b.restore(LR, PROMPT))
     assert a.timestep == 999
     with pytest.raises(ValueError, match="prompt: OSEDiff's folder holds no prompt of its own"):
         a.restore(LR)

@@ -1,0 +1,83 @@
+"""oneDNN's own layouts of weights, by operators that torch keeps private, and what a CPU computes in half precision.
+
+Whether the operators are there, and whether this CPU has the instructions that they need, is tried once for each
+number format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Settings = tuple[list[int], list[int], list[int], int]
+"""Padding, stride, dilation and groups of a convolution."""
+
+_PLAIN: Settings = ([1, 1], [1, 1], [1, 1], 1)
+_UNABLE = (RuntimeError, AttributeError)
+
+
+@cache
+def can_pack(number: torch.dtype) -> bool:
+    """Whether weights of a number format can be packed here and computed with."""
+    sizes = (1, 8, 4, 4), (8, 8, 3, 3), (8,), (2, 8)
+    x, weight, bias, row = (torch.zeros(size, dtype=number, device="cpu") for size in sizes)
+    try:
+        packed = pack_convolution(pack_convolution(weight, _PLAIN).to_dense(), _PLAIN, x.shape)
+        convolve(convolve(x, packed, bias, _PLAIN), packed, bias, _PLAIN, added=x)
+        multiply(row, pack_linear(weight[:, :, 0, 0].contiguous()), bias)
+    except _UNABLE:
+        return False
+    return True
+
+
+@cache
+def obstacle(number: torch.dtype, device: str) -> str | None:
+    """What a device answers that can compute neither convolutions nor linear layers in a number format; else None.
+
+    Args:
+        number: The number format.
+        device: Name of the device.
+    """
+    x, weight, row = (torch.zeros(size, device=device) for size in ((1, 8, 4, 4), (8, 8, 3, 3), (2, 8)))
+    half = number != torch.float32
+    try:
+        with torch.no_grad(), torch.autocast(torch.device(device).type, number, enabled=half):
+            F.linear(row, weight[:, :, 0, 0]), F.conv2d(x, weight)
+    except _UNABLE as error:
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+    return None
+
+
+def pack_convolution(weight: Tensor, settings: Settings, size: Sequence[int] | None = None) -> Tensor:
+    """The weight of a convolution in oneDNN's layout.
+
+    Args:
+        weight: ``(O, I, kh, kw)``.
+        settings: Of the convolution.
+        size: Of the input for which the layout is best; None leaves it open.
+    """
+    sized: list[Any] = [] if size is None else [list(size)]
+    return torch.ops.mkldnn._reorder_convolution_weight(weight, *settings, *sized)
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, settings: Settings, added: Tensor | None = None) -> Tensor:
+    """Convolve with a packed weight, and add something of the result's shape."""
+    operator = torch.ops.mkldnn._convolution_pointwise
+    if added is None:
+        return operator(x, weight, bias, *settings, "none", [], "")
+    return operator.binary(x, added, weight, bias, *settings, "add", 1.0, None, [], None)
+
+
+def pack_linear(weight: Tensor) -> Tensor:
+    """The weight of a linear layer in oneDNN's layout."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight)
+
+
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear layer with a packed weight."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
