@@ -1,0 +1,46 @@
+"""Files that appear whole or not at all. Only the standard library is imported here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A scratch file beside a file, which takes its place when the block ends without an error.
+
+    The content is flushed to the disk before the rename, and the folder after it.
+
+    Args:
+        path: The file; missing folders above it are made.
+
+    Yields:
+        An empty file ``.NAME.*.partial.ENDING`` in the same folder.
+
+    Raises:
+        OSError: If the file cannot be written; nothing is left behind and the old content stays.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+    scratch = target.with_name(f".{target.stem[:100]}.{unique}.partial{target.suffix}")
+    try:
+        scratch.touch(exist_ok=False)
+        yield scratch
+        _flush(scratch)
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
