@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from adc.media.tar_shards import CAPTION, Packed, members
@@ -68,6 +68,7 @@ def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
         if error.errno is None:
             raise
         raise BrokenImageError(f"{held}: cannot be read ({error.strerror}).") from None
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing pyiqa switches it on for the whole process
     try:
         with Image.open(path.stream() if isinstance(path, Packed) else path) as image:
             image.load()

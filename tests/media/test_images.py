@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from adc.media.images import (
     EXTENSIONS,
@@ -80,7 +80,8 @@ def test_floating_point_pixels_are_refused(tmp_path):
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp"])
 @pytest.mark.parametrize("kept", [0.5, 0.9])
-def test_a_truncated_file_is_named_in_one_line(tmp_path, ending, kept):
+def test_a_truncated_file_is_named_in_one_line(tmp_path, ending, kept, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as importing pyiqa does
     path = save(Image.fromarray(np.tile(RGB, (10, 10, 1))), tmp_path / f"cut.{ending}")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
     with pytest.raises(BrokenImageError, match=rf"cut\.{ending}") as error:
