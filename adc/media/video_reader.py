@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from adc.media.video_color import UPRIGHT, Color, to_pixels, transform_of
@@ -53,23 +52,6 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """Successive frames.
-
-    Attributes:
-        pixels: ``(T, 3, H, W)`` in ``[-1, 1]``.
-        starts: When each appears, in units of `time_base`.
-        durations: For how long, in the same units.
-        time_base: Seconds per unit.
-    """
-
-    pixels: Tensor
-    starts: tuple[int, ...]
-    durations: tuple[int, ...]
-    time_base: Fraction
-
-
-@dataclass(frozen=True)
 class Damage:
     """A place that could not be read as it was written.
 
@@ -88,29 +70,6 @@ class Damage:
 def is_video(path: str | os.PathLike[str]) -> bool:
     """Whether a file is taken for a video, by its ending."""
     return Path(path).suffix.lower() in VIDEO_EXTENSIONS
-
-
-def gather(frames: Iterator[Frame], length: int, time_base: Fraction) -> Iterator[Clip]:
-    """Frames in clips of so many; the last one may be shorter.
-
-    Raises:
-        ValueError: If the length is not at least 1.
-    """
-    if length < 1:
-        raise ValueError(f"length: {length} frames; at least 1.")
-    held: list[Frame] = []
-    for frame in frames:
-        held.append(frame)
-        if len(held) == length:
-            yield _clip(held, time_base)
-            held = []
-    if held:
-        yield _clip(held, time_base)
-
-
-def _clip(frames: Sequence[Frame], time_base: Fraction) -> Clip:
-    pixels = torch.stack([frame.pixels for frame in frames])
-    return Clip(pixels, tuple(frame.start for frame in frames), tuple(frame.duration for frame in frames), time_base)
 
 
 class VideoReader:
@@ -216,10 +175,6 @@ class VideoReader:
     def companions(self) -> list[Any]:
         """The audio and subtitle streams of the file."""
         return [*self.container.streams.audio, *self.container.streams.subtitles]
-
-    def clips(self, length: int) -> Iterator[Clip]:
-        """The video in clips of so many frames; the last one may be shorter."""
-        return gather(self.frames(), length, self.time_base)
 
     def frames(self, pass_on: Callable[[Any], None] | None = None) -> Iterator[Frame]:
         """All frames in the order in which they are shown; once only.

@@ -1,4 +1,4 @@
-"""Folders of videos: files, and sub-folders of frames, as lists of things whose frames can be read by number."""
+"""Videos of a folder: files, and sub-folders of frames, all of them read by frame number."""
 
 from __future__ import annotations
 
@@ -8,50 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from adc.media.frame_folders import in_order
-from adc.media.images import EXTENSIONS, list_files, name_of, read_image
+from adc.media.frame_folders import FrameFolder, frame_files
+from adc.media.images import EXTENSIONS, list_files, name_of
 from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
 from adc.media.video_seek import VideoFile
 
-
-class FrameFiles:
-    """A folder whose images are the frames of a video, in the order of the numbers in their names."""
-
-    def __init__(self, path: Path, name: str, files: Sequence[Path]) -> None:
-        """
-        Args:
-            path: The folder.
-            name: What it is called.
-            files: Its images.
-        """
-        self.path, self.name = path, name
-        self.files = sorted(files, key=lambda file: in_order(file.name))
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        return len(self.files)
-
-    @property
-    def keyframes(self) -> list[int]:
-        """The numbers of the frames that are read without others: all."""
-        return list(range(len(self)))
-
-    def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
-        """Frames, uint8 ``(H, W, 3)``.
-
-        Raises:
-            BrokenImageError: If one of them cannot be read.
-            ValueError: If they are not of one size.
-        """
-        frames = [read_image(self.files[number]) for number in numbers]
-        for number, frame in zip(numbers, frames, strict=True):
-            if frame.shape != frames[0].shape:
-                sizes = " but ".join(f"{shape[1]}x{shape[0]}" for shape in (frame.shape, frames[0].shape))
-                raise ValueError(f"{self.files[number]}: {sizes} pixels before; the frames of a video are of one size.")
-        return frames
-
-
-VideoSource = VideoFile | FrameFiles
+VideoSource = VideoFile | FrameFolder
 
 
 def list_video_sources(where: str) -> list[VideoSource]:
@@ -78,17 +40,17 @@ def list_video_sources(where: str) -> list[VideoSource]:
 
 def _within(root: Path) -> list[VideoSource]:
     found: list[VideoSource] = []
-    frames: dict[Path, list[Path]] = {}
+    folders: set[Path] = set()
     for path in list_files(root):
         if path.name.startswith("."):
             continue
         if is_video(path):
             found.append(VideoFile(path, name_of(path, root)))
         elif path.suffix.lower() in EXTENSIONS and path != root:
-            frames.setdefault(path.parent, []).append(path)
-    for folder, files in frames.items():
+            folders.add(path.parent)
+    for folder in folders:
         name = root.name if folder == root else folder.relative_to(root).as_posix()
-        found.append(FrameFiles(folder, name, files))
+        found.append(FrameFolder(folder, name=name))
     return found
 
 
@@ -105,8 +67,7 @@ def _starred(where: str) -> list[VideoSource]:
         match = named.fullmatch(path.relative_to(root).as_posix())
         assert match is not None
         if path.is_dir():
-            files = [file for file in path.iterdir() if file.suffix.lower() in EXTENSIONS and file.name[0] != "."]
-            found += [FrameFiles(path, match[1], files)] if files else []
+            found += [FrameFolder(path, name=match[1])] if frame_files(path) else []
         elif is_video(path):
             found.append(VideoFile(path, match[1]))
     return found
