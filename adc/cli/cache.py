@@ -27,9 +27,9 @@ DOMAINS = ("pixel", "feature")
 NO_MATTER = (
     "workers",
     "cache",
-    "held_out",
-    "held_out_lr",
-    "held_out_hr",
+    "val_dir",
+    "val_lr",
+    "val_hr",
     "validation_size",
     "validation_limit",
     "multiple",

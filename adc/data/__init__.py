@@ -3,11 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from adc.data.bundled import HELD_OUT, TRAIN, held_out_photos, photo_path, training_photos
+from adc.data.bundled import TRAIN, VALIDATION, photo_path, training_photos, validation_photos
 from adc.data.datasets.augment import Augmentation
 from adc.data.datasets.camera import Camera
-from adc.data.datasets.photo_pairs import HeldOutPairs, TrainingPairs
-from adc.data.datasets.photos import HeldOutClips, TrainingClips
+from adc.data.datasets.photo_pairs import TrainingPairs, ValidationPairs
+from adc.data.datasets.photos import TrainingClips, ValidationClips
 from adc.data.sampler import PositionSampler
 from adc.data.sources import Real, ShuffledFrames, Slideshow, StillImage
 
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from adc.data.modules.videos import DegradedVideos, PairedVideos
 
 __all__ = [
-    "HELD_OUT",
     "TRAIN",
+    "VALIDATION",
     "Augmentation",
     "Camera",
     "ClipData",
     "DegradedClips",
     "DegradedVideos",
-    "HeldOutClips",
-    "HeldOutPairs",
     "PairedClips",
     "PairedVideos",
     "PositionSampler",
@@ -34,9 +32,11 @@ __all__ = [
     "StillImage",
     "TrainingClips",
     "TrainingPairs",
-    "held_out_photos",
+    "ValidationClips",
+    "ValidationPairs",
     "photo_path",
     "training_photos",
+    "validation_photos",
 ]
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from adc.data.datasets.photo_pairs import HeldOutPairs, TrainingPairs
-from adc.data.datasets.photos import HeldOutClips, TrainingClips
+from adc.data.datasets.photo_pairs import TrainingPairs, ValidationPairs
+from adc.data.datasets.photos import TrainingClips, ValidationClips
 from adc.data.loader import WorkerTraceback, clip_loader
 from adc.data.sampler import PositionSampler
 from adc.degradation import BicubicDown, NoDegradation, SecondOrder
@@ -160,30 +160,30 @@ def test_settings_that_cannot_work_name_their_key(folder):
     with pytest.raises(ValueError, match="size: 30 is not a multiple of the scale 4"):
         TrainingClips(BicubicDown(), folder, size=30)
     with pytest.raises(ValueError, match="validation_size: 32 is less than 64"):
-        HeldOutClips(BicubicDown(), folder, size=32)
+        ValidationClips(BicubicDown(), folder, size=32)
 
 
-def test_held_out_photos_are_cut_in_the_middle(folder):
-    dataset = HeldOutClips(NoDegradation(), folder)
+def test_validation_photos_are_cut_in_the_middle(folder):
+    dataset = ValidationClips(NoDegradation(), folder)
     expected = photo(seed=1)[4:36, 4:52].transpose(2, 0, 1)
     np.testing.assert_array_equal(((dataset[1]["hr"][0] + 1) * 127.5).round().byte().numpy(), expected)
-    small = HeldOutClips(BicubicDown(), folder, size=16, multiple=2, limit=3)
+    small = ValidationClips(BicubicDown(), folder, size=16, multiple=2, limit=3)
     assert len(small) == 3 and small[2]["hr"].shape == (1, 3, 16, 16) and small[2]["lr"].shape == (1, 3, 4, 4)
     with pytest.raises(ValueError, match=r"0\.png: 56x40 pixels are too few .* multiples of 64"):
-        HeldOutClips(BicubicDown(), folder)[0]
+        ValidationClips(BicubicDown(), folder)[0]
 
 
-def test_held_out_photos_are_the_same_every_time(folder):
-    dataset = HeldOutClips(SecondOrder("real-esrgan"), folder, multiple=2)
+def test_validation_photos_are_the_same_every_time(folder):
+    dataset = ValidationClips(SecondOrder("real-esrgan"), folder, multiple=2)
     for workers in (0, 2):
         assert all(map(same, clip_loader(dataset, workers=workers), clip_loader(dataset)))
 
 
 def test_the_bundled_photos_are_the_default():
     assert len(TrainingClips(BicubicDown())) == 11
-    held_out = HeldOutClips(BicubicDown())
-    assert [held_out[index]["name"] for index in range(4)] == ["astronaut", "chelsea", "coffee", "rocket"]
-    assert held_out[3]["hr"].shape == (1, 3, 384, 640)
+    validation = ValidationClips(BicubicDown())
+    assert [validation[index]["name"] for index in range(4)] == ["astronaut", "chelsea", "coffee", "rocket"]
+    assert validation[3]["hr"].shape == (1, 3, 384, 640)
 
 
 @pytest.fixture
@@ -207,8 +207,8 @@ def test_pairs_are_cropped_at_the_same_place(pairs):
     assert 0 < mirrored < 12
 
 
-def test_held_out_pairs_are_cut_in_the_middle(pairs):
-    item = HeldOutPairs(*pairs, size=40, multiple=2)[1]
+def test_validation_pairs_are_cut_in_the_middle(pairs):
+    item = ValidationPairs(*pairs, size=40, multiple=2)[1]
     assert item["hr"].shape == (1, 3, 40, 40) and torch.equal(item["hr"][..., ::4, ::4], item["lr"])
     expected = photo(48, 64, 1)[4:44, 12:52].transpose(2, 0, 1)
     np.testing.assert_array_equal(((item["hr"][0] + 1) * 127.5).round().byte().numpy(), expected)

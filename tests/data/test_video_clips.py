@@ -9,7 +9,7 @@ from filming import HEIGHT, WIDTH, film, frames_of, picture, spoil, turn_left
 from adc.data.datasets.clip_maker import ClipSpec
 from adc.data.datasets.stills import Stills
 from adc.data.datasets.video_pairs import PairClips
-from adc.data.datasets.videos import HeldOutVideos, TrainingVideos, VideoClips
+from adc.data.datasets.videos import TrainingVideos, ValidationVideos, VideoClips
 from adc.degradation import BicubicDown
 from adc.media.images import to_bytes, to_frame, write_image
 from adc.media.video_color import to_rgb
@@ -297,10 +297,10 @@ def test_broken_stills_stop_or_are_skipped(tmp_path):
 def test_validation_takes_the_middle_of_the_first_frames(folder):
     files = list_video_sources(str(folder / "frames"))
     maker = VideoClips(files, ClipSpec(3, 40, 4, 16, stride=2), str(folder), VideoSourceReader())
-    item = HeldOutVideos(maker, BicubicDown())[0]
+    item = ValidationVideos(maker, BicubicDown())[0]
     expected = torch.stack([to_frame(picture(200 + number)) for number in (0, 2, 4)])
     assert torch.equal(item["hr"], expected[:, :, 16:48, 32:64]) and item["lr"].shape == (3, 3, 8, 8)
-    assert len(HeldOutVideos(maker, BicubicDown(), limit=0)) == 0
+    assert len(ValidationVideos(maker, BicubicDown(), limit=0)) == 0
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ def test_pairs_are_cut_at_one_place_and_time(pairs):
         assert torch.allclose(item["hr"], enlarged, atol=1e-6)
     assert len({item["lr"].sum().item() for item in items}) == 20
     maker = PairClips(dataset.maker.pairs, ClipSpec(2, None, 4, 32), None, VideoSourceReader())
-    first = HeldOutVideos(maker, None)[1]
+    first = ValidationVideos(maker, None)[1]
     assert first["name"] == "b" and first["hr"].shape == (2, 3, 64, 96) and first["lr"].shape == (2, 3, 16, 24)
 
 

@@ -76,7 +76,7 @@ def fit(data, steps, tmp_path, resume=None):
 
 
 def degraded(folder, **options):
-    settings = {"batch_size": 2, "clips": folder, "held_out": folder, "frames": 3, "size": 32, "workers": 0}
+    settings = {"batch_size": 2, "train_dir": folder, "val_dir": folder, "frames": 3, "size": 32, "workers": 0}
     return DegradedVideos(SecondOrder(), **(settings | {"multiple": 2, "cache": 2} | options))
 
 
@@ -111,7 +111,7 @@ def test_stills_come_from_where_they_are_said_to(folder, photos):
 
 @pytest.mark.parametrize("source", ["videos", "camera"])
 def test_any_number_of_workers_makes_the_same_clips(folder, photos, source):
-    where = {"clips": folder} if source == "videos" else {"clips": photos, "camera": Camera(foreground=1)}
+    where = {"train_dir": folder} if source == "videos" else {"train_dir": photos, "camera": Camera(foreground=1)}
     expected = batches(degraded(folder, stills=True, **where), 5)
     for workers in (1, 2):
         found = batches(degraded(folder, stills=True, workers=workers, cache=0, **where), 5)
@@ -139,20 +139,20 @@ def test_validation_repeats_and_is_whole_unless_it_is_cut(folder, tmp_path):
 
 
 def test_a_camera_over_the_bundled_photos_is_there_without_a_folder():
-    data = degraded(None, held_out=None, stills=True, multiple=4, validation_limit=2)
+    data = degraded(None, val_dir=None, stills=True, multiple=4, validation_limit=2)
     batch = batches(data, 1)[0]
     assert batch["hr"].shape == batch["stills"].shape == (2, 3, 3, 32, 32)
     assert any(not torch.equal(clip[0], clip[-1]) for clip in batch["hr"])
-    held_out = list(data.val_dataloader())
-    assert [item["name"] for item in held_out] == [["astronaut"], ["chelsea"]]
-    assert held_out[0]["hr"].shape == (1, 3, 3, 32, 32)
+    validation = list(data.val_dataloader())
+    assert [item["name"] for item in validation] == [["astronaut"], ["chelsea"]]
+    assert validation[0]["hr"].shape == (1, 3, 3, 32, 32)
     assert {"astronaut", "chelsea", "coffee", "rocket"}.isdisjoint(
         name for item in batches(degraded(None), 6) for name in item["name"]
     )
 
 
 def test_a_camera_over_photos_of_ones_own(photos):
-    data = degraded(photos, held_out=photos, camera=Camera(), validation_size=40, multiple=2)
+    data = degraded(photos, val_dir=photos, camera=Camera(), validation_size=40, multiple=2)
     batch = batches(data, 1)[0]
     assert set(batch["name"]) <= {"0", "1", "2"} and batch["hr"].shape == (2, 3, 3, 32, 32)
     assert next(iter(data.val_dataloader()))["hr"].shape == (1, 3, 3, 40, 40)
@@ -194,8 +194,8 @@ def test_pairs(tmp_path):
     enlarged = batch["lr"].repeat_interleave(4, 3).repeat_interleave(4, 4)
     assert (batch["hr"] - enlarged).abs().mean() < 0.1
     assert data.val_dataloader() == []
-    held_out = {"held_out_lr": places["lr"], "held_out_hr": places["hr"]}
-    data = PairedVideos(**places, batch_size=2, frames=3, size=32, workers=1, multiple=4, **held_out)
+    validation = {"val_lr": places["lr"], "val_hr": places["hr"]}
+    data = PairedVideos(**places, batch_size=2, frames=3, size=32, workers=1, multiple=4, **validation)
     module = fit(data, 2, tmp_path)
     assert module.seen[0]["hr"].shape == (2, 3, 3, 32, 32) and len(module.validated) == 3
     assert torch.equal(module.seen[0]["hr"], batch["hr"]), "stills and workers change nothing"
@@ -211,17 +211,17 @@ def test_bad_settings_name_their_key(folder):
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             degraded(folder, **options)
-    with pytest.raises(ValueError, match="held_out_lr and held_out_hr"):
-        PairedVideos(folder, folder, 1, held_out_lr=folder)
+    with pytest.raises(ValueError, match="val_lr and val_hr"):
+        PairedVideos(folder, folder, 1, val_lr=folder)
     with pytest.raises(ValueError, match="scale: 0"):
         PairedVideos(folder, folder, 1, scale=0)
 
 
 def test_what_is_missing_is_missed_in_setup(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
-        DegradedVideos(BicubicDown(), 1, clips="nowhere").setup("fit")
+        DegradedVideos(BicubicDown(), 1, train_dir="nowhere").setup("fit")
     with pytest.raises(ValueError, match="neither a video"):
-        DegradedVideos(BicubicDown(), 1, clips=str(tmp_path)).setup("fit")
+        DegradedVideos(BicubicDown(), 1, train_dir=str(tmp_path)).setup("fit")
 
 
 def test_recipes_name_them_by_their_bare_names(tmp_path):

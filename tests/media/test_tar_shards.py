@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adc.data.datasets.augment import Augmentation
-from adc.data.datasets.photos import DRAWS, HeldOutClips, TrainingClips, degraded
+from adc.data.datasets.photos import DRAWS, TrainingClips, ValidationClips, degraded
 from adc.data.loader import clip_loader
 from adc.data.modules.images import DegradedClips
 from adc.degradation import BicubicDown, NoDegradation, SecondOrder
@@ -53,7 +53,7 @@ def test_shards_hold_what_the_folder_holds(folder, shards):
         items = [TrainingClips(SecondOrder(), str(home), size=32, captions=True)[key] for home in (folder, shards)]
         assert torch.equal(items[0]["lr"], items[1]["lr"]) and torch.equal(items[0]["hr"], items[1]["hr"])
         assert items[0]["name"] == items[1]["name"] and items[0]["text"] == items[1]["text"] == f"photo number {key[1]}"
-    assert HeldOutClips(BicubicDown(), str(shards), multiple=4, captions=True)[1]["text"] == "photo number 1"
+    assert ValidationClips(BicubicDown(), str(shards), multiple=4, captions=True)[1]["text"] == "photo number 1"
 
 
 def test_one_shard_stands_for_itself(shards):

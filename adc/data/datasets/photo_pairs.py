@@ -103,7 +103,7 @@ class TrainingPairs(_Pairs):
         return self._item(index, lr, hr, corner, (side, side), bernoulli(generator, 0.5))
 
 
-class HeldOutPairs(_Pairs):
+class ValidationPairs(_Pairs):
     """The middle of each pair; the small photo's height and width are cut to multiples of ``multiple``."""
 
     def __init__(

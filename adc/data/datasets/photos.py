@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from adc.data.bundled import held_out_photos, training_photos
+from adc.data.bundled import training_photos, validation_photos
 from adc.data.datasets.augment import Augmentation
 from adc.data.sampler import generator_of
 from adc.degradation.draws import bernoulli, randint
@@ -228,8 +228,8 @@ class TrainingClips(Dataset[dict[str, Any]]):
         return crop[:, ::-1] if bernoulli(generator, 0.5) else crop
 
 
-class HeldOutClips(Dataset[dict[str, Any]]):
-    """The middle of each held-out photo with its degraded twin, the same in every epoch.
+class ValidationClips(Dataset[dict[str, Any]]):
+    """The middle of each validation photo with its degraded twin, the same in every epoch.
 
     Height and width are cut to multiples of ``multiple * scale``.
     """
@@ -247,7 +247,7 @@ class HeldOutClips(Dataset[dict[str, Any]]):
         """
         Args:
             degradation: What makes the small clip.
-            clips: A folder of images; the bundled held-out photos if none.
+            clips: A folder of images; the bundled validation photos if none.
             size: Largest height and width; whole photos if none.
             seed: Of all draws.
             multiple: The small clip's height and width are multiples of this.
@@ -258,7 +258,7 @@ class HeldOutClips(Dataset[dict[str, Any]]):
         self.degradation, self.size, self.seed, self.step = degradation, size, seed, multiple * degradation.scale
         check_largest(size, self.step)
         self.folder = clips
-        files: Sequence[Path | Packed] = held_out_photos() if clips is None else list_photos(clips)
+        files: Sequence[Path | Packed] = validation_photos() if clips is None else list_photos(clips)
         self.files = list(files)[:limit]
 
     def __len__(self) -> int:

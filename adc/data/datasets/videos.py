@@ -153,7 +153,7 @@ class TrainingVideos(Dataset[dict[str, Any]]):
         return item
 
 
-class HeldOutVideos(Dataset[dict[str, Any]]):
+class ValidationVideos(Dataset[dict[str, Any]]):
     """The middle of the first frames of each video with its small twin, the same in every epoch."""
 
     def __init__(

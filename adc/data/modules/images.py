@@ -1,4 +1,4 @@
-"""Data of a recipe: endless training batches, and held-out clips."""
+"""Data of a recipe: endless training batches, and validation clips."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import Dataset
 
 from adc.data.datasets.augment import Augmentation
-from adc.data.datasets.photo_pairs import HeldOutPairs, TrainingPairs
+from adc.data.datasets.photo_pairs import TrainingPairs, ValidationPairs
 from adc.data.datasets.photos import (
     DRAWS,
-    HeldOutClips,
     TrainingClips,
+    ValidationClips,
     check_frames,
     check_largest,
     check_size,
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class ClipData(LightningDataModule, ABC):
-    """Loaders over a training set and a held-out set; knows and saves the position in the data.
+    """Loaders over a training set and a validation set; knows and saves the position in the data.
 
     The position is the number of clips that all processes together have trained on. It is
     derived from the number of batches that the module has processed (``batches``), so that what
@@ -60,14 +60,14 @@ class ClipData(LightningDataModule, ABC):
         """A sized dataset whose keys are pairs (position, index)."""
 
     @abstractmethod
-    def held_out_set(self) -> Dataset[Any] | None:
+    def validation_set(self) -> Dataset[Any] | None:
         """A dataset in order, or nothing."""
 
     def setup(self, stage: str) -> None:
         """Look for the files, so that what is missing is missed before anything runs."""
         if stage == "fit":
             self._training_set = self.training_set()
-        self._held_out_set = self.held_out_set()
+        self._validation_set = self.validation_set()
 
     @property
     def position(self) -> int:
@@ -95,10 +95,10 @@ class ClipData(LightningDataModule, ABC):
         return self._train_loader
 
     def val_dataloader(self) -> ClipLoader | list[Any]:
-        """The held-out clips, one per batch, all of them in every process."""
-        if self._held_out_set is None:
+        """The validation clips, one per batch, all of them in every process."""
+        if self._validation_set is None:
             return []
-        return clip_loader(self._held_out_set, workers=min(self.workers, 2), pin_memory=self._on_gpu())
+        return clip_loader(self._validation_set, workers=min(self.workers, 2), pin_memory=self._on_gpu())
 
     def test_dataloader(self) -> ClipLoader | list[Any]:
         """The same as `val_dataloader`."""
@@ -135,8 +135,8 @@ class DegradedClips(ClipData):
         self,
         degradation: Degradation,
         batch_size: int,
-        clips: str | None = None,
-        held_out: str | None = None,
+        train_dir: str | None = None,
+        val_dir: str | None = None,
         frames: int = 1,
         size: int = 512,
         workers: int = 2,
@@ -155,9 +155,9 @@ class DegradedClips(ClipData):
         Args:
             degradation: What makes the small clip; it knows the scale.
             batch_size: Clips per batch and process.
-            clips: Folder of training photos, searched with its sub-folders and the tar files in them; eleven photos
+            train_dir: Folder of training photos, searched with its sub-folders and the tar files in them; eleven photos
                 of scikit-image if none.
-            held_out: Folder of validation photos; four other photos of scikit-image if none.
+            val_dir: Folder of validation photos; four other photos of scikit-image if none.
             frames: Frames per clip; photos have one.
             size: Height and width of the large clip, a multiple of the scale.
             workers: Processes that read and degrade, each on one thread; 0 does it in the main process.
@@ -176,7 +176,7 @@ class DegradedClips(ClipData):
         check_frames(frames)
         check_size("size", size, degradation.scale)
         check_largest(validation_size, multiple * degradation.scale)
-        self.degradation, self.clips, self.held_out = degradation, clips, held_out
+        self.degradation, self.train_dir, self.val_dir = degradation, train_dir, val_dir
         self.frames, self.size, self.cache = frames, size, cache
         self.small: Literal["error", "reflect"] = small
         self.broken: Literal["error", "skip"] = broken
@@ -188,7 +188,7 @@ class DegradedClips(ClipData):
         """Random crops."""
         return TrainingClips(
             self.degradation,
-            self.clips,
+            self.train_dir,
             self.frames,
             self.size,
             self.seed,
@@ -200,11 +200,11 @@ class DegradedClips(ClipData):
             self.degrade,
         )
 
-    def held_out_set(self) -> HeldOutClips:
-        """Middles of the held-out photos."""
-        return HeldOutClips(
+    def validation_set(self) -> ValidationClips:
+        """Middles of the validation photos."""
+        return ValidationClips(
             self.degradation,
-            self.held_out,
+            self.val_dir,
             self.validation_size,
             self.seed,
             self.multiple,
@@ -225,8 +225,8 @@ class PairedClips(ClipData):
         lr: str,
         hr: str,
         batch_size: int,
-        held_out_lr: str | None = None,
-        held_out_hr: str | None = None,
+        val_lr: str | None = None,
+        val_hr: str | None = None,
         scale: int = 4,
         frames: int = 1,
         size: int = 512,
@@ -242,8 +242,8 @@ class PairedClips(ClipData):
             lr: Folder of small training photos.
             hr: Folder of large training photos; the names are those of the small ones, endings aside.
             batch_size: Clips per batch and process.
-            held_out_lr: Folder of small validation photos; no validation if none.
-            held_out_hr: Folder of large validation photos.
+            val_lr: Folder of small validation photos; no validation if none.
+            val_hr: Folder of large validation photos.
             scale: How many times larger the large photos are.
             frames: Frames per clip; photos have one.
             size: Height and width of the large clip, a multiple of the scale.
@@ -258,9 +258,9 @@ class PairedClips(ClipData):
         check_frames(frames)
         check_size("size", size, scale)
         check_largest(validation_size, multiple * scale)
-        if (held_out_lr is None) != (held_out_hr is None):
-            raise ValueError("held_out_lr and held_out_hr belong together: give both folders, or neither.")
-        self.lr, self.hr, self.held_out_lr, self.held_out_hr = lr, hr, held_out_lr, held_out_hr
+        if (val_lr is None) != (val_hr is None):
+            raise ValueError("val_lr and val_hr belong together: give both folders, or neither.")
+        self.lr, self.hr, self.val_lr, self.val_hr = lr, hr, val_lr, val_hr
         self.scale, self.frames, self.size, self.cache = scale, frames, size, cache
         self.validation_size, self.validation_limit, self.multiple = validation_size, validation_limit, multiple
 
@@ -268,10 +268,10 @@ class PairedClips(ClipData):
         """Random crops."""
         return TrainingPairs(self.lr, self.hr, self.scale, self.size, self.seed, self.cache)
 
-    def held_out_set(self) -> HeldOutPairs | None:
-        """Middles of the held-out pairs."""
-        if self.held_out_lr is None or self.held_out_hr is None:
+    def validation_set(self) -> ValidationPairs | None:
+        """Middles of the validation pairs."""
+        if self.val_lr is None or self.val_hr is None:
             return None
-        return HeldOutPairs(
-            self.held_out_lr, self.held_out_hr, self.scale, self.validation_size, self.multiple, self.validation_limit
+        return ValidationPairs(
+            self.val_lr, self.val_hr, self.scale, self.validation_size, self.multiple, self.validation_limit
         )

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from adc.data.bundled import held_out_photos, training_photos
+from adc.data.bundled import training_photos, validation_photos
 from adc.data.datasets.camera import Camera
 from adc.data.datasets.clip_maker import ClipSpec
 from adc.data.datasets.photos import PhotoReader, check_largest, check_size
 from adc.data.datasets.stills import Stills
 from adc.data.datasets.video_pairs import PairClips
-from adc.data.datasets.videos import CameraClips, HeldOutVideos, TrainingVideos, VideoClips
+from adc.data.datasets.videos import CameraClips, TrainingVideos, ValidationVideos, VideoClips
 from adc.data.modules.images import ClipData
 from adc.interfaces import Degradation
 from adc.media.images import list_photos
@@ -32,8 +32,8 @@ class DegradedVideos(ClipData):
         self,
         degradation: Degradation,
         batch_size: int,
-        clips: str | None = None,
-        held_out: str | None = None,
+        train_dir: str | None = None,
+        val_dir: str | None = None,
         stills: bool | str = False,
         frames: int = 8,
         size: int = 256,
@@ -54,10 +54,10 @@ class DegradedVideos(ClipData):
         Args:
             degradation: What makes the small clip; it knows the scale.
             batch_size: Clips per batch and process.
-            clips: Folder of training videos, searched with its sub-folders: video files, and folders of frames (those
-                with images in them). A path with a star, pairs/*/hr.mp4, names one in each of many folders. If none,
+            train_dir: Folder of training videos, searched with its sub-folders: video files, and folders of frames
+                (with images in them). A path with a star, pairs/*/hr.mp4, names one in each of many folders. If none,
                 a camera moves over eleven photos of scikit-image.
-            held_out: The same for validation; if none, a camera moves over four other photos of scikit-image.
+            val_dir: The same for validation; if none, a camera moves over four other photos of scikit-image.
             stills: Whether batches have clips of unrelated pictures: true takes key frames of the other videos
                 (the other photos, with a camera), a folder the photos in it.
             frames: Frames per clip.
@@ -65,7 +65,7 @@ class DegradedVideos(ClipData):
             stride: Each so many-th frame is taken; 2 doubles the speed.
             shots: Draw again where a clip would cross a cut; a video in which that fails gives its place to the next
                 one, and is named at the end.
-            camera: How the camera moves. With one, clips and held_out, where they are named, are folders of photos.
+            camera: How the camera moves. With one, train_dir and val_dir, where they are named, are folders of photos.
             workers: Processes that read and degrade, each on one thread; 0 does it in the main process.
             seed: Of the order, the crops and the degradations.
             small: What to do with a picture smaller than size: stop, or mirror it at its borders.
@@ -81,8 +81,8 @@ class DegradedVideos(ClipData):
         check_frame_numbers(frames, stride, validation_frames)
         check_size("size", size, degradation.scale)
         check_largest(validation_size, multiple * degradation.scale)
-        self.degradation, self.clips, self.held_out, self.stills, self.camera = (
-            degradation, clips, held_out, stills, camera,
+        self.degradation, self.train_dir, self.val_dir, self.stills, self.camera = (
+            degradation, train_dir, val_dir, stills, camera,
         )  # fmt: skip
         self.cache, self.validation_size, self.validation_limit = cache, validation_size, validation_limit
         self.wanted = ClipSpec(frames, size, degradation.scale, stride=stride, shots=shots, small=small, broken=broken)
@@ -92,23 +92,23 @@ class DegradedVideos(ClipData):
 
     def training_set(self) -> TrainingVideos:
         """Random clips."""
-        maker = self._maker(self.clips, self.wanted, held_out=False)
+        maker = self._maker(self.train_dir, self.wanted, validation=False)
         others = maker.photos if isinstance(maker, CameraClips) else maker.files
         stills = stills_of(self.stills, others, self.wanted, maker.read)
         return TrainingVideos(maker, self.degradation, self.seed, stills)
 
-    def held_out_set(self) -> HeldOutVideos:
-        """The first frames of the held-out videos."""
-        maker = self._maker(self.held_out, self.validation, held_out=True)
-        return HeldOutVideos(maker, self.degradation, self.seed, self.validation_limit)
+    def validation_set(self) -> ValidationVideos:
+        """The first frames of the validation videos."""
+        maker = self._maker(self.val_dir, self.validation, validation=True)
+        return ValidationVideos(maker, self.degradation, self.seed, self.validation_limit)
 
-    def _maker(self, folder: str | None, wanted: ClipSpec, held_out: bool) -> VideoClips | CameraClips:
-        cache = 0 if held_out else self.cache
+    def _maker(self, folder: str | None, wanted: ClipSpec, validation: bool) -> VideoClips | CameraClips:
+        cache = 0 if validation else self.cache
         if folder is not None and self.camera is None:
             return VideoClips(list_video_sources(folder), wanted, folder, VideoSourceReader(cache))
-        bundled = held_out_photos if held_out else training_photos
+        bundled = validation_photos if validation else training_photos
         photos = bundled() if folder is None else list_photos(folder)
-        if held_out and wanted.size is None:
+        if validation and wanted.size is None:
             wanted = replace(wanted, size=max(self.wanted.side, wanted.step))
         return CameraClips(photos, self.camera or Camera(), wanted, folder, PhotoReader(cache))
 
@@ -124,8 +124,8 @@ class PairedVideos(ClipData):
         lr: str,
         hr: str,
         batch_size: int,
-        held_out_lr: str | None = None,
-        held_out_hr: str | None = None,
+        val_lr: str | None = None,
+        val_hr: str | None = None,
         stills: bool | str = False,
         scale: int = 4,
         frames: int = 8,
@@ -147,8 +147,8 @@ class PairedVideos(ClipData):
                 names one in each of many folders, called what the star stands for.
             hr: Folder of large ones, or such a path; the names are those of the small ones, endings aside.
             batch_size: Clips per batch and process.
-            held_out_lr: The same for validation; no validation if none.
-            held_out_hr: The same for validation.
+            val_lr: The same for validation; no validation if none.
+            val_hr: The same for validation.
             stills: Whether batches have clips of unrelated pictures: true takes key frames of the other large videos,
                 a folder the photos in it.
             scale: How many times larger the large videos are.
@@ -172,9 +172,9 @@ class PairedVideos(ClipData):
             raise ValueError(f"scale: {scale} is not a whole number of at least 1.")
         check_size("size", size, scale)
         check_largest(validation_size, multiple * scale)
-        if (held_out_lr is None) != (held_out_hr is None):
-            raise ValueError("held_out_lr and held_out_hr belong together: give both folders, or neither.")
-        self.lr, self.hr, self.held_out_lr, self.held_out_hr = lr, hr, held_out_lr, held_out_hr
+        if (val_lr is None) != (val_hr is None):
+            raise ValueError("val_lr and val_hr belong together: give both folders, or neither.")
+        self.lr, self.hr, self.val_lr, self.val_hr = lr, hr, val_lr, val_hr
         self.stills, self.cache, self.validation_limit = stills, cache, validation_limit
         self.wanted = ClipSpec(frames, size, scale, stride=stride, shots=shots, broken=broken)
         self.validation = ClipSpec(validation_frames or frames, validation_size, scale, multiple * scale, stride, False)
@@ -185,13 +185,13 @@ class PairedVideos(ClipData):
         stills = stills_of(self.stills, [large for _, large in pairs], self.wanted, read)
         return TrainingVideos(PairClips(pairs, self.wanted, self.hr, read), None, self.seed, stills)
 
-    def held_out_set(self) -> HeldOutVideos | None:
-        """The first frames of the held-out pairs."""
-        if self.held_out_lr is None or self.held_out_hr is None:
+    def validation_set(self) -> ValidationVideos | None:
+        """The first frames of the validation pairs."""
+        if self.val_lr is None or self.val_hr is None:
             return None
-        pairs = match_video_sources(self.held_out_lr, self.held_out_hr)
-        maker = PairClips(pairs, self.validation, self.held_out_hr, VideoSourceReader())
-        return HeldOutVideos(maker, None, self.seed, self.validation_limit)
+        pairs = match_video_sources(self.val_lr, self.val_hr)
+        maker = PairClips(pairs, self.validation, self.val_hr, VideoSourceReader())
+        return ValidationVideos(maker, None, self.seed, self.validation_limit)
 
 
 def check_frame_numbers(frames: int, stride: int, validation_frames: int | None) -> None:
