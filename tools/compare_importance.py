@@ -19,7 +19,7 @@ import torch
 from adc_sd21 import AdcSRStudent, SDAutoencoder
 from torch import Tensor
 
-from adc.data import TrainingClips, ValidationClips
+from adc.data import DegradedClips
 from adc.degradation import BicubicDown
 from adc.pruning import Importance, Magnitude, Prefix, Taylor, prune
 
@@ -40,7 +40,7 @@ def compare(folder: str, ratios: dict[str, float], say: Callable[[str], Any]) ->
         ratios: What is cut of ``unet`` and of ``decoder``, one at a time.
         say: Called with a line of progress.
     """
-    validation = ValidationClips(BicubicDown(noise_sigma=NOISE), size=256)
+    validation = DegradedClips(BicubicDown(noise_sigma=NOISE), 1, validation_size=256).validation_set()
     batches = [validation[index] for index in range(len(validation))]
     autoencoder = SDAutoencoder(folder).eval()
     answer: dict[str, Callable[[AdcSRStudent, dict[str, Any]], Tensor]] = {
@@ -70,7 +70,7 @@ def _error(before: Tensor, after: Tensor) -> float:
 
 
 def _calibration() -> Iterator[Tensor]:
-    clips = TrainingClips(BicubicDown(noise_sigma=NOISE), size=128)
+    clips = DegradedClips(BicubicDown(noise_sigma=NOISE), 1, size=128).training_set()
     for position in range(64):
         yield clips[position, position % len(clips)]["lr"][None]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from adc.data.datasets.photos import Key
-from adc.data.modules.images import ClipData
+from adc.data.datasets.clips import Key
+from adc.data.modules.clip_data import ClipData
 
 
 class RepeatedClips(ClipData):
