@@ -38,7 +38,7 @@ class BrokenVideoError(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture and when it is shown.
+    """An image with its start and duration in a video.
 
     Attributes:
         pixels: ``(3, H, W)`` in ``[-1, 1]``, upright.
@@ -80,11 +80,11 @@ class VideoReader:
     primaries and transfer are left as they are. Transparency is dropped. Frames of another size
     than the first are brought to it.
 
-    Damage is told in `damage` and does not end the reading. Where the decoder delivers nothing, the
+    Damage is reported in `damage` and does not end the reading. Where the decoder delivers nothing, the
     frame before stands in, with the times of the missing one. So it does for a damaged frame in
     codecs that keep each frame to itself (MJPEG, FFV1, ProRes); in the others what the decoder makes
     of a damaged frame is kept, as the next ones are built on it. Missing frames with none before
-    them are left out. Damage that the decoder does not notice is not told, nor are missing frames
+    them are left out. Damage that the decoder does not notice is not reported, nor are missing frames
     where times are counted (`WITHOUT_TIMES`): those after them come earlier.
 
     Attributes:
