@@ -10,6 +10,28 @@ from adc.media.images import write_image
 WIDTH, HEIGHT = 96, 64
 
 
+def training_clips(degradation, folder=None, **options):
+    """The training set of a recipe's data module."""
+    from adc.data import DegradedClips
+
+    return DegradedClips(degradation, 1, folder, workers=0, **options).training_set()
+
+
+def validation_clips(degradation, folder=None, **options):
+    """The validation set of a recipe's data module; size and limit are those of validation."""
+    from adc.data import DegradedClips
+
+    options = {f"validation_{key}" if key in ("size", "limit") else key: value for key, value in options.items()}
+    return DegradedClips(degradation, 1, val_dir=folder, workers=0, **options).validation_set()
+
+
+def training_pairs(lr, hr, **options):
+    """The training set of pairs of a recipe's data module."""
+    from adc.data import PairedClips
+
+    return PairedClips(lr, hr, 1, workers=0, **options).training_set()
+
+
 def picture(number, width=WIDTH, height=HEIGHT):
     """A pattern of its own for each number: smooth, so that it survives a codec."""
     y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -3,7 +3,7 @@
 python tools/compare_importance.py
 
 The student that starts from the teacher which ships with adc is cut, and its answers to the bundled
-held-out photos are compared with those it gave before: the UNet's features (relative error
+validation photos are compared with those it gave before: the UNet's features (relative error
 |f - f'| / |f|) where only the UNet is cut, the decoder's pixels where only the decoder is cut.
 """
 
@@ -19,7 +19,7 @@ import torch
 from adc_sd21 import AdcSRStudent, SDAutoencoder
 from torch import Tensor
 
-from adc.data import HeldOutClips, TrainingClips
+from adc.data import DegradedClips
 from adc.degradation import BicubicDown
 from adc.pruning import Importance, Magnitude, Prefix, Taylor, prune
 
@@ -40,8 +40,8 @@ def compare(folder: str, ratios: dict[str, float], say: Callable[[str], Any]) ->
         ratios: What is cut of ``unet`` and of ``decoder``, one at a time.
         say: Called with a line of progress.
     """
-    held_out = HeldOutClips(BicubicDown(noise_sigma=NOISE), size=256)
-    batches = [held_out[index] for index in range(len(held_out))]
+    validation = DegradedClips(BicubicDown(noise_sigma=NOISE), 1, validation_size=256).validation_set()
+    batches = [validation[index] for index in range(len(validation))]
     autoencoder = SDAutoencoder(folder).eval()
     answer: dict[str, Callable[[AdcSRStudent, dict[str, Any]], Tensor]] = {
         "unet": lambda student, batch: student.encode(batch["lr"][None]),
@@ -70,7 +70,7 @@ def _error(before: Tensor, after: Tensor) -> float:
 
 
 def _calibration() -> Iterator[Tensor]:
-    clips = TrainingClips(BicubicDown(noise_sigma=NOISE), size=128)
+    clips = DegradedClips(BicubicDown(noise_sigma=NOISE), 1, size=128).training_set()
     for position in range(64):
         yield clips[position, position % len(clips)]["lr"][None]
 

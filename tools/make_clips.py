@@ -4,7 +4,7 @@ python tools/make_clips.py data/lsdir data/clips --frames 25 --height 512 --widt
 
 The photos are searched with sub-folders and tar files; those smaller than the frame are left out and named. A clip
 is a function of the seed and the photo's number, appears when it is whole, and is not made again if it is there.
-Recipes can do without the files: DegradedVideos with a camera draws new clips of photos in every epoch.
+Recipes can do without the files: DegradedClips with a camera draws new clips of photos in every epoch.
 """
 
 from __future__ import annotations

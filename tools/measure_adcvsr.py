@@ -20,7 +20,7 @@ from adc_video import DOVE, AdcVSRStudent, ClipDiscriminator, ConvNeXtBackbone, 
 from measure_adcsr import arguments, measure
 from torch import Tensor
 
-from adc.data import DegradedVideos, Real, ShuffledFrames, Slideshow, StillImage
+from adc.data import DegradedClips, Real, ShuffledFrames, Slideshow, StillImage
 from adc.degradation import VideoDegradation
 from adc.interfaces import Teacher
 from adc.losses import L1
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=5, help="frames of a clip (5)")
     parser.add_argument("--teacher", choices=("answered", "dove"), default="answered", help="who answers (answered)")
     options = parser.parse_args(argv)
-    data = DegradedVideos(
+    data = DegradedClips(
         VideoDegradation(),
         options.batch,
         stills=True,

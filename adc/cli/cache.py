@@ -16,7 +16,7 @@ from adc.cli import INTERRUPTED
 from adc.cli.errors import place_of_value, root_cause
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.cli.train import TERMINATED, RecipeCLI, silence
-from adc.data.modules.images import ClipData
+from adc.data.modules.clip_data import ClipData
 from adc.errors import UsageError, describe
 from adc.interfaces import Prompt, Teacher
 from adc.teacher_cache.fill import CacheProgress, MissingShards, TeacherRunner
@@ -27,9 +27,9 @@ DOMAINS = ("pixel", "feature")
 NO_MATTER = (
     "workers",
     "cache",
-    "held_out",
-    "held_out_lr",
-    "held_out_hr",
+    "val_dir",
+    "val_lr",
+    "val_hr",
     "validation_size",
     "validation_limit",
     "multiple",
@@ -53,7 +53,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
         Literal["teacher", "data"],
         "teacher",
         "Who gives them: the recipe's teacher, or its data, whose large clips are then what a teacher made of the "
-        "small ones elsewhere (PairedVideos, PairedClips); no teacher is loaded.",
+        "small ones elsewhere (PairedClips); no teacher is loaded.",
     ),
     "numbers": (
         Literal["exact", "float16", "bfloat16"],

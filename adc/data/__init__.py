@@ -3,46 +3,43 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from adc.data.bundled import HELD_OUT, TRAIN, held_out_photos, photo_path, training_photos
+from adc.data.bundled import TRAIN, VALIDATION, photo_path, training_photos, validation_photos
 from adc.data.datasets.augment import Augmentation
 from adc.data.datasets.camera import Camera
-from adc.data.datasets.photo_pairs import HeldOutPairs, TrainingPairs
-from adc.data.datasets.photos import HeldOutClips, TrainingClips
+from adc.data.datasets.clips import TrainingClips, ValidationClips
 from adc.data.sampler import PositionSampler
 from adc.data.sources import Real, ShuffledFrames, Slideshow, StillImage
 
 if TYPE_CHECKING:
-    from adc.data.modules.images import ClipData, DegradedClips, PairedClips
-    from adc.data.modules.videos import DegradedVideos, PairedVideos
+    from adc.data.modules.clip_data import ClipData
+    from adc.data.modules.clips import DegradedClips, PairedClips
 
 __all__ = [
-    "HELD_OUT",
     "TRAIN",
+    "VALIDATION",
     "Augmentation",
     "Camera",
     "ClipData",
     "DegradedClips",
-    "DegradedVideos",
-    "HeldOutClips",
-    "HeldOutPairs",
     "PairedClips",
-    "PairedVideos",
     "PositionSampler",
     "Real",
     "ShuffledFrames",
     "Slideshow",
     "StillImage",
     "TrainingClips",
-    "TrainingPairs",
-    "held_out_photos",
+    "ValidationClips",
     "photo_path",
     "training_photos",
+    "validation_photos",
 ]
 
 
-_HOMES = dict.fromkeys(("ClipData", "DegradedClips", "PairedClips"), "adc.data.modules.images") | dict.fromkeys(
-    ("DegradedVideos", "PairedVideos"), "adc.data.modules.videos"
-)
+_HOMES = {
+    "ClipData": "adc.data.modules.clip_data",
+    "DegradedClips": "adc.data.modules.clips",
+    "PairedClips": "adc.data.modules.clips",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-HELD_OUT = ("astronaut", "chelsea", "coffee", "rocket")
+VALIDATION = ("astronaut", "chelsea", "coffee", "rocket")
 """Names of the photographs kept for validation and reports."""
 
 TRAIN = (
@@ -40,8 +40,8 @@ def photo_path(name: str) -> Path:
     Raises:
         FileNotFoundError: If scikit-image, or this file of it, is not installed.
     """
-    if name not in HELD_OUT + TRAIN:
-        raise ValueError(f"No bundled photograph is called '{name}'. There are: {', '.join(HELD_OUT + TRAIN)}.")
+    if name not in VALIDATION + TRAIN:
+        raise ValueError(f"No bundled photograph is called '{name}'. There are: {', '.join(VALIDATION + TRAIN)}.")
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(
@@ -59,6 +59,6 @@ def training_photos() -> list[Path]:
     return [photo_path(name) for name in TRAIN]
 
 
-def held_out_photos() -> list[Path]:
-    """The files of `HELD_OUT`."""
-    return [photo_path(name) for name in HELD_OUT]
+def validation_photos() -> list[Path]:
+    """The files of `VALIDATION`."""
+    return [photo_path(name) for name in VALIDATION]

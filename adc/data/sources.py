@@ -20,7 +20,7 @@ class Real(Source):
 
 
 class ShuffledFrames(Source):
-    """The high-resolution clip with its frames out of order: every picture true, the motion false.
+    """The high-resolution clip with its frames out of order: every image true, the motion false.
 
     Each clip gets a permutation of its own from torch's global generator, never the identity
     unless there is but one frame.
@@ -32,9 +32,9 @@ class ShuffledFrames(Source):
 
 
 class StillImage(Source):
-    """One still picture shown for the length of a clip: every frame true, no motion at all.
+    """One still image shown for the length of a clip: every frame true, no motion at all.
 
-    It is the first of the pictures that the data module draws for the clip, if its ``stills`` are on.
+    It is the first of the images that the data module draws for the clip, if its ``stills`` are on.
     """
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
@@ -44,7 +44,7 @@ class StillImage(Source):
 
 
 class Slideshow(Source):
-    """Unrelated still pictures, one per frame: every picture true, and nothing goes over from one to the next."""
+    """Unrelated still images, one per frame: every image true, and nothing goes over from one to the next."""
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
         """``batch["stills"]``, ``(B, T, 3, H, W)``."""

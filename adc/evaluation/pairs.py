@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NAMED = 3
-VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
-"""Endings, in lower case, of the files that are taken for videos."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,10 @@ def find_pairs(restored: Path, reference: Path, video: bool) -> list[Pair]:
 def holds_videos(path: Path) -> bool:
     """Whether a path is a video file, or a folder with some and no image."""
     from adc.media.images import EXTENSIONS
+    from adc.media.video_reader import VIDEO_EXTENSIONS
 
     endings = {file.suffix.lower() for file in ([path] if path.is_file() else path.rglob("*"))}
-    return not endings.isdisjoint(VIDEOS) and endings.isdisjoint(EXTENSIONS)
+    return not endings.isdisjoint(VIDEO_EXTENSIONS) and endings.isdisjoint(EXTENSIONS)
 
 
 def frames(pair: Pair, video: bool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -79,7 +78,9 @@ def frames(pair: Pair, video: bool) -> Iterator[tuple[Tensor, Tensor]]:
         ValueError: If sizes or numbers of frames differ, or a file cannot be read; the message names it.
     """
     if video and pair.restored.is_dir() and pair.reference.is_dir():
-        ours, theirs = _images(pair.restored), _images(pair.reference)
+        ours, theirs = (
+            _by_name((file.stem, file) for file in _frames_in(path)) for path in (pair.restored, pair.reference)
+        )
         _check(ours, theirs, pair.restored, pair.reference, "frame")
         couples: Iterator = ((_frame(path), _frame(theirs[name])) for name, path in ours.items())
     elif video:
@@ -113,10 +114,13 @@ def _images(folder: Path) -> dict[str, Path]:
 
 
 def _clips(folder: Path) -> dict[str, Path]:
+    from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
+
     inside = sorted(path for path in folder.rglob("*") if not path.name.startswith("."))
-    chosen = [path for path in inside if path.suffix.lower() in VIDEOS or (path.is_dir() and _frames_in(path))]
+    chosen = [path for path in inside if (_frames_in(path) if path.is_dir() else is_video(path))]
     if not chosen:
-        raise ValueError(f"{folder}: no clip in this folder (looked for folders of frames and {', '.join(VIDEOS)}).")
+        endings = ", ".join(VIDEO_EXTENSIONS)
+        raise ValueError(f"{folder}: no clip in this folder (looked for folders of frames and {endings}).")
     return _by_name(
         (path.relative_to(folder).with_suffix("" if path.is_file() else path.suffix).as_posix(), path)
         for path in chosen
@@ -133,37 +137,23 @@ def _by_name(named: Iterator[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def _frames_in(folder: Path) -> list[Path]:
-    from adc.media.images import EXTENSIONS
+    from adc.media.frame_folders import frame_files
 
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-    )
+    return frame_files(folder)
 
 
 def _stream(path: Path) -> Iterator[Tensor]:
-    if path.is_dir():
-        return (_frame(file) for file in _frames_in(path))
-    return _decoded(path)
+    """The frames of a video file or a folder, as `adc upscale` and training read them; damage is an error."""
+    from adc.media.frame_folders import FrameFolder
+    from adc.media.video_reader import VideoReader
 
-
-def _decoded(path: Path) -> Iterator[Tensor]:
-    """The frames of a video file."""
-    import importlib.util
-
-    if importlib.util.find_spec("av") is None:
-        raise ValueError(f"{path}: video files need PyAV: pip install av; or give a folder of frames.")
-    import av
-
-    from adc.media.images import to_frame
-
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                yield to_frame(frame.to_ndarray(format="rgb24"))
-    except (av.FFmpegError, IndexError) as error:
-        raise ValueError(f"{path}: cannot be read as a video ({' '.join(str(error).split())}).") from None
+    with FrameFolder(path) if path.is_dir() else VideoReader(path) as video:
+        for frame in video.frames():
+            if video.damage:
+                break
+            yield frame.pixels
+        if video.damage:
+            raise ValueError(f"{path}: damaged ({video.damage[0]}); replace it.")
 
 
 def _frame(path: Path) -> Tensor:

@@ -89,7 +89,7 @@ def _origin(source: Path) -> dict[str, str]:
     found = {
         "teacher": _component(arguments.get("teacher")),
         "recipe": f"`{noted['recipe']}` (sha256 {noted['sha256'][:12]})" if noted.get("recipe") else None,
-        "data": _component(config.get("data"), ("clips", "degradation", "size")),
+        "data": _component(config.get("data"), ("train_dir", "degradation", "size")),
         "training": _training(model, finished),
     }
     return {**unknown, **{key: value for key, value in found.items() if value}}

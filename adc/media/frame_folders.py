@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from adc.media.images import (
-    EXTENSIONS,
-    BrokenImageError,
-    list_images,
-    name_of,
-    read_image,
-    to_bytes,
-    to_frame,
-    write_image,
-)
-from adc.media.video_reader import Clip, Damage, Frame, gather
+import numpy as np
+
+from adc.media.images import EXTENSIONS, BrokenImageError, read_image, to_bytes, to_frame, write_image
+from adc.media.video_reader import Damage, Frame
 
 
 class FrameFolder:
-    """The images of a folder, one after the other; what has been read is not kept.
+    """A folder of images as a video: streamed with `frames`, or read by number with `read`; nothing is kept.
 
-    ``2.png`` comes before ``10.png``. For an image that cannot be read the frame before stands in,
-    which is told in `damage`; those with none before them are left out.
+    ``2.png`` comes before ``10.png``; images in its sub-folders are not part of it. In `frames` the frame before
+    stands in for an image that cannot be read, which is reported in `damage`; those with none before them are left out.
 
     Attributes:
         path: The folder.
-        files: Its images, in the order in which they are shown.
+        name: Its name.
+        files: Its images in display order.
         rate: Frames per second.
         time_base: Seconds per frame.
         count: How many images there are.
         damage: What could not be read so far.
     """
 
-    def __init__(self, path: str | os.PathLike[str], rate: Fraction | int = 25) -> None:
+    def __init__(self, path: str | os.PathLike[str], rate: Fraction | int = 25, name: str | None = None) -> None:
         """
         Args:
             path: A folder of images, all of one size.
             rate: Frames per second.
+            name: Its name; None is that of the folder.
 
         Raises:
             FileNotFoundError: If there is no such folder.
@@ -50,7 +45,10 @@ class FrameFolder:
         if rate <= 0:
             raise ValueError(f"rate: {rate} frames per second; above 0.")
         self.path, self.rate, self.time_base = Path(path), Fraction(rate), 1 / Fraction(rate)
-        self.files = sorted(list_images(path), key=lambda file: in_order(name_of(file, path)))
+        self.name = self.path.name if name is None else name
+        self.files = frame_files(self.path)
+        if not self.files:
+            raise ValueError(f"{path}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
         self.count = len(self.files)
         self.damage: list[Damage] = []
 
@@ -60,9 +58,26 @@ class FrameFolder:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def clips(self, length: int) -> Iterator[Clip]:
-        """The frames in clips of so many; the last one may be shorter."""
-        return gather(self.frames(), length, self.time_base)
+    def __len__(self) -> int:
+        """Number of frames."""
+        return self.count
+
+    @property
+    def keyframes(self) -> list[int]:
+        """The numbers of the frames that are read without others: all."""
+        return list(range(self.count))
+
+    def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
+        """Frames by their numbers, uint8 ``(H, W, 3)``.
+
+        Raises:
+            BrokenImageError: If one of them cannot be read.
+            ValueError: If they are not of one size.
+        """
+        frames = [read_image(self.files[number]) for number in numbers]
+        for number, frame in zip(numbers, frames, strict=True):
+            self._check_size(self.files[number], frame.shape[:2], frames[0].shape[:2])
+        return frames
 
     def frames(self, pass_on: Callable[[Any], None] | None = None) -> Iterator[Frame]:
         """All frames in order; `Frame.start` counts them.
@@ -79,18 +94,35 @@ class FrameFolder:
                 pixels = to_frame(read_image(file))
             except BrokenImageError as error:
                 cause = str(error).removeprefix(f"{file}: ")
-                told = "left out" if latest is None else "the frame before stands in"
-                self.damage.append(Damage(name_of(file, self.path), f"{cause} {told[0].upper()}{told[1:]}."))
+                remedy = "Left out." if latest is None else "The frame before stands in."
+                self.damage.append(Damage(file.stem, f"{cause} {remedy}"))
                 if latest is None:
                     continue
                 pixels = latest
-            if latest is not None and pixels.shape != latest.shape:
-                sizes = " but ".join(f"{shape[2]}x{shape[1]}" for shape in (pixels.shape, latest.shape))
-                raise ValueError(f"{file}: {sizes} pixels before; the frames of a video are of one size.")
+            if latest is not None:
+                self._check_size(file, pixels.shape[1:], latest.shape[1:])
             latest = pixels
             yield Frame(pixels, number, 1)
         if latest is None:
             raise ValueError(f"{self.path}: not one of its {self.count} images can be read.")
+
+    @staticmethod
+    def _check_size(file: Path, size: Sequence[int], before: Sequence[int]) -> None:
+        if tuple(size) != tuple(before):
+            sizes = " but ".join(f"{width}x{height}" for height, width in (size, before))
+            raise ValueError(f"{file}: {sizes} pixels before; the frames of a video are of one size.")
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The images directly in a folder, in the order of the numbers in their names; hidden ones are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder.")
+    files = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and path.name[0] != "."]
+    return sorted((path for path in files if path.is_file()), key=lambda path: (in_order(path.stem), path.name))
 
 
 def in_order(name: str) -> list[tuple[int, int, str]]:

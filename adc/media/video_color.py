@@ -1,4 +1,4 @@
-"""Pictures of a video as upright RGB in ``[-1, 1]``, and back."""
+"""Frames of a video as upright RGB in ``[-1, 1]``, and back."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _seems_hd(width: int, height: int) -> bool:
 def to_pixels(
     picture: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
 ) -> Tensor:
-    """A decoded picture as ``(3, H, W)`` in ``[-1, 1]``; the rest is as of `to_rgb`."""
+    """A decoded frame as ``(3, H, W)`` in ``[-1, 1]``; the rest is as of `to_rgb`."""
     upright = to_rgb(picture, color, width, height, deep, transform)
     if not deep:
         return to_frame(upright)
@@ -79,7 +79,7 @@ def to_pixels(
 def to_rgb(
     picture: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
 ) -> np.ndarray:
-    """A decoded picture as uint8 ``(H, W, 3)``, or uint16 if it is deep; transparency is dropped.
+    """A decoded frame as uint8 ``(H, W, 3)``, or uint16 if it is deep; transparency is dropped.
 
     Args:
         picture: Of any format.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from adc.media.video_color import UPRIGHT, Color, to_pixels, transform_of
@@ -39,7 +38,7 @@ class BrokenVideoError(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture and when it is shown.
+    """An image with its start and duration in a video.
 
     Attributes:
         pixels: ``(3, H, W)`` in ``[-1, 1]``, upright.
@@ -50,23 +49,6 @@ class Frame:
     pixels: Tensor
     start: int
     duration: int
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Successive frames.
-
-    Attributes:
-        pixels: ``(T, 3, H, W)`` in ``[-1, 1]``.
-        starts: When each appears, in units of `time_base`.
-        durations: For how long, in the same units.
-        time_base: Seconds per unit.
-    """
-
-    pixels: Tensor
-    starts: tuple[int, ...]
-    durations: tuple[int, ...]
-    time_base: Fraction
 
 
 @dataclass(frozen=True)
@@ -90,29 +72,6 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in VIDEO_EXTENSIONS
 
 
-def gather(frames: Iterator[Frame], length: int, time_base: Fraction) -> Iterator[Clip]:
-    """Frames in clips of so many; the last one may be shorter.
-
-    Raises:
-        ValueError: If the length is not at least 1.
-    """
-    if length < 1:
-        raise ValueError(f"length: {length} frames; at least 1.")
-    held: list[Frame] = []
-    for frame in frames:
-        held.append(frame)
-        if len(held) == length:
-            yield _clip(held, time_base)
-            held = []
-    if held:
-        yield _clip(held, time_base)
-
-
-def _clip(frames: Sequence[Frame], time_base: Fraction) -> Clip:
-    pixels = torch.stack([frame.pixels for frame in frames])
-    return Clip(pixels, tuple(frame.start for frame in frames), tuple(frame.duration for frame in frames), time_base)
-
-
 class VideoReader:
     """The first video of a file, frame by frame; what has been read is not kept.
 
@@ -121,11 +80,11 @@ class VideoReader:
     primaries and transfer are left as they are. Transparency is dropped. Frames of another size
     than the first are brought to it.
 
-    Damage is told in `damage` and does not end the reading. Where the decoder delivers nothing, the
+    Damage is reported in `damage` and does not end the reading. Where the decoder delivers nothing, the
     frame before stands in, with the times of the missing one. So it does for a damaged frame in
     codecs that keep each frame to itself (MJPEG, FFV1, ProRes); in the others what the decoder makes
     of a damaged frame is kept, as the next ones are built on it. Missing frames with none before
-    them are left out. Damage that the decoder does not notice is not told, nor are missing frames
+    them are left out. Damage that the decoder does not notice is not reported, nor are missing frames
     where times are counted (`WITHOUT_TIMES`): those after them come earlier.
 
     Attributes:
@@ -216,10 +175,6 @@ class VideoReader:
     def companions(self) -> list[Any]:
         """The audio and subtitle streams of the file."""
         return [*self.container.streams.audio, *self.container.streams.subtitles]
-
-    def clips(self, length: int) -> Iterator[Clip]:
-        """The video in clips of so many frames; the last one may be shorter."""
-        return gather(self.frames(), length, self.time_base)
 
     def frames(self, pass_on: Callable[[Any], None] | None = None) -> Iterator[Frame]:
         """All frames in the order in which they are shown; once only.

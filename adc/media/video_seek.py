@@ -20,7 +20,7 @@ OPTIONS = {"err_detect": "crccheck"}
 
 @dataclass(frozen=True)
 class FrameIndex:
-    """What the packets of a video tell.
+    """Index of the frames and key frames of a video, from its packets.
 
     Attributes:
         starts: When each frame is shown, ascending.

@@ -1,4 +1,4 @@
-"""Folders of videos: files, and sub-folders of frames, as lists of things whose frames can be read by number."""
+"""Sources of frames, read by number: video files, folders of frames, and single images."""
 
 from __future__ import annotations
 
@@ -8,50 +8,56 @@ from pathlib import Path
 
 import numpy as np
 
-from adc.media.frame_folders import in_order
-from adc.media.images import EXTENSIONS, list_files, name_of, read_image
+from adc.media.frame_folders import FrameFolder, frame_files
+from adc.media.images import EXTENSIONS, SHARD, list_files, list_photos, name_of, read_image
+from adc.media.tar_shards import Packed
 from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
 from adc.media.video_seek import VideoFile
 
 
-class FrameFiles:
-    """A folder whose images are the frames of a video, in the order of the numbers in their names."""
+class ImageFile:
+    """An image as a video of one frame."""
 
-    def __init__(self, path: Path, name: str, files: Sequence[Path]) -> None:
+    def __init__(self, path: Path | Packed, name: str) -> None:
         """
         Args:
-            path: The folder.
-            name: What it is called.
-            files: Its images.
+            path: Its file, perhaps inside a tar file.
+            name: Its name.
         """
         self.path, self.name = path, name
-        self.files = sorted(files, key=lambda file: in_order(file.name))
+        self.keyframes = [0]
 
     def __len__(self) -> int:
-        """Number of frames."""
-        return len(self.files)
-
-    @property
-    def keyframes(self) -> list[int]:
-        """The numbers of the frames that are read without others: all."""
-        return list(range(len(self)))
+        """One."""
+        return 1
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
-        """Frames, uint8 ``(H, W, 3)``.
-
-        Raises:
-            BrokenImageError: If one of them cannot be read.
-            ValueError: If they are not of one size.
-        """
-        frames = [read_image(self.files[number]) for number in numbers]
-        for number, frame in zip(numbers, frames, strict=True):
-            if frame.shape != frames[0].shape:
-                sizes = " but ".join(f"{shape[1]}x{shape[0]}" for shape in (frame.shape, frames[0].shape))
-                raise ValueError(f"{self.files[number]}: {sizes} pixels before; the frames of a video are of one size.")
-        return frames
+        """The image, uint8 ``(H, W, 3)``, for each number."""
+        return [read_image(self.path) for _ in numbers]
 
 
-VideoSource = VideoFile | FrameFiles
+VideoSource = VideoFile | FrameFolder | ImageFile
+
+
+def image_sources(paths: Sequence[Path | Packed], folder: str | None = None) -> list[VideoSource]:
+    """Images as videos of one frame, named by their paths in a folder."""
+    return [ImageFile(path, name_of(path, folder)) for path in paths]
+
+
+def list_sources(where: str, frames: int = 1) -> list[VideoSource]:
+    """The images of a folder for clips of one frame, if it has any; else its videos.
+
+    Args:
+        where: A folder, one file, or a path with a star; see `list_video_sources`.
+        frames: Frames per clip.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If nothing is in it, or a tar file cannot be read.
+    """
+    if frames == 1 and "*" not in where and has_photos(where):
+        return image_sources(list_photos(where), where)
+    return list_video_sources(where)
 
 
 def list_video_sources(where: str) -> list[VideoSource]:
@@ -76,19 +82,25 @@ def list_video_sources(where: str) -> list[VideoSource]:
     return sorted(found, key=lambda source: source.name)
 
 
+def has_photos(where: str) -> bool:
+    """Whether an image or a tar file lies in a folder or in the folders in it."""
+    endings = (*EXTENSIONS, SHARD)
+    return any(path.name.lower().endswith(endings) and path.name[0] != "." for path in list_files(Path(where)))
+
+
 def _within(root: Path) -> list[VideoSource]:
     found: list[VideoSource] = []
-    frames: dict[Path, list[Path]] = {}
+    folders: set[Path] = set()
     for path in list_files(root):
         if path.name.startswith("."):
             continue
         if is_video(path):
             found.append(VideoFile(path, name_of(path, root)))
         elif path.suffix.lower() in EXTENSIONS and path != root:
-            frames.setdefault(path.parent, []).append(path)
-    for folder, files in frames.items():
+            folders.add(path.parent)
+    for folder in folders:
         name = root.name if folder == root else folder.relative_to(root).as_posix()
-        found.append(FrameFiles(folder, name, files))
+        found.append(FrameFolder(folder, name=name))
     return found
 
 
@@ -105,21 +117,20 @@ def _starred(where: str) -> list[VideoSource]:
         match = named.fullmatch(path.relative_to(root).as_posix())
         assert match is not None
         if path.is_dir():
-            files = [file for file in path.iterdir() if file.suffix.lower() in EXTENSIONS and file.name[0] != "."]
-            found += [FrameFiles(path, match[1], files)] if files else []
+            found += [FrameFolder(path, name=match[1])] if frame_files(path) else []
         elif is_video(path):
             found.append(VideoFile(path, match[1]))
     return found
 
 
-def match_video_sources(lr: str, hr: str) -> list[tuple[VideoSource, VideoSource]]:
-    """Pair the videos of two folders (or starred paths) by their names, endings aside.
+def match_sources(lr: str, hr: str, frames: int = 1) -> list[tuple[VideoSource, VideoSource]]:
+    """Pairs of the images or videos of two folders (or starred paths) by their names, endings aside.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If a video has no partner, or two of a folder have one name.
     """
-    small, large = _by_name(lr), _by_name(hr)
+    small, large = _by_name(lr, frames), _by_name(hr, frames)
     for own, other, place in ((small, large, hr), (large, small, lr)):
         lonely = [name for name in own if name not in other]
         if lonely:
@@ -130,9 +141,9 @@ def match_video_sources(lr: str, hr: str) -> list[tuple[VideoSource, VideoSource
     return [(small[name], large[name]) for name in sorted(small)]
 
 
-def _by_name(where: str) -> dict[str, VideoSource]:
+def _by_name(where: str, frames: int) -> dict[str, VideoSource]:
     named: dict[str, VideoSource] = {}
-    for source in list_video_sources(where):
+    for source in list_sources(where, frames):
         if source.name in named:
             raise ValueError(
                 f"{source.path}: {named[source.name].path} has the same name. Remove or rename one of them."
@@ -150,7 +161,7 @@ class VideoSourceReader:
             megabytes: Room for decoded frames.
         """
         self.room = megabytes * 2**20
-        self.kept: dict[tuple[Path, int], np.ndarray] = {}
+        self.kept: dict[tuple[Path | Packed, int], np.ndarray] = {}
 
     def __call__(self, source: VideoSource, numbers: Sequence[int]) -> list[np.ndarray]:
         """Frames by their ascending numbers, uint8 ``(H, W, 3)``; not to be written to."""

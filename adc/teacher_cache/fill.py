@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.data import Sampler
 
 from adc.data.loader import ClipLoader, clip_loader
-from adc.data.modules.images import ClipData
+from adc.data.modules.clip_data import ClipData
 from adc.data.sampler import PositionSampler
 from adc.interfaces import Prompt, Teacher
 from adc.teacher_cache.store import (

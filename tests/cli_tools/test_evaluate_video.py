@@ -150,4 +150,4 @@ def test_videos_of_different_length(clips, capsys):
     assert "short.mkv: has 2 frames, fewer than its partner" in capsys.readouterr().err
     (clips / "short.mkv").write_bytes(b"no video")
     assert adc(clips / "short.mkv", clips / "reference/a", "--metrics", "psnr_y") == 3
-    assert "short.mkv: cannot be read as a video" in capsys.readouterr().err
+    assert "short.mkv: not a video, or of an unknown format" in capsys.readouterr().err

@@ -29,7 +29,7 @@ def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("student")
     save_student(AdcSRStudent(vae=VAE, unet=UNET), folder)
     config = {
-        "data": {"class_path": "adc.data.DegradedClips", "init_args": {"clips": "photos", "size": 128}},
+        "data": {"class_path": "adc.data.DegradedClips", "init_args": {"train_dir": "photos", "size": 128}},
         "model": {
             "class_path": "adc.stages.AdversarialDistillation",
             "init_args": {"teacher": {"class_path": "adc_sd21.OSEDiff", "init_args": {"folder": "demo"}}},
@@ -65,7 +65,7 @@ def test_everything_is_written_and_agrees(source, tmp_path, capsys):
         "AdcSR",
         "`OSEDiff` (folder: demo)",
         "`recipes/x.yaml`",
-        "clips: photos",
+        "train_dir: photos",
         "24 updates of student",
         "27.25",
     ):

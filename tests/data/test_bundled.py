@@ -4,18 +4,18 @@ import sys
 
 import pytest
 
-from adc.data.bundled import HELD_OUT, TRAIN, held_out_photos, photo_path, training_photos
+from adc.data.bundled import TRAIN, VALIDATION, photo_path, training_photos, validation_photos
 from adc.media.images import read_image
 
 
 def test_the_split_is_fixed():
-    assert HELD_OUT == ("astronaut", "chelsea", "coffee", "rocket")
-    assert len(TRAIN) == 11 and not set(HELD_OUT) & set(TRAIN)
+    assert VALIDATION == ("astronaut", "chelsea", "coffee", "rocket")
+    assert len(TRAIN) == 11 and not set(VALIDATION) & set(TRAIN)
 
 
 def test_all_are_there_and_readable():
-    paths = training_photos() + held_out_photos()
-    assert [path.stem for path in paths] == [*TRAIN, *HELD_OUT]
+    paths = training_photos() + validation_photos()
+    assert [path.stem for path in paths] == [*TRAIN, *VALIDATION]
     assert all(min(read_image(path).shape[:2]) >= 300 for path in paths)
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filming import training_clips, training_pairs, validation_clips
 from torch.utils.data import Dataset
 
-from adc.data.datasets.photo_pairs import HeldOutPairs, TrainingPairs
-from adc.data.datasets.photos import HeldOutClips, TrainingClips
+from adc.data import PairedClips
 from adc.data.loader import WorkerTraceback, clip_loader
 from adc.data.sampler import PositionSampler
 from adc.degradation import BicubicDown, NoDegradation, SecondOrder
@@ -34,12 +34,12 @@ def same(a, b):
 
 
 def test_items(folder):
-    item = TrainingClips(SecondOrder(), folder, size=32)[0]
+    item = training_clips(SecondOrder(), folder, size=32)[0]
     assert item["lr"].shape == (1, 3, 8, 8) and item["hr"].shape == (1, 3, 32, 32) and item["name"] == "0"
 
 
 def test_crops_come_from_the_photo_and_some_are_mirrored(folder):
-    dataset, randint = TrainingClips(NoDegradation(), folder, size=32), photo(seed=2).transpose(2, 0, 1)
+    dataset, randint = training_clips(NoDegradation(), folder, size=32), photo(seed=2).transpose(2, 0, 1)
     windows = torch.from_numpy(randint.copy()).unfold(1, 32, 1).unfold(2, 32, 1)
     places = []
     for epoch in range(40):
@@ -56,22 +56,22 @@ def test_crops_come_from_the_photo_and_some_are_mirrored(folder):
 
 def test_draws_depend_on_seed_sample_and_epoch_only(folder):
     def item(seed, position, index):
-        return TrainingClips(SecondOrder(), folder, size=16, seed=seed)[(position, index)]
+        return training_clips(SecondOrder(), folder, size=16, seed=seed)[(position, index)]
 
     assert same(item(0, 5, 3), item(0, 9, 3))
     assert not same(item(0, 5, 3), item(0, 10, 3))
     assert not same(item(0, 5, 3), item(1, 5, 3))
-    assert same(item(0, 0, 3), TrainingClips(SecondOrder(), folder, size=16)[3])
+    assert same(item(0, 0, 3), training_clips(SecondOrder(), folder, size=16)[3])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_do_not_change_the_pictures(folder, workers):
-    dataset = TrainingClips(SecondOrder("real-esrgan"), folder, size=32)
+    dataset = training_clips(SecondOrder("real-esrgan"), folder, size=32)
     assert all(map(same, batches(dataset, 8), batches(dataset, 8, workers)))
 
 
 def test_two_processes_see_the_batches_of_one(folder):
-    dataset = TrainingClips(SecondOrder(), folder, size=16)
+    dataset = training_clips(SecondOrder(), folder, size=16)
     joint = batches(dataset, 6, batch_size=4)
     ranks = [batches(dataset, 6, rank=rank, world=2) for rank in range(2)]
     for step in range(6):
@@ -81,7 +81,7 @@ def test_two_processes_see_the_batches_of_one(folder):
 
 
 def test_a_start_shows_what_comes_next(folder):
-    dataset = TrainingClips(SecondOrder(), folder, size=16)
+    dataset = training_clips(SecondOrder(), folder, size=16)
     assert all(map(same, batches(dataset, 4, start=6), batches(dataset, 7)[3:]))
 
 
@@ -103,13 +103,13 @@ def test_workers_have_one_thread():
 
 
 def test_the_cache_keeps_what_fits(folder, monkeypatch):
-    import adc.data.datasets.photos as clips
+    import adc.media.video_source as clips
 
     reads, real = [], clips.read_image
     monkeypatch.setattr(clips, "read_image", lambda path: reads.append(path) or real(path))
     for megabytes, expected in ((64, 5), (0, 15)):
         reads.clear()
-        dataset = TrainingClips(NoDegradation(), folder, size=16, cache=megabytes)
+        dataset = training_clips(NoDegradation(), folder, size=16, cache=megabytes)
         items = [dataset[(epoch * 5, index)] for epoch in range(3) for index in range(5)]
         assert len(reads) == expected
     assert len(items) == 15
@@ -117,7 +117,7 @@ def test_the_cache_keeps_what_fits(folder, monkeypatch):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_small_photo_is_named_in_one_line(folder, workers):
-    dataset = TrainingClips(BicubicDown(), folder, size=48)
+    dataset = training_clips(BicubicDown(), folder, size=48)
     with pytest.raises(ValueError) as error:
         batches(dataset, 1, workers)
     assert str(error.value).endswith(
@@ -128,7 +128,7 @@ def test_a_small_photo_is_named_in_one_line(folder, workers):
 
 
 def test_a_small_photo_can_be_mirrored(folder):
-    hr = TrainingClips(NoDegradation(), folder, size=120, small="reflect")[0]["hr"][0]
+    hr = training_clips(NoDegradation(), folder, size=120, small="reflect")[0]["hr"][0]
     rows = hr.flip(-1) if not torch.equal(hr[:, :, 0], hr[:, :, 110]) else hr
     assert hr.shape == (3, 120, 120)
     torch.testing.assert_close(rows[:, 39 + 5], rows[:, 39 - 5])
@@ -139,8 +139,8 @@ def test_a_small_photo_can_be_mirrored(folder):
 def test_a_broken_file_stops_or_is_skipped_by_name(folder, workers):
     Path(folder, "3.png").write_bytes(Path(folder, "3.png").read_bytes()[:500])
     with pytest.raises(ValueError, match=r"3\.png: cannot be read"):
-        batches(TrainingClips(BicubicDown(), folder, size=16), 3, workers)
-    dataset = TrainingClips(BicubicDown(), folder, size=16, broken="skip")
+        batches(training_clips(BicubicDown(), folder, size=16), 3, workers)
+    dataset = training_clips(BicubicDown(), folder, size=16, broken="skip")
     loader = clip_loader(dataset, 1, workers, PositionSampler(5))
     names = [batch["name"][0] for batch in islice(loader, 10)]
     assert sorted(names) == ["0", "0", "1", "1", "2", "2", "4", "4", "4", "4"]
@@ -150,40 +150,38 @@ def test_a_broken_file_stops_or_is_skipped_by_name(folder, workers):
 def test_a_folder_of_broken_files_does_not_hang(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.png").write_text("no")
-    with pytest.raises(ValueError, match="none of its 2 images can be read"):
-        TrainingClips(BicubicDown(), str(tmp_path), size=16, broken="skip")[0]
+    with pytest.raises(ValueError, match="not one of its 2 files gives a clip"):
+        training_clips(BicubicDown(), str(tmp_path), size=16, broken="skip")[0]
 
 
 def test_settings_that_cannot_work_name_their_key(folder):
-    with pytest.raises(ValueError, match="frames: 5 asks for video"):
-        TrainingClips(BicubicDown(), folder, frames=5)
     with pytest.raises(ValueError, match="size: 30 is not a multiple of the scale 4"):
-        TrainingClips(BicubicDown(), folder, size=30)
+        training_clips(BicubicDown(), folder, size=30)
     with pytest.raises(ValueError, match="validation_size: 32 is less than 64"):
-        HeldOutClips(BicubicDown(), folder, size=32)
+        validation_clips(BicubicDown(), folder, size=32)
 
 
-def test_held_out_photos_are_cut_in_the_middle(folder):
-    dataset = HeldOutClips(NoDegradation(), folder)
+def test_validation_photos_are_cut_in_the_middle(folder):
+    dataset = validation_clips(NoDegradation(), folder)
     expected = photo(seed=1)[4:36, 4:52].transpose(2, 0, 1)
     np.testing.assert_array_equal(((dataset[1]["hr"][0] + 1) * 127.5).round().byte().numpy(), expected)
-    small = HeldOutClips(BicubicDown(), folder, size=16, multiple=2, limit=3)
+    small = validation_clips(BicubicDown(), folder, size=16, multiple=2, limit=3)
     assert len(small) == 3 and small[2]["hr"].shape == (1, 3, 16, 16) and small[2]["lr"].shape == (1, 3, 4, 4)
     with pytest.raises(ValueError, match=r"0\.png: 56x40 pixels are too few .* multiples of 64"):
-        HeldOutClips(BicubicDown(), folder)[0]
+        validation_clips(BicubicDown(), folder)[0]
 
 
-def test_held_out_photos_are_the_same_every_time(folder):
-    dataset = HeldOutClips(SecondOrder("real-esrgan"), folder, multiple=2)
+def test_validation_photos_are_the_same_every_time(folder):
+    dataset = validation_clips(SecondOrder("real-esrgan"), folder, multiple=2)
     for workers in (0, 2):
         assert all(map(same, clip_loader(dataset, workers=workers), clip_loader(dataset)))
 
 
 def test_the_bundled_photos_are_the_default():
-    assert len(TrainingClips(BicubicDown())) == 11
-    held_out = HeldOutClips(BicubicDown())
-    assert [held_out[index]["name"] for index in range(4)] == ["astronaut", "chelsea", "coffee", "rocket"]
-    assert held_out[3]["hr"].shape == (1, 3, 384, 640)
+    assert len(training_clips(BicubicDown())) == 11
+    validation = validation_clips(BicubicDown())
+    assert [validation[index]["name"] for index in range(4)] == ["astronaut", "chelsea", "coffee", "rocket"]
+    assert validation[3]["hr"].shape == (1, 3, 384, 640)
 
 
 @pytest.fixture
@@ -196,7 +194,7 @@ def pairs(tmp_path):
 
 
 def test_pairs_are_cropped_at_the_same_place(pairs):
-    dataset = TrainingPairs(*pairs, size=32)
+    dataset = training_pairs(*pairs, size=32)
     mirrored = 0
     for epoch in range(12):
         item = dataset[(epoch * 3, epoch % 3)]
@@ -207,8 +205,8 @@ def test_pairs_are_cropped_at_the_same_place(pairs):
     assert 0 < mirrored < 12
 
 
-def test_held_out_pairs_are_cut_in_the_middle(pairs):
-    item = HeldOutPairs(*pairs, size=40, multiple=2)[1]
+def test_validation_pairs_are_cut_in_the_middle(pairs):
+    item = PairedClips(*pairs, 1, *pairs, validation_size=40, multiple=2).validation_set()[1]
     assert item["hr"].shape == (1, 3, 40, 40) and torch.equal(item["hr"][..., ::4, ::4], item["lr"])
     expected = photo(48, 64, 1)[4:44, 12:52].transpose(2, 0, 1)
     np.testing.assert_array_equal(((item["hr"][0] + 1) * 127.5).round().byte().numpy(), expected)
@@ -217,12 +215,12 @@ def test_held_out_pairs_are_cut_in_the_middle(pairs):
 def test_wrong_pairs_are_named(pairs):
     lr, hr = pairs
     with pytest.raises(ValueError, match=r"0\.png: 64x48 pixels are not 2 times the 16x12 of .*0\.bmp"):
-        TrainingPairs(lr, hr, scale=2, size=16)[0]
+        training_pairs(lr, hr, scale=2, size=16)[0]
     with pytest.raises(ValueError, match=r"0\.png: 64x48 pixels are smaller than the crop \(size: 52\)"):
-        TrainingPairs(lr, hr, size=52)[0]
+        training_pairs(lr, hr, size=52)[0]
     write_image(f"{lr}/sub/extra.png", photo())
     with pytest.raises(ValueError, match=r"extra\.png: no partner called 'sub/extra' in .*hr\. "):
-        TrainingPairs(lr, hr)
+        training_pairs(lr, hr)
     write_image(f"{lr}/sub/0.png", photo())
     with pytest.raises(ValueError, match=r"has the same name"):
-        TrainingPairs(lr, hr)
+        training_pairs(lr, hr)

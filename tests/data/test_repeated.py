@@ -41,6 +41,6 @@ def test_the_rest_is_the_modules_own():
     data, inner = RepeatedClips(module(validation_size=64, validation_limit=1)), module(validation_size=64)
     data.setup("fit")
     (batch,) = data.val_dataloader()
-    assert torch.equal(batch["hr"][0], inner.held_out_set()[0]["hr"])
+    assert torch.equal(batch["hr"][0], inner.validation_set()[0]["hr"])
     with pytest.raises(ValueError, match="epochs: 0 is less than 1"):
         RepeatedClips(module(), 0)

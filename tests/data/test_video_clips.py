@@ -7,15 +7,16 @@ import torch
 from filming import HEIGHT, WIDTH, film, frames_of, picture, spoil, turn_left
 
 from adc.data.datasets.clip_maker import ClipSpec
+from adc.data.datasets.clips import TrainingClips, ValidationClips
+from adc.data.datasets.pairs import PairClips
 from adc.data.datasets.stills import Stills
-from adc.data.datasets.video_pairs import PairClips
-from adc.data.datasets.videos import HeldOutVideos, TrainingVideos, VideoClips
+from adc.data.datasets.videos import VideoClips
 from adc.degradation import BicubicDown
 from adc.media.images import to_bytes, to_frame, write_image
 from adc.media.video_color import to_rgb
 from adc.media.video_reader import BrokenVideoError, VideoReader
 from adc.media.video_seek import VideoFile
-from adc.media.video_source import VideoSourceReader, list_video_sources, match_video_sources
+from adc.media.video_source import VideoSourceReader, image_sources, list_video_sources, match_sources
 
 pytest.importorskip("av")
 FORMATS = [
@@ -40,7 +41,7 @@ def every(path):
 def videos(folder, frames=4, size=32, **options):
     wanted = ClipSpec(frames, size, 4, **options)
     files = list_video_sources(str(folder))
-    return TrainingVideos(VideoClips(files, wanted, str(folder), VideoSourceReader()), BicubicDown(), 0)
+    return TrainingClips(VideoClips(files, wanted, str(folder), VideoSourceReader()), BicubicDown(), 0)
 
 
 def equal(first, second):
@@ -138,7 +139,7 @@ def test_a_star_names_one_video_in_each_of_many_folders(tmp_path):
         film(tmp_path / name / "sr.mp4", [picture(0)])
     frames_of(tmp_path / "three" / "lq", [picture(0)])
     assert [item.name for item in list_video_sources(f"{tmp_path}/*/sr.mp4")] == ["one", "two"]
-    pairs = match_video_sources(f"{tmp_path}/*/lq.mp4", f"{tmp_path}/*/sr.mp4")
+    pairs = match_sources(f"{tmp_path}/*/lq.mp4", f"{tmp_path}/*/sr.mp4", 2)
     assert [(small.path.name, large.name) for small, large in pairs] == [("lq.mp4", "one"), ("lq.mp4", "two")]
     assert [item.name for item in list_video_sources(f"{tmp_path}/*/lq")] == ["three"]
     with pytest.raises(ValueError, match="more than one star"):
@@ -267,7 +268,7 @@ def test_stills_are_key_frames_of_the_others_and_leave_the_clip_as_it_is(folder)
     )
     assert equal({key: value for key, value in item.items() if key != "stills"}, plain[0])
     assert len({frame.sum().item() for frame in item["stills"]}) == 4
-    dataset.stills.pictures[0].read = None
+    dataset.stills.sources[0].read = None
     for epoch in range(8):
         dataset.stills.draw(3, torch.Generator().manual_seed(epoch), own=0)
     with pytest.raises(TypeError):
@@ -283,9 +284,9 @@ def videos_with_stills(folder):
 def test_broken_stills_stop_or_are_skipped(tmp_path):
     write_image(tmp_path / "a.png", picture(0))
     (tmp_path / "b.png").write_text("")
-    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    files = image_sources([tmp_path / "a.png", tmp_path / "b.png"])
     stills = Stills(files, 32, broken="skip")
-    assert stills.draw(5, torch.Generator()).shape == (5, 3, 32, 32) and stills.skipped == {str(files[1])}
+    assert stills.draw(5, torch.Generator()).shape == (5, 3, 32, 32) and stills.skipped == {str(files[1].path)}
     with pytest.raises(ValueError, match=r"b\.png: not an image"):
         Stills(files, 32).draw(2, torch.Generator())
     with pytest.raises(ValueError, match="none of the 1 files"):
@@ -297,10 +298,10 @@ def test_broken_stills_stop_or_are_skipped(tmp_path):
 def test_validation_takes_the_middle_of_the_first_frames(folder):
     files = list_video_sources(str(folder / "frames"))
     maker = VideoClips(files, ClipSpec(3, 40, 4, 16, stride=2), str(folder), VideoSourceReader())
-    item = HeldOutVideos(maker, BicubicDown())[0]
+    item = ValidationClips(maker, BicubicDown())[0]
     expected = torch.stack([to_frame(picture(200 + number)) for number in (0, 2, 4)])
     assert torch.equal(item["hr"], expected[:, :, 16:48, 32:64]) and item["lr"].shape == (3, 3, 8, 8)
-    assert len(HeldOutVideos(maker, BicubicDown(), limit=0)) == 0
+    assert len(ValidationClips(maker, BicubicDown(), limit=0)) == 0
 
 
 @pytest.fixture
@@ -316,9 +317,9 @@ def pairs(tmp_path):
 
 
 def paired(root, frames=3, size=32, **options):
-    matched = match_video_sources(str(root / "lr"), str(root / "hr"))
+    matched = match_sources(str(root / "lr"), str(root / "hr"), frames)
     maker = PairClips(matched, ClipSpec(frames, size, 4, shots=False, **options), str(root / "hr"), VideoSourceReader())
-    return TrainingVideos(maker, None)
+    return TrainingClips(maker, None)
 
 
 def test_pairs_are_cut_at_one_place_and_time(pairs):
@@ -330,7 +331,7 @@ def test_pairs_are_cut_at_one_place_and_time(pairs):
         assert torch.allclose(item["hr"], enlarged, atol=1e-6)
     assert len({item["lr"].sum().item() for item in items}) == 20
     maker = PairClips(dataset.maker.pairs, ClipSpec(2, None, 4, 32), None, VideoSourceReader())
-    first = HeldOutVideos(maker, None)[1]
+    first = ValidationClips(maker, None)[1]
     assert first["name"] == "b" and first["hr"].shape == (2, 3, 64, 96) and first["lr"].shape == (2, 3, 16, 24)
 
 

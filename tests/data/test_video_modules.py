@@ -7,7 +7,7 @@ import torch
 from filming import film, frames_of, picture
 from lightning.pytorch import LightningModule, Trainer
 
-from adc.data import Camera, ClipData, DegradedVideos, PairedVideos
+from adc.data import Augmentation, Camera, ClipData, DegradedClips, PairedClips
 from adc.degradation import BicubicDown, SecondOrder
 from adc.media.images import write_image
 
@@ -76,8 +76,8 @@ def fit(data, steps, tmp_path, resume=None):
 
 
 def degraded(folder, **options):
-    settings = {"batch_size": 2, "clips": folder, "held_out": folder, "frames": 3, "size": 32, "workers": 0}
-    return DegradedVideos(SecondOrder(), **(settings | {"multiple": 2, "cache": 2} | options))
+    settings = {"batch_size": 2, "train_dir": folder, "val_dir": folder, "frames": 3, "size": 32, "workers": 0}
+    return DegradedClips(SecondOrder(), **(settings | {"multiple": 2, "cache": 2} | options))
 
 
 def batches(data, number):
@@ -87,7 +87,8 @@ def batches(data, number):
 
 def same(first, second):
     return first.keys() == second.keys() and all(
-        torch.equal(first[key], second[key]) if key != "name" else first[key] == second[key] for key in first
+        torch.equal(first[key], second[key]) if torch.is_tensor(first[key]) else first[key] == second[key]
+        for key in first
     )
 
 
@@ -111,7 +112,7 @@ def test_stills_come_from_where_they_are_said_to(folder, photos):
 
 @pytest.mark.parametrize("source", ["videos", "camera"])
 def test_any_number_of_workers_makes_the_same_clips(folder, photos, source):
-    where = {"clips": folder} if source == "videos" else {"clips": photos, "camera": Camera(foreground=1)}
+    where = {"train_dir": folder} if source == "videos" else {"train_dir": photos, "camera": Camera(foreground=1)}
     expected = batches(degraded(folder, stills=True, **where), 5)
     for workers in (1, 2):
         found = batches(degraded(folder, stills=True, workers=workers, cache=0, **where), 5)
@@ -122,7 +123,7 @@ def test_any_number_of_workers_makes_the_same_clips(folder, photos, source):
 def test_a_resumed_run_sees_what_comes_next(folder, tmp_path):
     randint = fit(degraded(folder), 6, tmp_path)
     fit(degraded(folder), 4, tmp_path)
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["DegradedVideos"] == {"position": 8}
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["DegradedClips"] == {"position": 8}
     rest = fit(degraded(folder, workers=1), 6, tmp_path, tmp_path / "last.ckpt")
     assert len(rest.seen) == 2
     assert all(same(ours, theirs) for ours, theirs in zip(rest.seen, randint.seen[4:], strict=True))
@@ -139,20 +140,20 @@ def test_validation_repeats_and_is_whole_unless_it_is_cut(folder, tmp_path):
 
 
 def test_a_camera_over_the_bundled_photos_is_there_without_a_folder():
-    data = degraded(None, held_out=None, stills=True, multiple=4, validation_limit=2)
+    data = degraded(None, val_dir=None, stills=True, multiple=4, validation_limit=2)
     batch = batches(data, 1)[0]
     assert batch["hr"].shape == batch["stills"].shape == (2, 3, 3, 32, 32)
     assert any(not torch.equal(clip[0], clip[-1]) for clip in batch["hr"])
-    held_out = list(data.val_dataloader())
-    assert [item["name"] for item in held_out] == [["astronaut"], ["chelsea"]]
-    assert held_out[0]["hr"].shape == (1, 3, 3, 32, 32)
+    validation = list(data.val_dataloader())
+    assert [item["name"] for item in validation] == [["astronaut"], ["chelsea"]]
+    assert validation[0]["hr"].shape == (1, 3, 3, 32, 32)
     assert {"astronaut", "chelsea", "coffee", "rocket"}.isdisjoint(
         name for item in batches(degraded(None), 6) for name in item["name"]
     )
 
 
 def test_a_camera_over_photos_of_ones_own(photos):
-    data = degraded(photos, held_out=photos, camera=Camera(), validation_size=40, multiple=2)
+    data = degraded(photos, val_dir=photos, camera=Camera(), validation_size=40, multiple=2)
     batch = batches(data, 1)[0]
     assert set(batch["name"]) <= {"0", "1", "2"} and batch["hr"].shape == (2, 3, 3, 32, 32)
     assert next(iter(data.val_dataloader()))["hr"].shape == (1, 3, 3, 40, 40)
@@ -188,14 +189,14 @@ def test_pairs(tmp_path):
         frames_of(tmp_path / name / "lq", small)
         film(tmp_path / name / "sr.mp4", [np.kron(frame, np.ones((4, 4, 1), np.uint8)) for frame in small], crf=1)
     places = {"lr": f"{tmp_path}/*/lq", "hr": f"{tmp_path}/*/sr.mp4"}
-    data = PairedVideos(**places, batch_size=2, frames=3, size=32, workers=0, stills=True)
+    data = PairedClips(**places, batch_size=2, frames=3, size=32, workers=0, stills=True)
     batch = batches(data, 1)[0]
     assert batch.keys() == {"lr", "hr", "name", "stills"} and set(batch["name"]) <= {"a", "b", "c"}
     enlarged = batch["lr"].repeat_interleave(4, 3).repeat_interleave(4, 4)
     assert (batch["hr"] - enlarged).abs().mean() < 0.1
     assert data.val_dataloader() == []
-    held_out = {"held_out_lr": places["lr"], "held_out_hr": places["hr"]}
-    data = PairedVideos(**places, batch_size=2, frames=3, size=32, workers=1, multiple=4, **held_out)
+    validation = {"val_lr": places["lr"], "val_hr": places["hr"]}
+    data = PairedClips(**places, batch_size=2, frames=3, size=32, workers=1, multiple=4, **validation)
     module = fit(data, 2, tmp_path)
     assert module.seen[0]["hr"].shape == (2, 3, 3, 32, 32) and len(module.validated) == 3
     assert torch.equal(module.seen[0]["hr"], batch["hr"]), "stills and workers change nothing"
@@ -211,17 +212,17 @@ def test_bad_settings_name_their_key(folder):
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             degraded(folder, **options)
-    with pytest.raises(ValueError, match="held_out_lr and held_out_hr"):
-        PairedVideos(folder, folder, 1, held_out_lr=folder)
+    with pytest.raises(ValueError, match="val_lr and val_hr"):
+        PairedClips(folder, folder, 1, val_lr=folder)
     with pytest.raises(ValueError, match="scale: 0"):
-        PairedVideos(folder, folder, 1, scale=0)
+        PairedClips(folder, folder, 1, scale=0)
 
 
 def test_what_is_missing_is_missed_in_setup(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
-        DegradedVideos(BicubicDown(), 1, clips="nowhere").setup("fit")
+        DegradedClips(BicubicDown(), 1, frames=2, train_dir="nowhere").setup("fit")
     with pytest.raises(ValueError, match="neither a video"):
-        DegradedVideos(BicubicDown(), 1, clips=str(tmp_path)).setup("fit")
+        DegradedClips(BicubicDown(), 1, frames=2, train_dir=str(tmp_path)).setup("fit")
 
 
 def test_recipes_name_them_by_their_bare_names(tmp_path):
@@ -230,7 +231,7 @@ def test_recipes_name_them_by_their_bare_names(tmp_path):
     from adc.interfaces import Source
 
     kinds = {component.name: component.kind for component in own_components()}
-    assert kinds["DegradedVideos"] == kinds["PairedVideos"] == "DataModule"
+    assert kinds["DegradedClips"] == kinds["PairedClips"] == "DataModule"
     assert not kinds.keys() & {"VideoClips", "PairClips", "CameraClips"}
     assert kinds["StillImage"] == kinds["Slideshow"] == "Source"
     load_components(training=True)
@@ -240,9 +241,28 @@ def test_recipes_name_them_by_their_bare_names(tmp_path):
     for stills in ("true", "photos/lsdir"):
         recipe = tmp_path / "a.yaml"
         recipe.write_text(
-            "source: Slideshow\ndata: {class_path: DegradedVideos, init_args: {batch_size: 1, degradation: BicubicDown,"
+            "source: Slideshow\ndata: {class_path: DegradedClips, init_args: {batch_size: 1, degradation: BicubicDown,"
             f" stills: {stills}, camera: {{class_path: Camera, init_args: {{speed: 2.0}}}}}}}}\n"
         )
         built = parser.instantiate(parser.parse_path(recipe))
         assert type(built.source).__name__ == "Slideshow"
         assert built.data.stills == (True if stills == "true" else stills) and built.data.camera.speed == 2
+
+
+def test_videos_have_captions_augmentation_and_degradation_on_the_device(tmp_path):
+    for index in range(2):
+        film(tmp_path / f"{index}.mp4", [picture(40 * index + number) for number in range(8)])
+        (tmp_path / f"{index}.txt").write_text(f"waves {index}\n")
+    options = {
+        "captions": True,
+        "val_dir": str(tmp_path),
+        "augment": Augmentation(0.8, turn=True, colors=True, blend=1),
+    }
+    expected = batches(degraded(str(tmp_path), **options), 2)
+    assert expected[0]["text"] == [f"waves {name}" for name in expected[0]["name"]]
+    plain = batches(degraded(str(tmp_path), captions=True), 2)
+    assert plain[0]["name"] == expected[0]["name"] and not torch.equal(plain[0]["hr"], expected[0]["hr"])
+    later = degraded(str(tmp_path), degrade="device", **options)
+    for batch, other in zip(batches(later, 2), expected, strict=True):
+        assert "lr" not in batch and same(later.on_after_batch_transfer(batch, 0), other)
+    assert next(iter(later.val_dataloader()))["text"] == ["waves 0"]

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filming import training_clips, validation_clips
 
 from adc.data.datasets.augment import Augmentation
-from adc.data.datasets.photos import DRAWS, HeldOutClips, TrainingClips, degraded
+from adc.data.datasets.clips import DRAWS, degraded
 from adc.data.loader import clip_loader
-from adc.data.modules.images import DegradedClips
+from adc.data.modules.clips import DegradedClips
 from adc.degradation import BicubicDown, NoDegradation, SecondOrder
 from adc.media.images import caption_of, list_photos, read_image, write_image
 
@@ -50,10 +51,10 @@ def test_shards_hold_what_the_folder_holds(folder, shards):
     for a, b in zip(plain, packed, strict=True):
         assert np.array_equal(read_image(a), read_image(b)) and caption_of(a) == caption_of(b)
     for key in ((0, 3), (7, 1), (12, 4)):
-        items = [TrainingClips(SecondOrder(), str(home), size=32, captions=True)[key] for home in (folder, shards)]
+        items = [training_clips(SecondOrder(), str(home), size=32, captions=True)[key] for home in (folder, shards)]
         assert torch.equal(items[0]["lr"], items[1]["lr"]) and torch.equal(items[0]["hr"], items[1]["hr"])
         assert items[0]["name"] == items[1]["name"] and items[0]["text"] == items[1]["text"] == f"photo number {key[1]}"
-    assert HeldOutClips(BicubicDown(), str(shards), multiple=4, captions=True)[1]["text"] == "photo number 1"
+    assert validation_clips(BicubicDown(), str(shards), multiple=4, captions=True)[1]["text"] == "photo number 1"
 
 
 def test_one_shard_stands_for_itself(shards):
@@ -65,20 +66,20 @@ def test_a_truncated_photo_in_a_shard_is_skipped_once_and_named(tmp_path, folder
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for path in sorted(folder.glob("*.png")):
             archive.add(path, path.name)
-    clips = TrainingClips(NoDegradation(), str(tmp_path / "a.tar"), size=32, broken="skip")
+    clips = training_clips(NoDegradation(), str(tmp_path / "a.tar"), size=32, broken="skip")
     assert clips[1]["name"] == "2" and clips[1]["name"] == "2"
     assert clips.skipped == {f"{tmp_path}/a.tar:1.png"}
     with pytest.raises(ValueError, match=r"a\.tar:1\.png: cannot be read as an image"):
-        TrainingClips(NoDegradation(), str(tmp_path / "a.tar"), size=32)[1]
+        training_clips(NoDegradation(), str(tmp_path / "a.tar"), size=32)[1]
 
 
 def test_a_photo_that_vanished_is_skipped(folder):
-    clips = TrainingClips(NoDegradation(), str(folder), size=32, broken="skip")
+    clips, strict = (training_clips(NoDegradation(), str(folder), size=32, broken=how) for how in ("skip", "error"))
     (folder / "1.png").unlink()
     assert clips[1]["name"] == "2"
     assert clips.skipped == {str(folder / "1.png")}
     with pytest.raises(FileNotFoundError, match=r"1\.png: no such file"):
-        TrainingClips(NoDegradation(), str(folder), size=32).read(folder / "1.png")
+        strict[1]
 
 
 def test_what_is_no_tar_file_is_named(tmp_path):
@@ -94,15 +95,15 @@ def test_what_is_no_tar_file_is_named(tmp_path):
 def test_a_missing_caption_is_named(folder):
     (folder / "0.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"0\.png: no caption beside it; add a file that ends in \.txt"):
-        TrainingClips(NoDegradation(), str(folder), size=32, captions=True)[0]
+        training_clips(NoDegradation(), str(folder), size=32, captions=True)[0]
 
 
 @pytest.mark.parametrize(
     "degradation", [SecondOrder("real-esrgan"), BicubicDown(noise_sigma=(5, 9))], ids=["two", "one"]
 )
 def test_the_device_makes_what_the_workers_make(folder, degradation):
-    here = TrainingClips(degradation, str(folder), size=32)
-    later = TrainingClips(degradation, str(folder), size=32, degrade="device")
+    here = training_clips(degradation, str(folder), size=32)
+    later = training_clips(degradation, str(folder), size=32, degrade="device")
     expected = next(iter(clip_loader(here, 3)))
     batch = next(iter(clip_loader(later, 3)))
     assert "lr" not in batch
@@ -117,7 +118,7 @@ def test_the_device_makes_what_the_workers_make(folder, degradation):
 
 def test_augmented_crops_are_drawn_from_the_clip_alone(folder):
     augment = Augmentation(reduce=0.7, turn=True, colors=True, blend=0.5)
-    first, second = (TrainingClips(NoDegradation(), str(folder), size=32, augment=augment) for _ in range(2))
+    first, second = (training_clips(NoDegradation(), str(folder), size=32, augment=augment) for _ in range(2))
     keys = [(position, position % 5) for position in range(20)]
     for key in keys:
         item = first[key]
@@ -130,14 +131,14 @@ def test_each_kind_of_augmentation(folder):
     gray = np.repeat(photo(40, 40)[..., :1], 3, axis=2)
     for index in range(2):
         write_image(folder.parent / "gray" / f"{index}.png", np.roll(gray, index, axis=0))
-    blended = TrainingClips(NoDegradation(), str(folder.parent / "gray"), size=32, augment=Augmentation(blend=1.0))
+    blended = training_clips(NoDegradation(), str(folder.parent / "gray"), size=32, augment=Augmentation(blend=1.0))
     assert max((blended[0, i]["hr"][0, 0] - blended[0, i]["hr"][0, 1]).abs().max() for i in range(2)) > 0.1
-    plain = TrainingClips(NoDegradation(), str(folder), size=32)[2]["hr"]
+    plain = training_clips(NoDegradation(), str(folder), size=32)[2]["hr"]
     generator = torch.Generator().manual_seed(0)
     crop = ((plain[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
-    colors = Augmentation(colors=True).change(crop, 32, generator)
+    colors = Augmentation(colors=True).change([crop], 32, generator)[0]
     assert sorted(colors.sum((0, 1))) == sorted(crop.sum((0, 1)))
-    turned = [Augmentation(turn=True).change(crop, 32, generator) for _ in range(8)]
+    turned = [Augmentation(turn=True).change([crop], 32, generator)[0] for _ in range(8)]
     assert any(np.array_equal(np.rot90(crop), made) for made in turned)
     assert Augmentation(reduce=0.5).side(32, 40, generator) <= 40
     assert Augmentation().side(32, 40, generator) == 32

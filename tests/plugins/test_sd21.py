@@ -201,9 +201,9 @@ def test_the_shipped_teacher_is_found_by_name():
 
 def test_every_part_of_the_shipped_teacher_restores():
     teacher, answers = OSEDiff("demo").eval(), []
-    held_out = DegradedClips(BicubicDown(noise_sigma=(15, 30)), 1, size=128, workers=0, validation_size=256)
-    held_out.setup("validate")
-    photos = list(held_out.val_dataloader())
+    validation = DegradedClips(BicubicDown(noise_sigma=(15, 30)), 1, size=128, workers=0, validation_size=256)
+    validation.setup("validate")
+    photos = list(validation.val_dataloader())
 
     def fidelity(restore):
         with torch.inference_mode():

@@ -1,6 +1,8 @@
-"""More pictures out of few photos."""
+"""Augmentation of training clips, where images are few."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,19 +13,20 @@ from adc.degradation.draws import bernoulli, randint, uniform
 
 
 class Augmentation:
-    """Changes training crops before they are degraded; every draw comes from the clip's generator.
+    """Random changes of training clips before they are degraded; all frames of a clip are changed alike.
 
-    A student that learns from its teacher needs no natural pictures, only varied ones.
+    Every draw comes from the clip's generator. A student that learns from its teacher needs no natural images, only
+    varied ones.
     """
 
     def __init__(self, reduce: float = 1.0, turn: bool = False, colors: bool = False, blend: float = 0.0) -> None:
         """
         Args:
             reduce: Crops are cut larger and reduced to the size by a factor between this and 1, which packs more
-                detail into them.
+                detail into them; a moving camera zooms by itself.
             turn: Turn crops by quarter turns.
             colors: Put the channels in any order.
-            blend: Chance that a crop is blended with one of another photo, each channel by a share of its own;
+            blend: Chance that a crop is blended with one of another file, each channel by a share of its own;
                 that makes colours of grey photos.
 
         Raises:
@@ -39,16 +42,24 @@ class Augmentation:
         """How large a crop is cut that will be ``size``; at most ``largest``."""
         return min(round(size / uniform(generator, self.reduce, 1.0)), largest) if self.reduce < 1 else size
 
-    def change(self, crop: np.ndarray, size: int, generator: Generator) -> np.ndarray:
-        """A square crop, uint8 ``(S, S, 3)``, as one of ``size``, turned, its channels in another order."""
-        if crop.shape[0] != size:
-            image = Image.fromarray(np.ascontiguousarray(crop))
-            crop = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+    def change(self, frames: Sequence[np.ndarray], size: int | None, generator: Generator) -> list[np.ndarray]:
+        """Frames, uint8 ``(H, W, 3)``, turned, and their channels in another order.
+
+        Args:
+            frames: Of one clip.
+            size: Height and width to which square frames are reduced first; None leaves them.
+            generator: The only source of randomness.
+        """
+        if size is not None and frames[0].shape[0] != size:
+            images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+            frames = [np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)) for image in images]
         if self.turn:
-            crop = np.rot90(crop, randint(generator, 0, 3))
+            turns = randint(generator, 0, 3)
+            frames = [np.rot90(frame, turns) for frame in frames]
         if self.colors:
-            crop = crop[..., torch.randperm(3, generator=generator).tolist()]
-        return crop
+            order = torch.randperm(3, generator=generator).tolist()
+            frames = [frame[..., order] for frame in frames]
+        return list(frames)
 
     def blends(self, generator: Generator) -> bool:
         """Whether this crop is blended with another."""
@@ -56,6 +67,6 @@ class Augmentation:
 
     @staticmethod
     def mix(clip: Tensor, other: Tensor, generator: Generator) -> Tensor:
-        """Two clips ``(1, 3, H, W)`` blended by a share per channel."""
+        """Two clips ``(T, 3, H, W)`` blended by a share per channel."""
         share = torch.rand(1, 3, 1, 1, generator=generator)
         return share * clip + (1 - share) * other

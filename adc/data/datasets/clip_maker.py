@@ -1,19 +1,23 @@
-"""What every maker of clips of several frames has."""
+"""Base class of clip makers, and what they make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from adc.data.datasets.stills import BROKEN, Broken, Small
+from adc.data.datasets.augment import Augmentation
+from adc.data.datasets.crops import Small
+from adc.data.datasets.stills import BROKEN, Broken
 from adc.degradation.draws import randint
+from adc.media.tar_shards import Packed
 from adc.media.video_reader import BrokenVideoError
-from adc.media.video_source import VideoSource, VideoSourceReader
+from adc.media.video_source import ImageFile, VideoSource, VideoSourceReader
 from adc.ops.shots import cuts
 
 TRIES = 8
@@ -24,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """What clips are to be like.
+    """Specification of clips.
 
     Attributes:
         frames: How many frames they have.
@@ -33,8 +37,9 @@ class ClipSpec:
         step: What heights and widths of clips for validation are multiples of.
         stride: Each so many-th frame of a video is taken.
         shots: Whether clips that cross a cut are refused.
-        small: What to do with a picture smaller than the crop: stop, or mirror it at its borders.
+        small: What to do with an image smaller than the crop: stop, or mirror it at its borders.
         broken: What to do with an unreadable file: stop, or take the next one in its place.
+        augment: Augmentation of training clips.
     """
 
     frames: int
@@ -45,6 +50,7 @@ class ClipSpec:
     shots: bool = True
     small: Small = "error"
     broken: Broken = "error"
+    augment: Augmentation | None = None
 
     @property
     def span(self) -> int:
@@ -63,18 +69,20 @@ class ClipSample:
     """A clip.
 
     Attributes:
-        name: What it was made of.
+        name: Name of its source.
+        path: File of its source.
         hr: ``(T, 3, H, W)`` in ``[-1, 1]``.
-        lr: Its small twin, if that exists already.
+        lr: The LR clip, if there is one already.
     """
 
     name: str
+    path: Path | Packed
     hr: Tensor
     lr: Tensor | None = None
 
 
 class ClipMaker:
-    """Makes clips by number, all else drawn from a generator.
+    """Source of clips by number; all else is drawn from a generator.
 
     Attributes:
         skipped: Files passed over so far: broken ones, with ``broken="skip"``, and those of which no window
@@ -84,7 +92,7 @@ class ClipMaker:
     def __init__(self, wanted: ClipSpec, folder: str | None) -> None:
         """
         Args:
-            wanted: What clips are to be like.
+            wanted: Specification of the clips.
             folder: Where the files are.
         """
         self.wanted, self.folder = wanted, folder
@@ -129,6 +137,8 @@ class ClipMaker:
         """
         wanted, last = self.wanted, len(source) - self.wanted.span
         check_length(source, wanted)
+        if isinstance(source, ImageFile):
+            return range(1), read(source, [0])
         starts = list(range(last + 1))
         for _ in range(TRIES):
             start = starts[randint(generator, 0, len(starts) - 1)]

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from adc.data.datasets.photos import Key
-from adc.data.modules.images import ClipData
+from adc.data.datasets.clips import Key
+from adc.data.modules.clip_data import ClipData
 
 
 class RepeatedClips(ClipData):
@@ -31,9 +31,9 @@ class RepeatedClips(ClipData):
         """Its clips, for ever those of the first epochs."""
         return _Repeated(self.data.training_set(), self.epochs)
 
-    def held_out_set(self) -> Dataset[Any] | None:
-        """Its held-out clips."""
-        return self.data.held_out_set()
+    def validation_set(self) -> Dataset[Any] | None:
+        """Its validation clips."""
+        return self.data.validation_set()
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """What it does on the device."""

@@ -20,7 +20,7 @@ FILE = "heads.json"
 
 
 class HeadProbe(pl.Callback):
-    """At each validation, shows held-out clips to every head as they are, with frames out of order, and blurred.
+    """At each validation, shows validation clips to every head as they are, with frames out of order, and blurred.
 
     Written into the run folder as ``heads.json``: ``{domain: {head: {variant: loss}}}``, where the loss is the
     discriminators' own for the label 1
@@ -31,7 +31,7 @@ class HeadProbe(pl.Callback):
     def __init__(self, clips: int = 4, blur_sigma: float = 2.0) -> None:
         """
         Args:
-            clips: How many held-out clips are shown.
+            clips: How many validation clips are shown.
             blur_sigma: Standard deviation of the Gaussian blur, in pixels of the large clip.
         """
         if blur_sigma <= 0:

@@ -1,4 +1,4 @@
-"""Pictures of held-out clips, where people would rather look."""
+"""Pictures of validation clips, where people would rather look."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adc.ops.temporal import profiles
 
 
 class Samples(pl.Callback):
-    """Logs ``bicubic | restored | truth`` of the first held-out clips to TensorBoard at each validation.
+    """Logs ``bicubic | restored | truth`` of the first validation clips to TensorBoard at each validation.
 
     Of clips of more than one frame it shows the frame in the middle, and in a second picture their temporal
     profiles: the stretch of a row that changes most in the truth, over time from top to bottom.

@@ -1,4 +1,4 @@
-"""Videos that exist in both sizes, as clips."""
+"""Maker of clips of images and videos that exist as LR and HR."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from torch import Generator
 
 from adc.data.datasets.clip_maker import ClipMaker, ClipSample, ClipSpec, check_length, to_clip
-from adc.data.datasets.photos import crop_size, too_small
-from adc.degradation.draws import randint
+from adc.data.datasets.crops import crop_size, too_small
+from adc.degradation.draws import bernoulli, randint
 from adc.media.video_source import VideoSource, VideoSourceReader
 
 
 class PairClips(ClipMaker):
-    """Clips of videos that exist in both sizes."""
+    """Clips of images and videos that exist as LR and HR."""
 
     def __init__(
         self,
@@ -25,10 +25,10 @@ class PairClips(ClipMaker):
     ) -> None:
         """
         Args:
-            pairs: Small videos and large ones.
-            wanted: What large clips are to be like.
-            folder: Where the large ones are.
-            read: Reads them.
+            pairs: LR sources and HR sources.
+            wanted: Specification of HR clips.
+            folder: Where the HR sources are.
+            read: Reader of frames.
         """
         super().__init__(wanted, folder)
         self.pairs, self.read = pairs, read
@@ -48,9 +48,9 @@ class PairClips(ClipMaker):
         height, width = small[0].shape[:2]
         top, left = randint(generator, 0, height - side // scale), randint(generator, 0, width - side // scale)
         made = self._made(pair, small, large, (top, left), (side // scale, side // scale))
-        if randint(generator, 0, 1):
+        if bernoulli(generator, 0.5):
             assert made.lr is not None
-            return ClipSample(made.name, made.hr.flip(-1), made.lr.flip(-1))
+            return ClipSample(made.name, made.path, made.hr.flip(-1), made.lr.flip(-1))
         return made
 
     def first(self, index: int, generator: Generator) -> ClipSample:
@@ -102,4 +102,4 @@ class PairClips(ClipMaker):
         for frames, factor in ((small, 1), (large, self.wanted.scale)):
             (top, left), (height, width) = (tuple(factor * side for side in two) for two in (corner, size))
             clips.append(to_clip([frame[top : top + height, left : left + width] for frame in frames]))
-        return ClipSample(pair[1].name, clips[1], clips[0])
+        return ClipSample(pair[1].name, pair[1].path, clips[1], clips[0])

@@ -1,0 +1,90 @@
+"""Sizes and places of crops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from torch import Generator
+
+from adc.degradation.draws import bernoulli, randint
+from adc.degradation.filters import reflected
+from adc.media.tar_shards import Packed
+
+Small = Literal["error", "reflect"]
+
+
+def check_size(key: str, size: int, scale: int) -> None:
+    """Check of a crop's size: refuses one that the scale does not divide."""
+    if size < scale or size % scale:
+        raise ValueError(f"{key}: {size} is not a multiple of the scale {scale}.")
+
+
+def check_largest(largest: int | None, step: int) -> None:
+    """Check of the largest validation crop: refuses one into which no multiple of ``step`` fits."""
+    if largest is not None and largest < step:
+        raise ValueError(f"validation_size: {largest} is less than {step} (multiple * scale).")
+
+
+def too_small(path: Path | Packed, pixels: np.ndarray, size: int, scale: int, way_out: str = "") -> ValueError:
+    """The error for a photo ``(H, W, 3)`` into which a crop does not fit; names the file, its size and the way out."""
+    height, width = pixels.shape[:2]
+    fitting = min(height, width) // scale * scale
+    return ValueError(
+        f"{path}: {width}x{height} pixels are smaller than the crop (size: {size}). "
+        f"Set size to {fitting} or less{way_out}, or remove the file."
+    )
+
+
+def crop_of(frame: np.ndarray, size: int, generator: Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """A random square of frames ``(H, W, 3)``, perhaps mirrored: the function that cuts it out of each."""
+    height, width = frame.shape[:2]
+    top, left, flip = (
+        randint(generator, 0, height - size),
+        randint(generator, 0, width - size),
+        bernoulli(generator, 0.5),
+    )
+    return lambda other: other[top : top + size, left : left + size][:, :: -1 if flip else 1]
+
+
+def ensure_min_size(pixels: np.ndarray, path: Path | Packed, size: int, scale: int, small: Small) -> np.ndarray:
+    """An image ``(H, W, 3)`` into which a square of ``size`` fits.
+
+    Raises:
+        ValueError: If it is smaller and may not be mirrored at its borders.
+    """
+    if min(pixels.shape[:2]) >= size:
+        return pixels
+    if small == "error":
+        raise too_small(path, pixels, size, scale, ", or small: reflect")
+    return mirror_up_to(pixels, size)
+
+
+def mirror_up_to(pixels: np.ndarray, size: int) -> np.ndarray:
+    """A photo ``(H, W, 3)`` continued to the right and downwards by mirroring until a square of ``size`` fits."""
+    rows = reflected(pixels.shape[0], 0, max(0, size - pixels.shape[0])).numpy()
+    columns = reflected(pixels.shape[1], 0, max(0, size - pixels.shape[1])).numpy()
+    return pixels[rows][:, columns]
+
+
+def central(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle ``height`` x ``width`` of ``(H, W, 3)``."""
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]
+
+
+def crop_size(path: Path | Packed, pixels: np.ndarray, largest: int | None, step: int) -> tuple[int, int]:
+    """Height and width of the largest part of a photo whose sides are multiples of ``step`` and at most ``largest``.
+
+    Raises:
+        ValueError: If a side is shorter than one step; names the file.
+    """
+    height, width = (min(side, largest or side) // step * step for side in pixels.shape[:2])
+    if not height or not width:
+        raise ValueError(
+            f"{path}: {pixels.shape[1]}x{pixels.shape[0]} pixels are too few for validation, which takes multiples of "
+            f"{step} (multiple * scale). Lower multiple, or remove the file."
+        )
+    return height, width

@@ -1,0 +1,112 @@
+"""Base class of data modules: endless training batches, and validation clips."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import Dataset
+
+from adc.data.loader import ClipLoader, clip_loader
+from adc.data.sampler import PositionSampler
+
+log = logging.getLogger(__name__)
+
+
+class ClipData(LightningDataModule, ABC):
+    """Loaders over a training set and a validation set; knows and saves the position in the data.
+
+    The position is the number of clips that all processes together have trained on. It is
+    derived from the number of batches that the module has processed (``batches``), so that what
+    workers have prefetched does not count, and it is part of the checkpoint: a resumed run sees
+    the clips that come next. Run it with ``use_distributed_sampler: false``; `PositionSampler`
+    shares the clips out.
+    """
+
+    def __init__(self, batch_size: int, workers: int, seed: int) -> None:
+        """
+        Args:
+            batch_size: Clips per batch and process.
+            workers: Processes that load.
+            seed: Of the order.
+        """
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size: {batch_size} is less than 1.")
+        if workers < 0:
+            raise ValueError(f"workers: {workers} is less than 0. Use 0 to load in the main process.")
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.start = 0
+        self._batches_at_start: int | None = None
+        self._train_loader: ClipLoader | None = None
+
+    @abstractmethod
+    def training_set(self) -> Dataset[Any]:
+        """A sized dataset whose keys are pairs (position, index)."""
+
+    @abstractmethod
+    def validation_set(self) -> Dataset[Any] | None:
+        """A dataset in order, or nothing."""
+
+    def setup(self, stage: str) -> None:
+        """Look for the files, so that what is missing is missed before anything runs."""
+        if stage == "fit":
+            self._training_set = self.training_set()
+        self._validation_set = self.validation_set()
+
+    @property
+    def position(self) -> int:
+        """The number of clips trained on, by all processes together."""
+        if self._batches_at_start is None:
+            return self.start
+        return self.start + (self._batches() - self._batches_at_start) * self.batch_size * self._processes()[1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue at a position."""
+        self.start, self._batches_at_start = int(state_dict["position"]), None
+
+    def train_dataloader(self) -> ClipLoader:
+        """Endless batches from the position on."""
+        self.start, self._batches_at_start = self.position, self._batches()
+        rank, world = self._processes()
+        sampler = PositionSampler(len(self._training_set), self.seed, rank, world, self.start)  # pyright: ignore[reportArgumentType]
+        self._train_loader = clip_loader(
+            self._training_set, self.batch_size, self.workers, sampler, pin_memory=self._on_gpu()
+        )
+        return self._train_loader
+
+    def val_dataloader(self) -> ClipLoader | list[Any]:
+        """The validation clips, one per batch, all of them in every process."""
+        if self._validation_set is None:
+            return []
+        return clip_loader(self._validation_set, workers=min(self.workers, 2), pin_memory=self._on_gpu())
+
+    def test_dataloader(self) -> ClipLoader | list[Any]:
+        """The same as `val_dataloader`."""
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> ClipLoader | list[Any]:
+        """The same as `val_dataloader`."""
+        return self.val_dataloader()
+
+    def teardown(self, stage: str) -> None:
+        """Name the broken files that were skipped."""
+        if self._train_loader is not None and self._train_loader.skipped:
+            names = self._train_loader.skipped
+            log.warning("%d broken files were skipped: %s", len(names), ", ".join(names))
+
+    def _batches(self) -> int:
+        return self.trainer.lightning_module.batches_seen if self.trainer else 0  # pyright: ignore[reportReturnType]
+
+    def _processes(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _on_gpu(self) -> bool:
+        return self.trainer.strategy.root_device.type == "cuda" if self.trainer else torch.cuda.is_available()

@@ -1,0 +1,235 @@
+"""Data modules of clips: HR clips degraded on the fly, and LR-HR pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from adc.data.bundled import training_photos, validation_photos
+from adc.data.datasets.augment import Augmentation
+from adc.data.datasets.camera import Camera
+from adc.data.datasets.clip_maker import ClipSpec
+from adc.data.datasets.clips import DRAWS, TrainingClips, ValidationClips, degraded
+from adc.data.datasets.crops import check_largest, check_size
+from adc.data.datasets.pairs import PairClips
+from adc.data.datasets.stills import Stills
+from adc.data.datasets.videos import CameraClips, VideoClips
+from adc.data.modules.clip_data import ClipData
+from adc.interfaces import Degradation
+from adc.media.images import list_photos
+from adc.media.video_source import VideoSource, VideoSourceReader, image_sources, list_sources, match_sources
+
+
+class DegradedClips(ClipData):
+    """Photos, videos, or photos under a moving camera, with LR counterparts degraded on the fly.
+
+    Batches have the keys ``lr``, ``hr``, ``name``, and ``stills`` and ``text`` if they are asked for. Every clip is
+    drawn from (seed, file, epoch): a run continued at a position, and any number of workers and processes, makes the
+    same ones. Clips of one frame are made of the images of a folder, if there are any in it; all others of its videos.
+    """
+
+    def __init__(
+        self,
+        degradation: Degradation,
+        batch_size: int,
+        train_dir: str | None = None,
+        val_dir: str | None = None,
+        frames: int = 1,
+        size: int = 512,
+        workers: int = 2,
+        seed: int = 0,
+        small: Literal["error", "reflect"] = "error",
+        broken: Literal["error", "skip"] = "error",
+        cache: int = 256,
+        validation_size: int | None = None,
+        validation_limit: int | None = None,
+        validation_frames: int | None = None,
+        multiple: int = 16,
+        augment: Augmentation | None = None,
+        captions: bool = False,
+        degrade: Literal["workers", "device"] = "workers",
+        stills: bool | str = False,
+        stride: int = 1,
+        shots: bool = True,
+        camera: Camera | None = None,
+    ) -> None:
+        """
+        Args:
+            degradation: Degradation of the HR clips; it has the scale.
+            batch_size: Clips per batch and process.
+            train_dir: Folder of training photos or videos, searched with its sub-folders: images and tar files of
+                them, video files, and folders of frames. A path with a star, pairs/*/hr.mp4, names a video in each of
+                many folders. If none, eleven photos of scikit-image, under a camera if frames is above 1.
+            val_dir: The same for validation; if none, four other photos of scikit-image.
+            frames: Frames per clip.
+            size: Height and width of the HR clip, a multiple of the scale.
+            workers: Processes that read and degrade, each on one thread; 0 does it in the main process.
+            seed: Of the order, the crops and the degradations.
+            small: What to do with an image smaller than size: stop, or mirror it at its borders.
+            broken: What to do with an unreadable file: stop, or take the next one in its place and name it at the end.
+            cache: Megabytes of decoded frames that each worker keeps in memory.
+            validation_size: Largest height and width of validation clips, cut from the middle; whole frames if none,
+                or size for a camera's.
+            validation_limit: Validate on the first so many files only.
+            validation_frames: Validate on the first so many frames of each video; as many as frames if none.
+            multiple: Validation clips are cut so that the LR clip's height and width are multiples of this.
+            augment: Augmentation of training clips before they are degraded, for where files are few.
+            captions: Read the text beside each file (photo.txt beside photo.png), for prompts.
+            degrade: Where training clips are degraded: in the workers, or in float32 on the device that trains.
+            stills: Whether batches have clips of unrelated images: true takes key frames of the other videos
+                (the other photos, with a camera), a folder the photos in it.
+            stride: Each so many-th frame is taken; 2 doubles the speed.
+            shots: Draw again where a clip would cross a cut; a video in which that fails gives its place to the next
+                one, and is named at the end.
+            camera: The camera's motion. With one, train_dir and val_dir, where they are named, are folders of photos.
+        """
+        super().__init__(batch_size, workers, seed)
+        _check(frames, stride, validation_frames, size, degradation.scale, validation_size, multiple)
+        self.degradation, self.train_dir, self.val_dir, self.stills = degradation, train_dir, val_dir, stills
+        self.cache, self.validation_limit, self.captions, self.degrade = cache, validation_limit, captions, degrade
+        self.camera = camera or (Camera() if frames > 1 else None)
+        self.has_camera = camera is not None
+        self.wanted = ClipSpec(
+            frames, size, degradation.scale, stride=stride, shots=shots, small=small, broken=broken, augment=augment
+        )
+        self.validation = ClipSpec(
+            validation_frames or frames, validation_size, degradation.scale, multiple * degradation.scale, stride, False
+        )
+
+    def training_set(self) -> TrainingClips:
+        """Random clips."""
+        maker = self._maker(self.train_dir, self.wanted, validation=False)
+        stills = stills_of(self.stills, maker.files, self.wanted, maker.read)
+        return TrainingClips(maker, self.degradation, self.seed, stills, self.captions, self.degrade == "device")
+
+    def validation_set(self) -> ValidationClips:
+        """The middle of the first frames of each file."""
+        maker = self._maker(self.val_dir, self.validation, validation=True)
+        return ValidationClips(maker, self.degradation, self.seed, self.validation_limit, self.captions)
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Degrade what the workers left to the device."""
+        return degraded(batch, self.degradation) if DRAWS in batch else batch
+
+    def _maker(self, folder: str | None, wanted: ClipSpec, validation: bool) -> VideoClips | CameraClips:
+        read = VideoSourceReader(0 if validation else self.cache)
+        if folder is not None and not self.has_camera:
+            return VideoClips(list_sources(folder, self.wanted.frames), wanted, folder, read)
+        bundled = validation_photos if validation else training_photos
+        photos = image_sources(bundled() if folder is None else list_photos(folder), folder)
+        if self.camera is None:
+            return VideoClips(photos, wanted, folder, read)
+        if validation and wanted.size is None:
+            wanted = replace(wanted, size=max(self.wanted.side, wanted.step))
+        return CameraClips(photos, self.camera, wanted, folder, read)
+
+
+class PairedClips(ClipData):
+    """Photos or videos that exist as LR and HR, in two folders with the same names: a teacher's results, for one.
+
+    Batches are those of `DegradedClips`.
+    """
+
+    def __init__(
+        self,
+        lr: str,
+        hr: str,
+        batch_size: int,
+        val_lr: str | None = None,
+        val_hr: str | None = None,
+        scale: int = 4,
+        frames: int = 1,
+        size: int = 512,
+        workers: int = 2,
+        seed: int = 0,
+        broken: Literal["error", "skip"] = "error",
+        cache: int = 256,
+        validation_size: int | None = None,
+        validation_limit: int | None = None,
+        validation_frames: int | None = None,
+        multiple: int = 16,
+        captions: bool = False,
+        stills: bool | str = False,
+        stride: int = 1,
+        shots: bool = True,
+    ) -> None:
+        """
+        Args:
+            lr: Folder of LR training photos, or of videos: files, and folders of frames. A path with a star,
+                pairs/*/lr.mp4, names a video in each of many folders, called what the star stands for.
+            hr: Folder of HR ones, or such a path; the names are those of the LR ones, endings aside.
+            batch_size: Clips per batch and process.
+            val_lr: The same for validation; no validation if none.
+            val_hr: The same for validation.
+            scale: Ratio of the sizes of HR and LR.
+            frames: Frames per clip.
+            size: Height and width of the HR clip, a multiple of the scale.
+            workers: Processes that read, each on one thread; 0 does it in the main process.
+            seed: Of the order and the crops.
+            broken: What to do with an unreadable file: stop, or take the next one in its place and name it at the end.
+            cache: Megabytes of decoded frames that each worker keeps in memory.
+            validation_size: Largest height and width of HR validation clips, cut from the middle; whole if none.
+            validation_limit: Validate on the first so many pairs only.
+            validation_frames: Validate on the first so many frames of each pair; as many as frames if none.
+            multiple: Validation clips are cut so that the LR clip's height and width are multiples of this.
+            captions: Read the text beside each HR file (photo.txt beside photo.png), for prompts.
+            stills: Whether batches have clips of unrelated images: true takes key frames of the other HR videos,
+                a folder the photos in it.
+            stride: Each so many-th frame is taken; 2 doubles the speed.
+            shots: Draw again where a clip would cross a cut; a pair in which that fails gives its place to the next
+                one, and is named at the end.
+        """
+        super().__init__(batch_size, workers, seed)
+        if scale < 1:
+            raise ValueError(f"scale: {scale} is not a whole number of at least 1.")
+        _check(frames, stride, validation_frames, size, scale, validation_size, multiple)
+        if (val_lr is None) != (val_hr is None):
+            raise ValueError("val_lr and val_hr belong together: give both folders, or neither.")
+        self.lr, self.hr, self.val_lr, self.val_hr = lr, hr, val_lr, val_hr
+        self.stills, self.cache, self.validation_limit, self.captions = stills, cache, validation_limit, captions
+        self.wanted = ClipSpec(frames, size, scale, stride=stride, shots=shots, broken=broken)
+        self.validation = ClipSpec(validation_frames or frames, validation_size, scale, multiple * scale, stride, False)
+
+    def training_set(self) -> TrainingClips:
+        """Random clips."""
+        pairs, read = match_sources(self.lr, self.hr, self.wanted.frames), VideoSourceReader(self.cache)
+        stills = stills_of(self.stills, [hr for _, hr in pairs], self.wanted, read)
+        maker = PairClips(pairs, self.wanted, self.hr, read)
+        return TrainingClips(maker, None, self.seed, stills, self.captions)
+
+    def validation_set(self) -> ValidationClips | None:
+        """The middle of the first frames of each pair."""
+        if self.val_lr is None or self.val_hr is None:
+            return None
+        pairs = match_sources(self.val_lr, self.val_hr, self.wanted.frames)
+        maker = PairClips(pairs, self.validation, self.val_hr, VideoSourceReader())
+        return ValidationClips(maker, None, self.seed, self.validation_limit, self.captions)
+
+
+def _check(
+    frames: int, stride: int, validation_frames: int | None, size: int, scale: int, largest: int | None, multiple: int
+) -> None:
+    for key, number in (("frames", frames), ("stride", stride), ("validation_frames", validation_frames)):
+        if number is not None and number < 1:
+            raise ValueError(f"{key}: {number} is less than 1.")
+    check_size("size", size, scale)
+    check_largest(largest, multiple * scale)
+
+
+def stills_of(
+    stills: bool | str, others: Sequence[VideoSource], wanted: ClipSpec, read: VideoSourceReader
+) -> Stills | None:
+    """The source of the stills of a recipe.
+
+    Args:
+        stills: False for none, true for those of ``others``, or a folder of photos.
+        others: The files of which the clips are made.
+        wanted: Specification of the clips.
+        read: Reader of the others.
+    """
+    if stills is False:
+        return None
+    if isinstance(stills, str):
+        others, read = image_sources(list_photos(stills)), VideoSourceReader()
+    return Stills(others, wanted.side, wanted.scale, wanted.small, wanted.broken, read)

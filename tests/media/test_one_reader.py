@@ -1,0 +1,45 @@
+"""Upscaling, evaluation and training read the same frames."""
+
+import numpy as np
+import pytest
+import torch
+from filming import film, frames_of, picture, turn_left
+
+from adc.evaluation.pairs import find_pairs, frames
+from adc.inference.video import upscale_video
+from adc.media.images import to_bytes
+from adc.media.video_source import list_video_sources
+
+pytest.importorskip("av")
+COUNT = 12
+
+
+@pytest.mark.parametrize("kind", ["mp4", "rotated", "bt709", "folder"])
+def test_frames_are_the_same_to_the_bit(tmp_path, kind):
+    images = [picture(7 * number) for number in range(COUNT)]
+    if kind == "folder":
+        path = frames_of(tmp_path / "a", images)
+    else:
+        colors = {"colorspace": "bt709", "color_range": "pc"} if kind == "bt709" else {}
+        path = film(tmp_path / "a.mp4", images, g=5, bf=2, **colors)
+    if kind == "rotated":
+        turn_left(path)
+
+    upscaled = []
+    upscale_video(path, tmp_path / "out", lambda clip: upscaled.append(clip[0]) or clip, chunk=4, chunk_overlap=0)
+    upscaled = torch.cat(upscaled)
+    evaluated = torch.stack([restored for restored, _ in frames(find_pairs(path, path, True)[0], True)])
+    trained = np.stack(list_video_sources(str(path))[0].read(range(COUNT)))
+
+    assert upscaled.shape[2:] == ((96, 64) if kind == "rotated" else (64, 96))
+    assert torch.equal(upscaled, evaluated)
+    assert np.array_equal(np.stack([to_bytes(frame) for frame in evaluated]), trained)
+    if kind == "folder":
+        assert np.array_equal(trained, np.stack(images)), "10.png comes after 9.png"
+
+
+def test_evaluation_refuses_a_damaged_video(tmp_path):
+    path = film(tmp_path / "a.mkv", [picture(number) for number in range(COUNT)])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"^\S+a\.mkv: "):
+        list(frames(find_pairs(path, path, True)[0], True))
