@@ -1,4 +1,4 @@
-"""The ``adc`` command: finds the command that was asked for, runs it, and tells its failures in one line.
+"""The ``adc`` command: dispatch to one command, and one line for a failure.
 
 Only the standard library is imported here, so that ``adc --help`` answers at once.
 """
@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from adc.errors import UsageError, debugging, describe
+from adc.progress import visible
 
 COMMANDS = {
     "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
@@ -64,7 +65,8 @@ def _dispatch(arguments: list[str]) -> int:
 
         module, function, _ = COMMANDS[name]
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # wants a kernel adc never runs
-        getattr(import_module(module), function)(arguments[1:])
+        with visible():
+            getattr(import_module(module), function)(arguments[1:])
         return 0
     if name in {"-h", "--help", "help"}:
         sys.stdout.write(_usage())

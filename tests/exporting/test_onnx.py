@@ -16,7 +16,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from adc.export.onnx import OPSET, parameters_of, program, size_of, write_half, write_int8, write_onnx  # noqa: E402
+from adc.exporting.onnx import OPSET, parameters_of, program, size_of, write_half, write_int8, write_onnx  # noqa: E402
 from adc.inference.onnx_student import OnnxStudent  # noqa: E402
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "run_onnx.py"
