@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from adc.inference.onnx_student import NOTE, library
 from adc.interfaces import Restorer
+from adc.interfaces.blocks import UpsampleConv, describe_block
 
 OPSET = 20
 SMALLEST, LARGEST = 16, 16384
@@ -105,14 +106,13 @@ def _without_assertions(found: torch.export.ExportedProgram) -> torch.export.Exp
 
 @contextmanager
 def _without_size_limits(student: nn.Module) -> Iterator[None]:
-    """diffusers' enlargements ask how large a picture is, to evade an old bug; a program of any size must not ask."""
+    """Without the branches by image size that upsampling blocks of libraries have; a program is for any size."""
     kept: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in list(student.modules()):
         for name, child in list(parent.named_children()):
-            if type(child).__name__ == "Upsample2D" and getattr(child, "use_conv", False):
-                convolution: Any = getattr(child, "conv" if getattr(child, "name", "") == "conv" else "Conv2d_0")
+            if isinstance(block := describe_block(child), UpsampleConv):
                 kept.append((parent, name, child))
-                setattr(parent, name, _Enlarge(convolution))
+                setattr(parent, name, _Enlarge(block.convolution))
     try:
         yield
     finally:

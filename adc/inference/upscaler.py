@@ -198,6 +198,11 @@ class Upscaler:
         upscale_video(Path(source), Path(target), self, self.options, **settings, layout=layout, rate=rate)
         return Path(target)
 
+    @property
+    def temporal_context(self) -> int:
+        """Frames before and after a frame on which its result depends, as the student declares it; 0 if it does not."""
+        return int(getattr(self.restorer.network, "temporal_context", 0))
+
     def restore(self, clip: Tensor) -> Tensor:
         """Enlarge a clip ``(1, T, 3, h, w)`` in ``[-1, 1]``, to the size that was asked for."""
         height, width = clip.shape[-2:]

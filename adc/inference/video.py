@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from adc.media.video_reader import Damage, Frame, VideoReader
     from adc.media.video_writer import VideoWriter
 
-MIXED_CHUNK, MIXED_OVERLAP = 24, 8
-"""Frames of a chunk, and those that two share, for restorers that mix frames.
-
-Thirty blocks of convolutions of three frames feel what is missing beside a chunk for about six frames, less and less.
-Longer chunks that share more take no more time, only more memory.
-"""
+CONTEXT = 8
+"""Frames that neighbouring chunks share where a restorer mixes frames and has no `temporal_context`; a chunk is three
+times as long."""
 ONCE = 512 * 512
 """Pixels of the frames that are enlarged at once by a restorer of single images, unless one has more."""
 
@@ -54,8 +51,10 @@ def upscale_video(
         target: A video file to write, by its ending; anything else is a folder for numbered images.
         restore: ``(1, T, 3, h, w)`` in ``[-1, 1]`` to ``(1, T, 3, H, W)``.
         options: Of these `resume`, `format` and `quality` count here; `restore` heeds the others.
-        chunk: Frames enlarged at once; None is 24 if `restore` mixes frames, else as many as make up one of 512x512.
-        chunk_overlap: Frames that neighbouring chunks share; None is 8 if `restore` mixes frames, else 0.
+        chunk: Frames enlarged at once; None is three times the context if `restore` mixes frames, else as many as make
+            up one of 512x512.
+        chunk_overlap: Frames that neighbouring chunks share; None is the context, the `temporal_context` of `restore`
+            or 8, if it mixes frames, else 0.
         codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
         crf: Constant rate factor: lower is better and larger; None is a value at which little is lost.
         layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.
@@ -73,6 +72,7 @@ def upscale_video(
     from adc.inference.upscaler import Upscaler, retry_on_oom
     from adc.media.video_reader import Frame, is_video
 
+    context = getattr(restore, "temporal_context", 0)
     restore = retry_on_oom(restore.restore if isinstance(restore, Upscaler) else restore, source)
     if options is not None and options.resume and is_video(target) and target.is_file():
         return []
@@ -81,7 +81,7 @@ def upscale_video(
         writer = open_files.enter_context(_writer(target, reader, options, codec, crf, layout))
         frames = reader.frames(writer.copy)
         first = next(frames)
-        chunk, chunk_overlap = _chunks(restore, first, chunk, chunk_overlap)
+        chunk, chunk_overlap = _chunks(restore, context, first, chunk, chunk_overlap)
         times: deque[tuple[int, int]] = deque()
         bar = open_files.enter_context(track(source.name, reader.count or None, "frames"))
         for pixels in stream(restore, _noted(first, frames, times), chunk, chunk_overlap):
@@ -124,15 +124,16 @@ def _writer(
 
 
 def _chunks(
-    restore: Callable[[Tensor], Tensor], first: Frame, chunk: int | None, overlap: int | None
+    restore: Callable[[Tensor], Tensor], context: int, first: Frame, chunk: int | None, overlap: int | None
 ) -> tuple[int, int]:
     from adc.inference.stream import mixes_frames
 
     if chunk is not None and overlap is not None:
         return chunk, overlap
     if mixes_frames(restore):
-        chunk = MIXED_CHUNK if chunk is None else chunk
-        return chunk, min(MIXED_OVERLAP, chunk // 2) if overlap is None else overlap
+        context = context or CONTEXT
+        chunk = 3 * context if chunk is None else chunk
+        return chunk, min(context, chunk // 2) if overlap is None else overlap
     height, width = first.pixels.shape[-2:]
     return max(1, ONCE // (height * width)) if chunk is None else chunk, overlap or 0
 
