@@ -21,7 +21,7 @@ COMMANDS = {
     "validate": ("adc.cli.train", "validate", "Measure a checkpoint on the validation data."),
     "test": ("adc.cli.train", "test", "Measure a checkpoint on the test data."),
     "predict": ("adc.cli.train", "predict", "Restore the clips of a recipe's prediction data."),
-    "cache": ("adc.cli.cache", "main", "Keep a teacher's answers, to train without it."),
+    "cache": ("adc.cli.cache", "main", "Store a teacher's outputs, to train without it."),
     "prune": ("adc.cli.prune", "main", "Cut channels out of a student."),
     "report": ("adc.cli.report", "main", "Measure restorers side by side."),
     "bench": ("adc.cli.bench", "main", "Measure what restorers cost, side by side."),
@@ -100,7 +100,7 @@ def _usage() -> str:
             "  --plugins FOLDER   also load the plugins of a folder (the same as ADC_PLUGIN_PATH)",
             "  --help             explain the command",
             "",
-            "`adc --version` tells the version; ADC_DEBUG=1 shows tracebacks.",
+            "`adc --version` prints the version; ADC_DEBUG=1 shows tracebacks.",
             "",
         ]
     )

@@ -30,7 +30,7 @@ TRAINING_KINDS = {
 
 @dataclass(frozen=True)
 class _Source:
-    """A class as its file tells it."""
+    """A class as its source defines it."""
 
     name: str
     module: str

@@ -18,7 +18,7 @@ def main(argv: list[str]) -> None:
     load_components(training=True)
     parser = component_parser("adc report", "Measure restorers side by side and write a report.")
     parser.add_argument("--folder", type=str, required=True, help="Where the report goes.")
-    parser.add_subclass_arguments(pl.LightningDataModule, "data", help="Its held-out clips are restored.")
+    parser.add_subclass_arguments(pl.LightningDataModule, "data", help="Its validation clips are restored.")
     parser.add_argument(
         "--restorers",
         type=dict[str, Restorer],

@@ -1,4 +1,4 @@
-"""Restorers made ready for use: frozen, and in the layout and the precision in which they run fastest."""
+"""Prepared restorers: frozen, and in the layout and the precision in which they run fastest."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def prepare(
     """Make a restorer ready for use: no gradients, pixels before channels, weights in their final form.
 
     Weights of convolutions and linear layers are converted once, everything else computes under autocast, so that
-    what a network insists on doing in float32 stays in float32. On a CPU weights are also brought
+    what a network computes in float32 stays in float32. On a CPU weights are also brought
     into oneDNN's own layout, once and not with every call, where the CPU can compute with them in that
     precision, and an enlargement by two before a convolution is folded into it, which is the same sum
     with 4/9 of the multiplications.
@@ -61,7 +61,7 @@ def prepare(
         restorer: It is changed, and can be neither trained nor saved afterwards; copy it first to keep it.
         precision: What convolutions, linear layers and attention compute in.
         device: Where.
-        compile: Compile with torch.compile; it takes minutes at the first picture, again at
+        compile: Compile with torch.compile; it takes minutes at the first image, again at
             the first of another size, and needs a C++ compiler on a CPU.
 
     Returns:
@@ -152,7 +152,7 @@ class PackedLinear(nn.Module):
 
 
 class FoldedUpsample(nn.Module):
-    """Nearest enlargement by two and a 3 x 3 convolution, as one 2 x 2 convolution of the small picture.
+    """Nearest enlargement by two and a 3 x 3 convolution, as one 2 x 2 convolution of the LR image.
 
     Each of the four pixels that a small pixel becomes sees two by two small pixels under the nine
     weights; weights over the same small pixel are added up beforehand.

@@ -211,7 +211,7 @@ class Upscaler:
         return restore_image(self.restorer, clip, cut.tile, cut.overlap, self.options.color, cut.batch, size)
 
     def bands(self, lr: Tensor, keep: torch.dtype, scratch: Path) -> Iterator[Tensor]:
-        """What a call returns for one picture, in bands from top to bottom; see `restore_bands`."""
+        """What a call returns for one image, in bands from top to bottom; see `restore_bands`."""
         height, width = lr.shape[-2:]
         size = self.size(height, width)
         return restore_bands(
@@ -224,7 +224,7 @@ class Upscaler:
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def tiling(self, height: int, width: int, frames: int = 1) -> Tiling:
-        """How a picture, or so many frames at once, is cut."""
+        """How an image, or so many frames at once, is cut."""
         tile, overlap = self._tile(frames), self.options.overlap
         if self.options.tile is None:
             overlap = min(overlap, (tile - 1) // 2)

@@ -100,7 +100,7 @@ def test_smaller_kinds_lose_little(student, made, tmp_path):
         assert ready.facts == {"scale": 4, "precision": precision}
         assert error > 0 and -10 * torch.log10(error) > decibels
         assert size_of(tmp_path / f"{name}.onnx") < size_of(path)
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         write_int8(path, tmp_path / "none.onnx", [])
 
 
