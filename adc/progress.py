@@ -6,13 +6,15 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 SECONDS_BETWEEN_LINES = 30.0
 """Where standard error is no terminal, progress is a line now and then."""
 
 _visible = False
+_owner: Bar | None = None
+"""The bar that has the terminal."""
 
 
 @contextmanager
@@ -50,19 +52,18 @@ class Bar:
 
     def open(self) -> None:
         """Begin to show progress, unless another bar has the terminal."""
-        if not sys.stderr.isatty():
+        global _owner
+        if _owner is not None or not sys.stderr.isatty():
             return
         from rich.console import Console
-        from rich.errors import LiveError
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         rate = TextColumn("{task.fields[rate]}")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
         live: Any = Progress(*columns, console=Console(stderr=True), transient=True)
         live.add_task(self.description, total=self.total, rate="")
-        with suppress(LiveError):
-            live.start()
-            self._live = live
+        live.start()
+        self._live, _owner = live, self
 
     def advance(self, description: str | None = None) -> None:
         """Count one step."""
@@ -78,9 +79,10 @@ class Bar:
 
     def close(self) -> None:
         """Give the terminal back."""
+        global _owner
         if self._live is not None:
             self._live.stop()
-            self._live = None
+            self._live = _owner = None
 
 
 class _Silent(Bar):
