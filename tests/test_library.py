@@ -109,7 +109,7 @@ def test_figures_are_plain_data(student, pixels, tmp_path, capsys):
             Image.fromarray(np.roll(pixels, number, 0)).save(tmp_path / name / f"{number}.png")
     found = adc.evaluate(tmp_path / "one", tmp_path / "truth", ["psnr_y"], compare=[tmp_path / "two"], device="cpu")
     assert set(found["methods"]) == {"one", "two"} and found["comparisons"][0]["ties"] == 2
-    costs = adc.bench({"tiny": student, "again": TinyStudent(width=8)}, [16], repeats=2)
+    costs = adc.bench({"tiny": student, "again": TinyStudent(width=8)}, [16], repeats=2, device="auto")
     assert [row["name"] for row in costs["rows"]] == ["tiny", "again"]
     assert costs["rows"][0]["macs"] == costs["rows"][1]["macs"] > 0
     printed = capsys.readouterr()

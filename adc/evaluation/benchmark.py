@@ -47,7 +47,7 @@ def bench(
         frames: Frames of a clip.
         precisions: Of plain (as it was built), fp32, bf16 and fp16.
         repeats: How often each is timed, in turn with the others.
-        device: cpu, cuda or cuda:1.
+        device: cpu, cuda or cuda:1; ``auto`` is a GPU if there is one.
         compile: Whether they are compiled; not for plain.
 
     Returns:
@@ -58,11 +58,12 @@ def bench(
         UsageError: If an option is out of its range, or there is nothing to measure.
     """
     check_options(sizes, frames, precisions, repeats, device)
+    place = str(find_device(device))
     built = load_restorers(restorers)
     load = _load_of_machine()
-    rows = measure(cases_of(built, precisions, device, compile), sizes, frames, repeats, device)
-    place = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    facts = {**machine(), "device": place, "load_before": load, "load_after": _load_of_machine()}
+    rows = measure(cases_of(built, precisions, place, compile), sizes, frames, repeats, place)
+    name = torch.cuda.get_device_name(place) if place.startswith("cuda") else place
+    facts = {**machine(), "device": name, "load_before": load, "load_after": _load_of_machine()}
     return {"machine": facts, "frames": frames, "rows": rows}
 
 
