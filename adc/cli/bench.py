@@ -1,4 +1,4 @@
-"""``adc bench``: what restorers cost, side by side, in one process and one run."""
+"""``adc bench``: costs of restorers, side by side, in one process and one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``adc list``: the components that a recipe can name; ``adc list NAME``: what one takes."""
+"""``adc list``: the components that a recipe can name; ``adc list NAME``: the arguments of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands of files share: errors by the name of the option, and their exit status."""
+"""Common parts of commands: errors by the name of the option, and the exit status of partial failure."""
 
 from __future__ import annotations
 
