@@ -1,10 +1,9 @@
-"""The bookkeeping of a run folder: what recipe it follows, how long it took, whether it is done."""
+"""Run folders: their recipe, the seconds they took, whether they are finished."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from adc.files import replacing
 
 FINISHED, RECIPE, ATTEMPTS = "finished.json", "recipe.json", "attempts.json"
 TRACES = (FINISHED, RECIPE, ATTEMPTS, "checkpoints", "logs")
@@ -25,11 +26,8 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a file that is whole or not there."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(target)
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
@@ -69,8 +67,8 @@ def digest(recipes: Sequence[str | Path]) -> str:
     contents = [read_recipe(path) for path in recipes]
     for overlay in contents[1:]:
         overlay.pop("trainer", None)
-    told = [content for content in contents if content]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+    stated = [content for content in contents if content]
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def begin(run: str | Path, recipes: Sequence[str | Path]) -> None:
@@ -79,17 +77,17 @@ def begin(run: str | Path, recipes: Sequence[str | Path]) -> None:
 
 
 def follows(run: str | Path, recipes: Sequence[str | Path]) -> bool:
-    """Whether a run folder follows these recipes; one that notes none is taken at its word."""
+    """Whether a run folder follows these recipes; one without a note follows any."""
     noted = read_json(Path(run, RECIPE))
     return noted is None or noted["sha256"] == digest(recipes)
 
 
 def finish(run: str | Path, **facts: Any) -> None:
-    """Say that a run is complete; the last thing that a stage does.
+    """Mark a run as complete; the last thing that a stage does.
 
     Args:
         run: The run folder.
-        facts: What the report may want to know: updates by role, seconds.
+        facts: For the report: updates by role, seconds.
     """
     from adc import __version__
 
@@ -104,8 +102,8 @@ def finished(run: str | Path) -> dict[str, Any] | None:
 
 def finish_time(run: str | Path) -> float:
     """When a complete run was, in seconds since the epoch."""
-    told = (finished(run) or {}).get("finished")
-    return datetime.fromisoformat(told).timestamp() if told else Path(run, FINISHED).stat().st_mtime
+    moment = (finished(run) or {}).get("finished")
+    return datetime.fromisoformat(moment).timestamp() if moment else Path(run, FINISHED).stat().st_mtime
 
 
 def clear(run: str | Path) -> None:

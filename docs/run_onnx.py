@@ -1,4 +1,4 @@
-"""Enlarge a picture with an exported student: python run_onnx.py model.onnx small.png large.png"""
+"""Enlarge an image with an exported student: python run_onnx.py model.onnx small.png large.png"""
 
 import sys
 

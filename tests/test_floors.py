@@ -12,12 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"registry", "errors", "files"},
+    {"registry", "errors", "files", "progress"},
     {"interfaces"},
     {"ops"},
     {"losses", "metrics", "degradation", "pruning", "testing", "weights", "media", "runs"},
     {"data", "training", "inference"},
-    {"export", "teacher_cache"},
+    {"exporting", "teacher_cache"},
     {"evaluation", "stages"},
     {"cli"},
     {"__main__"},
@@ -166,6 +166,60 @@ def stages_are_apart(root: Path) -> Iterator[str]:
                 yield f"{file}:{step.line}: a stage imports {step.module}"
 
 
+def nothing_below_imports_the_command_line(root: Path) -> Iterator[str]:
+    for file, part, found in (*core(root), *plugins(root)):
+        for step in found:
+            if step.part == "cli" and part not in {"cli", "__main__"}:
+                yield f"{file}:{step.line}: imports {step.module}"
+
+
+def functions_at_the_top_hide_no_package(root: Path) -> Iterator[str]:
+    top = root / "adc/__init__.py"
+    names = re.findall(r'^    "(\w+)": "adc\.', top.read_text() if top.exists() else "", re.MULTILINE)
+    for name in names:
+        if (root / "adc" / name).is_dir() or (root / "adc" / f"{name}.py").exists():
+            yield f"{top}: adc.{name} is a function and a module"
+
+
+def modules_import_no_circle(root: Path) -> Iterator[str]:
+    """Modules that wait for each other while they are imported; what a function imports later does not count."""
+    modules: dict[str, Path] = {}
+    for file in files(root / "adc"):
+        parts = file.relative_to(root).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    needs = {name: {*_needed_at_once(file, root, modules)} - {name} for name, file in modules.items()}
+    while free := [name for name, needed in needs.items() if not needed & {*needs}]:
+        for name in free:
+            del needs[name]
+    while circular := [name for name in needs if not any(name in needed for needed in needs.values())]:
+        for name in circular:
+            del needs[name]  # it only leads to a circle
+    if needs:
+        yield f"a circle of imports: {', '.join(sorted(needs))}"
+
+
+def _needed_at_once(file: Path, root: Path, modules: dict[str, Path]) -> Iterator[str]:
+    package = package_of(file, root)
+    for node in _statements(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name in modules)
+            continue
+        home = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        module = ".".join([*home, *([node.module] if node.module else [])])
+        for name in node.names:
+            inner = f"{module}.{name.name}"
+            yield from [inner] if inner in modules else [module] if module in modules else []
+
+
+def _statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports that run when a file is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif not (isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _is_for_types(child)):
+            yield from _statements(child)
+
+
 def files_are_small(root: Path) -> Iterator[str]:
     for file in files(root / "adc"):
         lines = len(file.read_text().splitlines())
@@ -181,6 +235,9 @@ RULES = (
     notebooks_need_no_lightning,
     low_floors_need_little,
     stages_are_apart,
+    nothing_below_imports_the_command_line,
+    functions_at_the_top_hide_no_package,
+    modules_import_no_circle,
     files_are_small,
 )
 
@@ -215,6 +272,10 @@ BREACHES = [
     (low_floors_need_little, "adc/ops/a.py", "import numpy"),
     (stages_are_apart, "adc/stages/a.py", "from adc.stages.b import B"),
     (files_are_small, "adc/ops/a.py", "x = 1\n" * 401),
+    (nothing_below_imports_the_command_line, "adc/inference/a.py", "def f():\n    from adc.cli.parser import explain"),
+    (nothing_below_imports_the_command_line, "plugins/adc_a/x.py", "from adc import cli"),
+    (functions_at_the_top_hide_no_package, "adc/__init__.py", '_HOMES = {\n    "ops": "adc.ops.b",\n}'),
+    (modules_import_no_circle, "adc/ops/b.py", "from adc.ops import b2"),
 ]  # fmt: skip
 
 
@@ -224,6 +285,7 @@ def test_a_breach_is_found(rule, name, source, tmp_path):
         (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / other).write_text("import torch\n")
     (tmp_path / "adc/stages/b.py").write_text("class B(Stage):\n    pass\n")
+    (tmp_path / "adc/ops/b2.py").write_text("from adc.ops.b import b\n")
     assert list(rule(tmp_path)) == []
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text(source)
@@ -235,6 +297,7 @@ ALLOWED = [
     (plugins_know_their_floors, "plugins/adc_video/x.py", "import adc_sd21\nfrom adc.testing import check_teacher"),
     (heavy_libraries_are_lazy, "adc/losses/a.py", "if TYPE_CHECKING:\n    import lpips\ndef f():\n    import lpips"),
     (stages_are_apart, "adc/stages/a.py", "from adc.stages.views import Views"),
+    (modules_import_no_circle, "adc/ops/a.py", "def f():\n    from adc.ops import a\nimport adc.ops.a"),
     (stages_are_apart, "adc/stages/__init__.py", "from adc.stages.b import B"),
 ]  # fmt: skip
 

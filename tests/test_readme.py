@@ -66,6 +66,17 @@ def test_upscale_and_evaluate_leave_what_they_say(desk):
     assert '"mean"' in (desk / "figures.json").read_text()
 
 
+def test_the_notebook_runs_without_the_command_line(desk):
+    (source,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    script = desk / "notebook.py"
+    script.write_text(
+        f"{source}\nimport sys\nassert not [name for name in sys.modules if name.startswith('adc.cli')]\n"
+    )
+    printed = run([sys.executable, "-W", "error::UserWarning:adc", str(script)], desk)
+    assert printed.startswith("(192, 128) {'psnr_y': ")
+    assert printed.count("\n") == 1
+
+
 @pytest.mark.parametrize("target", ["demo", "test", "check", "install"])
 def test_make_knows_the_target(target):
     assert "install" in run(["make", "--dry-run", "--always-make", target], ROOT)

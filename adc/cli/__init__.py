@@ -1,4 +1,4 @@
-"""The ``adc`` command: finds the command that was asked for, runs it, and tells its failures in one line.
+"""The ``adc`` command: dispatch to one command, and one line for a failure.
 
 Only the standard library is imported here, so that ``adc --help`` answers at once.
 """
@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from adc.errors import UsageError, debugging, describe
+from adc.progress import visible
 
 COMMANDS = {
     "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
@@ -20,7 +21,7 @@ COMMANDS = {
     "validate": ("adc.cli.train", "validate", "Measure a checkpoint on the validation data."),
     "test": ("adc.cli.train", "test", "Measure a checkpoint on the test data."),
     "predict": ("adc.cli.train", "predict", "Restore the clips of a recipe's prediction data."),
-    "cache": ("adc.cli.cache", "main", "Keep a teacher's answers, to train without it."),
+    "cache": ("adc.cli.cache", "main", "Store a teacher's outputs, to train without it."),
     "prune": ("adc.cli.prune", "main", "Cut channels out of a student."),
     "report": ("adc.cli.report", "main", "Measure restorers side by side."),
     "bench": ("adc.cli.bench", "main", "Measure what restorers cost, side by side."),
@@ -64,7 +65,8 @@ def _dispatch(arguments: list[str]) -> int:
 
         module, function, _ = COMMANDS[name]
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # wants a kernel adc never runs
-        getattr(import_module(module), function)(arguments[1:])
+        with visible():
+            getattr(import_module(module), function)(arguments[1:])
         return 0
     if name in {"-h", "--help", "help"}:
         sys.stdout.write(_usage())
@@ -98,7 +100,7 @@ def _usage() -> str:
             "  --plugins FOLDER   also load the plugins of a folder (the same as ADC_PLUGIN_PATH)",
             "  --help             explain the command",
             "",
-            "`adc --version` tells the version; ADC_DEBUG=1 shows tracebacks.",
+            "`adc --version` prints the version; ADC_DEBUG=1 shows tracebacks.",
             "",
         ]
     )

@@ -1,4 +1,4 @@
-"""``adc cache``: asks a recipe's teacher about the clips that training will meet, and keeps what it says."""
+"""``adc cache``: the teacher's outputs for the clips of a training run, stored on disk."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_MATTER = (
 """Arguments of data modules on which training clips do not depend."""
 TRAINER = ("accelerator", "devices", "num_nodes", "strategy", "precision", "plugins")
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
-    "folder": (str, ..., "Where the answers go; an unfinished cache goes on."),
+    "folder": (str, ..., "Where the outputs go; an unfinished cache goes on."),
     "epochs": (
         int | None,
         None,
@@ -67,7 +67,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
 
 
 def main(argv: list[str]) -> None:
-    """Keep a teacher's answers."""
+    """Store a teacher's outputs."""
     silence()
     load_components(training=True)
     try:
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> None:
 
 
 class CacheCLI(RecipeCLI):
-    """Builds of a recipe what is needed to ask its teacher: no student, no critic, no optimizer."""
+    """The parts of a recipe that run its teacher: no student, no discriminator, no optimizer."""
 
     def __init__(self, argv: list[str]) -> None:
         """
@@ -134,7 +134,7 @@ class CacheCLI(RecipeCLI):
         self.asking = TeacherRunner(teacher, prompt, self.walk, self.domains, self.config.numbers)
 
     def _teacher(self) -> tuple[Teacher, Prompt | None, dict[str, Any]]:
-        """The recipe's teacher, what it is told, and what a cache notes about it."""
+        """The recipe's teacher, its prompt, and what a cache notes about it."""
         stage = self.config.model.init_args
         teacher: Teacher = self._component(Teacher, "teacher", stage.teacher)
         if isinstance(teacher, CachedTeacher):
@@ -208,12 +208,11 @@ def _plain(config: Any, without: tuple[str, ...] = ()) -> Any:
     """A component's configuration as data."""
     if config is None or isinstance(config, str | dict):
         return config
-    told = config.as_dict()
-    return _less(told, without)
+    return _less(config.as_dict(), without)
 
 
-def _less(told: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
-    kept = {key: value for key, value in (told.get("init_args") or {}).items() if key not in without}
+def _less(component: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
+    kept = {key: value for key, value in (component.get("init_args") or {}).items() if key not in without}
     if isinstance(kept.get("data"), dict):  # a module around another
         kept["data"] = _less(kept["data"], without)
-    return {**told, "init_args": kept}
+    return {**component, "init_args": kept}

@@ -30,7 +30,7 @@ TRAINING_KINDS = {
 
 @dataclass(frozen=True)
 class _Source:
-    """A class as its file tells it."""
+    """A class as its source defines it."""
 
     name: str
     module: str
@@ -123,13 +123,10 @@ def _kind(source: _Source, sources: dict[str, _Source]) -> str | None:
     for base in source.bases:
         if base in TRAINING_KINDS:
             return TRAINING_KINDS[base]
-        parent = sources.get(base)
-        if parent is None:
+        if (parent := sources.get(base)) is None:
             continue
-        if parent.abstract and (parent.module.startswith("adc.interfaces") or not _kind(parent, sources)):
-            return parent.name
         if parent.module.startswith("adc.interfaces"):
             return parent.name
-        if kind := _kind(parent, sources):
+        if kind := _kind(parent, sources) or (parent.name if parent.abstract else None):
             return kind
     return None

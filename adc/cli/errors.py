@@ -1,4 +1,4 @@
-"""Turns what jsonargparse says of a wrong recipe into one line: where, what, and the way out."""
+"""One-line explanations of wrong recipes and command lines: where, what, and the way out."""
 
 from __future__ import annotations
 

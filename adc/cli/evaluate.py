@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json as json_text
-from pathlib import Path
-from typing import Any
+import json
 
-from adc.errors import UsageError
+FILES = {
+    "json": "Also write the figures into this file.",
+    "csv": "Also write the figures of each image into this file.",
+    "markdown": "Also write the means, intervals and comparisons into this file.",
+}
 
 
 def main(argv: list[str]) -> None:
-    """Parse the command line and compare."""
+    """Parse the command line, compare, and print tables."""
+    from adc.cli.options import leave, naming_options
     from adc.cli.parser import OneLineErrors
+    from adc.evaluation import tables
+    from adc.evaluation.evaluate import evaluate, measure_methods
 
     description = "Compare restored images or videos with references, with the metrics and options of the papers."
     parser = OneLineErrors(prog="adc evaluate", description=description, allow_abbrev=False)
@@ -26,7 +31,7 @@ def main(argv: list[str]) -> None:
         "whose weights are there.",
     )
     parser.add_argument(
-        "--compare", nargs="+", help="Other methods' results for the same references, to be told apart from the first."
+        "--compare", nargs="+", help="Other methods' results for the same references, compared with the first."
     )
     parser.add_argument(
         "--weights-dir",
@@ -40,118 +45,16 @@ def main(argv: list[str]) -> None:
     )
     written: set[str | int] = {"restored", "reference", "metrics", "compare", "weights_dir", "video"}
     parser.add_function_arguments(evaluate, skip=written, as_group=False)
-    evaluate(**vars(parser.parse_args(argv)))
-
-
-def evaluate(
-    restored: str,
-    reference: str,
-    metrics: list[str] | None = None,
-    compare: list[str] | None = None,
-    video: bool = False,
-    border: int = 0,
-    weights_dir: str | None = None,
-    level: float = 0.95,
-    device: str = "auto",
-    json: str | None = None,
-    csv: str | None = None,
-    markdown: str | None = None,
-) -> None:
-    """Compare images or clips with references.
-
-    Args:
-        restored: An image or a folder of images; a clip is a video file or a folder of frames.
-        reference: The reference, or a folder with one of the same name for each.
-        metrics: Names of metrics; null is those of the papers' tables.
-        compare: Other methods' results for the same references.
-        video: Compare clips; folders of frames are clips then. Video files are always taken for clips.
-        border: Pixels on each side that PSNR and SSIM leave out.
-        weights_dir: A folder with the metrics' weights; the caches of their libraries are looked into after it.
-        level: The share of resampled means that an interval holds.
-        device: Where to compute: auto takes a GPU if there is one; cpu, cuda or cuda:1.
-        json: Also write the figures into this file.
-        csv: Also write the figures of each image into this file.
-        markdown: Also write the means, intervals and comparisons into this file.
-    """
-    from adc.evaluation import tables as output
-    from adc.evaluation.batch import leave
-    from adc.evaluation.measure import Measurer
-    from adc.evaluation.pairs import find_pairs, holds_videos
-
-    _check(border, level, weights_dir)
-    folders = _named([restored, *(compare or [])])
-    video = video or any(holds_videos(Path(path)) for path in (*folders.values(), reference))
-    pairs = {name: find_pairs(Path(path), Path(reference), video) for name, path in folders.items()}
-    place = _place(device)
-    built, skipped = _metrics(metrics, video, weights_dir, border, place)
-    _leave_out_files(built, skipped, [pair.restored for found in pairs.values() for pair in found])
-    if not built:
-        raise ValueError(f"nothing to measure: {'; '.join(f'{name}: {why}' for name, why in skipped.items())}.")
-    measurer = Measurer(built, video, place)
-    methods = [measurer.method(name, found) for name, found in pairs.items()]
-    measured = [method for method in methods if method.rows]
-    if measured:
-        chosen = {name: metric for name, (metric, _) in built.items()}
-        results = output.Results(measured, chosen, skipped, level, "clip" if video else "image", {"border": border})
-        output.show(results)
-        output.write(json, json_text.dumps(output.as_json(results), indent=2) + "\n" if json else "")
-        output.write(csv, output.as_csv(results) if csv else "")
-        output.write(markdown, output.as_markdown(results) if markdown else "")
-    leave(sum(method.failed for method in methods), sum(method.pairs for method in methods))
-
-
-def _check(border: int, level: float, weights_dir: str | None) -> None:
-    if border < 0:
-        raise UsageError(f"--border {border}: a number of pixels, 0 or more.")
-    if not 0 < level < 1:
-        raise UsageError(f"--level {level}: between 0 and 1, for one 0.95.")
-    if weights_dir is not None and not Path(weights_dir).is_dir():
-        raise FileNotFoundError(f"--weights-dir {weights_dir}: no such folder.")
-
-
-def _place(device: str) -> Any:
-    import torch
-
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.zeros(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UsageError(f"--device {device}: {reason}; there are auto, cpu, cuda and cuda:1.") from None
-
-
-def _metrics(
-    names: list[str] | None, video: bool, folder: str | None, border: int, device: Any
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """What can be measured, and why the rest cannot."""
-    from adc.metrics.registry import IMAGE, METRICS, VIDEO, build, expand
-
-    try:
-        wanted = expand(names if names is not None else VIDEO if video else IMAGE)
-    except ValueError as error:
-        raise UsageError(f"--metrics: {error}") from None
-    for name in wanted:
-        if not video and (name in {"ewarp", "dover"} or METRICS[name].frames > 1):
-            raise UsageError(f"--metrics {name}: looks at successive frames; add --video.")
-    return build(wanted, folder, border, device)
-
-
-def _leave_out_files(built: dict[str, Any], skipped: dict[str, str], paths: list[Path]) -> None:
-    for name, (metric, _) in list(built.items()):
-        if metric.of_files and (folders := [path for path in paths if path.is_dir()]):
-            skipped[name] = f"reads video files itself; {folders[0]} is a folder of frames"
-            del built[name]
-
-
-def _named(paths: list[str]) -> dict[str, str]:
-    """A name for each method: the shortest end of its path that no other has."""
-    parts = [Path(path).resolve().parts for path in paths]
-    if len(set(parts)) < len(parts):
-        raise UsageError("--compare: one result is given twice.")
-    longest = max(len(part) for part in parts)
-    for length in range(1, longest + 1):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            return dict(zip(names, paths, strict=True))
-    raise AssertionError("paths that differ have names that differ")
+    for name, text in FILES.items():
+        parser.add_argument(f"--{name}", type=str | None, help=text)
+    options = vars(parser.parse_args(argv))
+    files = {name: options.pop(name) for name in FILES}
+    with naming_options({*options}):
+        methods = [options.pop("restored"), *(options.pop("compare") or [])]
+        outcome = measure_methods(methods, **options)
+    if (results := outcome.results) is not None:
+        tables.show(results)
+        tables.write(files["json"], json.dumps(tables.as_json(results), indent=2) + "\n" if files["json"] else "")
+        tables.write(files["csv"], tables.as_csv(results) if files["csv"] else "")
+        tables.write(files["markdown"], tables.as_markdown(results) if files["markdown"] else "")
+    leave(outcome.failed, outcome.pairs)

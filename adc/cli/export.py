@@ -2,217 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
-
-from adc.errors import UsageError
-
-Format = Literal["diffusers", "onnx", "torch"]
-Variant = Literal["fp16", "int8"]
-TOLERANCE = 1e-3
-"""The largest difference of a float32 export from the original, of pixels in [-1, 1]."""
 
 
 def main(argv: list[str]) -> None:
-    """Parse the command line and export."""
+    """Parse the command line, export, and print what was written."""
+    from adc.cli.options import naming_options
     from adc.cli.parser import OneLineErrors
+    from adc.exporting.job import export
 
     parser = OneLineErrors(prog="adc export", description="Write a student in other formats.", allow_abbrev=False)
     parser.add_argument("student", help="A student folder, as adc fit and adc prune write it.")
     parser.add_argument("-o", "--output", required=True, help="The folder that the files go to.")
     parser.add_function_arguments(export, skip={"student", "output"}, as_group=False)
-    export(**vars(parser.parse_args(argv)))
-
-
-def export(
-    student: str,
-    output: str,
-    formats: list[Format] = ["diffusers", "onnx", "torch"],  # noqa: B006
-    variants: list[Variant] = [],  # noqa: B006
-    photos: str | None = None,
-    title: str | None = None,
-    system: str | None = None,
-    license: str | None = None,
-    metrics: str | None = None,
-) -> None:
-    """Write a student in other formats, each checked, and a model card.
-
-    Args:
-        student: A student folder.
-        output: The folder that the files go to.
-        formats: diffusers (config.json and safetensors, for from_pretrained), onnx, torch (a torch.export program).
-        variants: Smaller kinds of the ONNX file: fp16, int8; what they lose is measured.
-        photos: A folder of photos that set the ranges of int8 and on which losses are measured; bundled ones if null.
-        title: Heading of the model card; the folder's name if null.
-        system: For the card: the method, for one AdcSR.
-        license: For the card: the licence of the weights.
-        metrics: For the card: a JSON file, for one report.json.
-    """
-    if variants and "onnx" not in formats:
-        raise UsageError("--variants: they are kinds of the ONNX file; add onnx to --formats.")
-    if not formats:
-        raise UsageError(f"--formats: name at least one of {', '.join(Format.__args__)}.")
-    if metrics is not None and not Path(metrics).is_file():
-        raise FileNotFoundError(f"{metrics}: no such file; --metrics takes a JSON file.")
-
-    from adc import runs
-    from adc.export.card import write_card
-
-    folder = Path(output)
-    job = _Job(Path(student), folder, photos)
-    if "diffusers" in formats:
-        job.write_diffusers()
-    if "torch" in formats:
-        job.write_program()
-    if "onnx" in formats:
-        job.write_onnx(list(variants))
-    facts = {
-        "title": title or Path(student).resolve().name,
-        "system": system,
-        "license": license,
-        "scale": job.original.scale,
-        "parameters": job.parameters,
-        "files": job.rows,
-        "of_clips": job.of_clips,
-        "metrics": metrics,
-    }
-    write_card(folder, Path(student), facts)
-    runs.write_json(folder / "export.json", {key: facts[key] for key in ("scale", "parameters", "files")})
-    for row in job.rows:
+    options = vars(parser.parse_args(argv))
+    with naming_options(options):
+        written = export(**options)
+    for row in written["files"]:
         checked = f"differs by {row['difference']:.2g} at most" if "difference" in row else "written"
         loss = f", {row['decibels']:.1f} dB" if "decibels" in row else ""
-        print(f"{folder / row['file']}: {row['bytes'] / 1e6:.1f} MB, {row['what']}; {checked}{loss}")
-
-
-class _Job:
-    """One student on its way into files.
-
-    Attributes:
-        rows: What was written.
-        of_clips: Whether the student sees a frame together with those beside it, so that files must take clips.
-    """
-
-    def __init__(self, source: Path, folder: Path, photos: str | None) -> None:
-        from adc.inference.stream import mixes_frames
-        from adc.pruning import load_student
-
-        self.source, self.folder, self.photos = source, folder, photos
-        self.original = load_student(str(source)).eval().requires_grad_(False)
-        self.of_clips = mixes_frames(self.original.restore)
-        self.parameters = sum(parameter.numel() for parameter in self.original.parameters())
-        self.rows: list[dict[str, Any]] = []
-        self._made: Any = None
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def write_diffusers(self) -> None:
-        from adc.export.diffusers import from_pretrained, save_pretrained
-
-        save_pretrained(self.source, self.folder)
-        model = from_pretrained(self.folder)
-        name = "diffusion_pytorch_model.safetensors"
-        self._note(
-            name, "for `adc.export.diffusers.from_pretrained`, float32", lambda clip: model.student.restore(clip)
-        )
-
-    def write_program(self) -> None:
-        import torch
-
-        path = self.folder / "model.pt2"
-        scratch = path.with_name(".model.partial.pt2")
-        try:
-            torch.export.save(self._program(), scratch)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-        module: Any = torch.export.load(path).module()
-        self._note("model.pt2", "`torch.export` program, float32", lambda clip: self._clip(module(self._shown(clip))))
-
-    def write_onnx(self, variants: list[str]) -> None:
-        from adc.export import onnx
-
-        path = self.folder / "model.onnx"
-        facts = {"scale": self.original.scale, "precision": "fp32", "parameters": self.parameters, "opset": onnx.OPSET}
-        onnx.write_onnx(self._program(), path, facts)
-        size = "number of frames, height and width" if self.of_clips else "height and width"
-        self._note_onnx("model.onnx", f"ONNX, opset {onnx.OPSET}, any {size}, float32", TOLERANCE)
-        if "fp16" in variants:
-            onnx.write_half(path, self.folder / "model_fp16.onnx")
-            self._note_onnx("model_fp16.onnx", "ONNX, float16 inside")
-        if "int8" in variants:
-            onnx.write_int8(path, self.folder / "model_int8.onnx", [self._shown(clip) for clip in self._clips()])
-            self._note_onnx("model_int8.onnx", "ONNX, convolutions in 8-bit integers")
-
-    def _program(self) -> Any:
-        from adc.export.onnx import program
-
-        if self._made is None:
-            self._made = program(self.original, self.of_clips)
-        return self._made
-
-    def _note_onnx(self, name: str, what: str, tolerance: float | None = None) -> None:
-        from adc.export.onnx import size_of
-        from adc.inference.onnx_student import OnnxStudent
-
-        path = self.folder / name
-        self._note(name, what, OnnxStudent(str(path)).restore, tolerance, size_of(path))
-
-    def _note(
-        self,
-        name: str,
-        what: str,
-        restore: Callable[[Any], Any],
-        tolerance: float | None = TOLERANCE,
-        size: int | None = None,
-    ) -> None:
-        """Compare with the original on photos; exact formats must not differ."""
-        row: dict[str, Any] = {"file": name, "what": what, "bytes": size or (self.folder / name).stat().st_size}
-        row["difference"], row["decibels"] = self._difference(restore)
-        if tolerance is not None:
-            if not row["difference"] <= tolerance:
-                (self.folder / name).unlink()
-                raise ValueError(
-                    f"{self.folder / name}: differs from the student by {row['difference']:.3g}, over {tolerance}, "
-                    "and was removed."
-                )
-            del row["decibels"]
-        self.rows.append(row)
-
-    def _difference(self, restore: Callable[[Any], Any]) -> tuple[float, float]:
-        import torch
-
-        largest, squares, pixels = 0.0, 0.0, 0
-        with torch.no_grad():
-            for clip in self._clips():
-                difference = (restore(clip) - self.original.restore(clip)).double()
-                largest = max(largest, difference.abs().max().item())
-                squares, pixels = squares + difference.square().sum().item(), pixels + difference.numel()
-        error = squares / pixels
-        return largest, 200.0 if error == 0 else 10 * float(torch.log10(torch.tensor(4 / error)))
-
-    def _shown(self, clip: Any) -> Any:
-        """What a program or a file takes of a clip."""
-        return clip if self.of_clips else clip[:, 0]
-
-    def _clip(self, large: Any) -> Any:
-        return large if self.of_clips else large[:, None]
-
-    def _clips(self) -> list[Any]:
-        """Small clips from the middle of photos, ``(1, 1, 3, h, w)`` of sizes that are no multiples of anything.
-
-        Of one frame, or of three over which the photo moves.
-        """
-        import torch
-
-        from adc.data.bundled import training_photos
-        from adc.media.images import list_images, read_image, to_frame
-
-        paths = training_photos() if self.photos is None else list_images(self.photos)
-        clips = []
-        for number, path in enumerate(paths[:8]):
-            frame = to_frame(read_image(path))
-            height, width = (min(side, 61 + 3 * number) for side in frame.shape[-2:])
-            top, left = (frame.shape[-2] - height) // 2, (frame.shape[-1] - width) // 2
-            moved = [frame.roll(step, -1) for step in range(3 if self.of_clips else 1)]
-            clips.append(torch.stack(moved)[None, ..., top : top + height, left : left + width])
-        return clips
+        file = Path(options["output"]) / row["file"]
+        print(f"{file}: {row['bytes'] / 1e6:.1f} MB, {row['what']}; {checked}{loss}")

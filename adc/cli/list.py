@@ -1,4 +1,4 @@
-"""``adc list``: the components that a recipe can name; ``adc list NAME``: what one takes."""
+"""``adc list``: the components that a recipe can name; ``adc list NAME``: the arguments of one."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
     kinds = sorted({component.kind for component in known})
     if kind is not None and kind not in kinds:
         raise UsageError(f"--kind: there is no kind {kind!r}; there are {', '.join(kinds)}.")
-    shown = [component for component in known if kind in (None, component.kind)]
+    chosen = [component for component in known if kind in (None, component.kind)]
     if as_json:
-        _print_json([vars(component) for component in shown])
+        _print_json([vars(component) for component in chosen])
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("kind", style="cyan", no_wrap=True)
@@ -47,7 +47,7 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
     table.add_column("what it is", overflow="fold")
     table.add_column("from", style="dim", overflow="fold")
     previous = None
-    for component in shown:
+    for component in chosen:
         if previous not in (None, component.kind):
             table.add_row()
         table.add_row(
@@ -57,7 +57,7 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
     _console().print(table)
     for plugin in registry.broken():
         _console().print(f"plugin {plugin} did not load: {plugin.error}", style="red", markup=False)
-    _console().print("`adc list NAME` tells what one takes.", style="dim")
+    _console().print("`adc list NAME` lists its arguments.", style="dim")
 
 
 def _find(name: str, known: list[Component]) -> Component:

@@ -1,4 +1,4 @@
-"""What a short name means when a library that came along has a class of the same name."""
+"""Prefer torch's class when another installed package has one of the same name."""
 
 from __future__ import annotations
 

@@ -5,25 +5,21 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
 
 from adc import runs
 from adc.cli.errors import place_of_value, root_cause
 from adc.cli.parser import component_parser, load_components, recipes_of
 from adc.errors import UsageError, describe
+from adc.evaluation import prune as evaluation
 from adc.interfaces import Student
-from adc.metrics.efficiency import Cost, Efficiency, count, meta_copy
-from adc.pruning import Cut, Importance, prune, save_student
-
-REPORT = "pruning.json"
+from adc.pruning import Importance
 
 
 def main(argv: list[str]) -> None:
@@ -73,7 +69,7 @@ def prune_recipe(
     size: int = 128,
     precision: Literal["float32", "float16", "bfloat16"] = "float32",
 ) -> None:
-    """Prune, write the student's folder, and tell what was cut.
+    """Prune, write the student's folder, and print what was cut.
 
     Args:
         student: The full-width student.
@@ -81,44 +77,12 @@ def prune_recipe(
         importance: Which channels stay.
         folder: Where the student goes.
         data: A data module, for importances that need calibration.
-        size: Height and width of the small image for which multiply-accumulates are counted.
+        size: Height and width of the LR image for which multiply-accumulates are counted.
         precision: Of the numbers in the file of weights.
     """
-    parts = student.prunable().parts
-    before = _measure(student, parts, size)
-    cuts = prune(student, ratios, importance, _small_clips(data) if data is not None else ())
-    after = _measure(student, parts, size)
-    save_student(student, folder, precision)
-    rows = {name: _row(cuts[name], before.parts[name], after.parts[name]) for name in parts}
-    rows["student"] = _row(cuts["student"], before, after)
-    told = {"importance": type(importance).__name__, "ratios": ratios, "input": [1, 1, 3, size, size], "parts": rows}
-    runs.write_json(Path(folder, REPORT), told)
-    _show(rows, size)
-    print(f"{folder}: the pruned student; {REPORT} holds this table.")
-
-
-def _small_clips(data: Any) -> Iterator[Tensor]:
-    data.setup("fit")
-    for batch in data.train_dataloader():
-        yield batch["lr"]
-
-
-def _measure(student: Student, parts: Mapping[str, nn.Module], size: int) -> Efficiency:
-    """Count without computing where the student allows it."""
-    clip = torch.zeros(1, 1, 3, size, size)
-    try:
-        twin, *twins = meta_copy(student, *parts.values())
-        return count(twin, clip.to("meta"), parts=dict(zip(parts, twins, strict=True)))
-    except (RuntimeError, NotImplementedError):
-        return count(student, clip.to(next(student.parameters()).device), parts=parts)
-
-
-def _row(cut: Cut, before: Cost, after: Cost) -> dict[str, Any]:
-    return {
-        **asdict(cut),
-        "parameters": [before.parameters, after.parameters],
-        "macs": [before.macs, after.macs],
-    }
+    report = evaluation.prune(student, ratios, importance, folder, data=data, size=size, precision=precision)
+    _show(report["parts"], size)
+    print(f"{folder}: the pruned student; {evaluation.REPORT} holds this table.")
 
 
 def _show(rows: Mapping[str, dict[str, Any]], size: int) -> None:

@@ -142,8 +142,8 @@ def _trainer(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _state(step: Step) -> str:
-    told = runs.finished(step.run)
-    if told is None:
+    record = runs.finished(step.run)
+    if record is None:
         return INTERRUPTED_STATE if any((step.run / name).exists() for name in runs.TRACES) else NEW
     if not runs.follows(step.run, step.recipes):
         return NEW if step.command == "report" else CHANGED

@@ -133,12 +133,12 @@ class RecipeCLI(LightningCLI):
             if _is_first():
                 runs.clear(self.run_folder)
             return
-        told = runs.finished(self.run_folder)
-        if told is not None:
+        record = runs.finished(self.run_folder)
+        if record is not None:
             if not runs.follows(self.run_folder, self.recipes):
                 hint = "--restart trains it again, or name another trainer.default_root_dir."
                 raise UsageError(f"{self.run_folder} was finished with another recipe; {hint}")
-            updates = ", ".join(f"{role} {count}" for role, count in told.get("updates", {}).items())
+            updates = ", ".join(f"{role} {count}" for role, count in record.get("updates", {}).items())
             print(f"{self.run_folder} is finished ({updates}); --restart trains it again.")
             sys.exit(0)
 
@@ -275,7 +275,7 @@ def _existing(path: str, option: str) -> str:
 
 
 def _stopped(cli: RecipeCLI, stop: SystemExit) -> NoReturn:
-    """Say how an interrupted run goes on."""
+    """Print how an interrupted run continues."""
     by_key, by_signal = isinstance(stop.__context__, KeyboardInterrupt), isinstance(stop, SIGTERMException)
     if not by_key and not by_signal:
         raise stop
@@ -301,13 +301,13 @@ def _help(command: str) -> str:
         "validate": "Measure a checkpoint on the validation data.",
         "test": "Measure a checkpoint on the test data.",
         "predict": "Restore the clips of a recipe's prediction data.",
-        "cache": "Keep what a recipe's teacher says of its training clips, for CachedTeacher.",
+        "cache": "Store a teacher's outputs for the training clips of a recipe, for CachedTeacher.",
     }
     return f"{says[command]} `adc list` shows the components that a recipe can name."
 
 
 def silence() -> None:
-    """Leave out what libraries say on every run."""
+    """Leave out messages that libraries print on every run."""
 
     def worth_reading(record: logging.LogRecord) -> bool:
         return not any(words in record.getMessage() for words in CHATTER)

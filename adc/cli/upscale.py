@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,14 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from adc.cli.upscale_plan import LIST, Job, plan
+from adc.cli.options import leave, naming_options
 from adc.errors import UsageError
+from adc.inference.jobs import LIST, Job, plan
 from adc.inference.options import Color, Ending, Precision, UpscaleOptions
 
 FLAGS = {
     "frames": "The input folder holds the frames of a video.",
     "resume": "Leave out files whose result is there.",
-    "compile": "Compile the student; it starts slowly then, and pays for many pictures of one size.",
+    "compile": "Compile the student; it starts slowly then, and pays for many images of one size.",
 }
 
 
@@ -43,7 +43,8 @@ def main(argv: list[str]) -> None:
     for name, text in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     options = vars(parser.parse_args([*_with_dash_last(argv)]))
-    upscale(**options)
+    with naming_options(options):
+        upscale(**options)
 
 
 def _with_dash_last(argv: list[str]) -> list[str]:
@@ -80,7 +81,7 @@ def upscale(
         student: A student folder, as adc fit and adc prune write it, or an ONNX file of adc export.
         tile: Longest side of the tiles, in pixels of the input; null lets free memory decide (512, on a CPU 256).
         overlap: Pixels that neighbouring tiles share, at least.
-        batch: Tiles shown at once; null lets free memory decide on a GPU and is 1 elsewhere.
+        batch: Tiles enlarged at once; null lets free memory decide on a GPU and is 1 elsewhere.
         color: Give the result the colours of the input: none, adain (mean and spread) or wavelet (the coarse part).
         precision: Compute in fp32, bf16 or fp16.
         device: Where to compute: auto takes a GPU if there is one; cpu, cuda or cuda:1; files are divided among
@@ -99,7 +100,6 @@ def upscale(
     options = UpscaleOptions(
         tile, overlap, batch, color, precision, compile, _devices(device), scale, format, depth, quality, resume
     )
-    _check(options)
     _quieten()
     jobs = plan(input, Path(output), format, frames)
     if len(jobs) == 1 and not jobs[0].video:
@@ -110,16 +110,19 @@ def upscale(
         if job not in waiting:
             print(job.target, flush=True)
 
-    from adc.evaluation.batch import leave, work_through
+    from adc.evaluation.batch import work_through
     from adc.inference.upscaler import Upscaler
 
     start = time.perf_counter()
     failed = 0
     if waiting:
-        show = partial(_video, options=options, codec=codec, crf=crf, rate=_rate(rate))
-        workers = [_worker(Upscaler(student, name, options), show, listing) for name in options.devices[: len(waiting)]]
+        enlarge_video = partial(_video, options=options, codec=codec, crf=crf, rate=_rate(rate))
+        workers = [
+            _worker(Upscaler(student, name, options), enlarge_video, listing)
+            for name in options.devices[: len(waiting)]
+        ]
         failed = work_through(waiting, workers, "enlarging", progress=not any(job.video for job in waiting))
-    _tell(jobs, len(waiting), failed, time.perf_counter() - start, output, sys.stderr if listing else sys.stdout)
+    _summarize(jobs, len(waiting), failed, time.perf_counter() - start, output, sys.stderr if listing else sys.stdout)
     leave(failed, len(jobs))
 
 
@@ -133,28 +136,6 @@ def _devices(names: str) -> tuple[str, ...]:
     if not found:
         raise UsageError(f"--device {names!r}: no device is named; take auto, cpu, cuda or cuda:0,cuda:1.")
     return found
-
-
-def _check(options: UpscaleOptions) -> None:
-    from adc.inference.tiles import plan_tiles
-
-    if options.depth not in (8, 16):
-        raise UsageError(f"--depth {options.depth}: 8 or 16 bits per channel.")
-    if options.depth == 16 and options.format != "png":
-        raise UsageError(f"--depth 16: 16 bits per channel are written as PNG only, not as {options.format}.")
-    if not 1 <= options.quality <= 100:
-        raise UsageError(f"--quality {options.quality}: from 1 to 100.")
-    if options.batch is not None and options.batch < 1:
-        raise UsageError(f"--batch {options.batch}: at least 1.")
-    if options.scale is not None and not (math.isfinite(options.scale) and 0 < options.scale <= 64):
-        raise UsageError(f"--scale {options.scale}: more than 0, at most 64.")
-    if options.overlap < 0:
-        raise UsageError(f"--overlap {options.overlap}: at least 0.")
-    if options.tile is not None:
-        try:
-            plan_tiles(1, options.tile, options.overlap)
-        except ValueError as error:
-            raise UsageError(f"--{error}") from None
 
 
 def _check_ending(target: Path, depth: int) -> None:
@@ -182,16 +163,14 @@ def _rate(text: str) -> Fraction:
     return rate
 
 
-def _worker(upscaler: Any, show: Callable[[Job, Any], None], listing: bool) -> Callable[[Job], None]:
+def _worker(upscaler: Any, enlarge_video: Callable[[Job, Any], None], listing: bool) -> Callable[[Job], None]:
     """Does one job after the other on one device."""
-    from adc.inference.image import upscale_image
 
     def work(job: Job) -> None:
         if job.video:
-            show(job, upscaler)
+            enlarge_video(job, upscaler)
         else:
-            for note in upscale_image(job.source, job.target, upscaler):
-                sys.stderr.write(f"adc: {job.source}: {note}\n")
+            upscaler.image(job.source, job.target)
         if listing:
             print(job.target, flush=True)
 
@@ -205,7 +184,7 @@ def _video(job: Job, upscaler: Any, options: UpscaleOptions, **settings: Any) ->
         raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
 
 
-def _tell(jobs: Sequence[Job], tried: int, failed: int, seconds: float, output: str, file: Any) -> None:
+def _summarize(jobs: Sequence[Job], tried: int, failed: int, seconds: float, output: str, file: Any) -> None:
     if there := len(jobs) - tried:
         print(f"{there} of {len(jobs)} {'was' if there == 1 else 'were'} there already", file=file)
     if not (done := tried - failed):

@@ -1,16 +1,14 @@
-"""Many files, one after the other or divided among workers: what fails is told by name, and the rest goes on."""
+"""Many files, one after the other or divided among workers: failures are noted by name, and the rest goes on."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from adc.errors import debugging, describe
-
-SOME_FAILED = 3
+from adc.progress import note, track
 
 Item = TypeVar("Item")
 
@@ -33,11 +31,11 @@ def work_through(
         progress: Whether there is a bar.
 
     Returns:
-        How many items failed; each has been told in one line.
+        How many items failed; each is noted in one line.
     """
     workers = [work] if callable(work) else list(work)
     failed = 0
-    with _Bar(doing, unit, len(items), progress) as bar:
+    with track(doing, len(items), unit, progress) as bar:
         waiting, turn, stop = iter(items), threading.Lock(), threading.Event()
 
         def serve(worker: Callable[[Item], None]) -> None:
@@ -50,7 +48,7 @@ def work_through(
                         raise
                     with turn:
                         failed += 1
-                        bar.tell(f"adc: error: {describe(error)}\n")
+                        note(f"error: {describe(error)}")
                 with turn:
                     bar.advance()
 
@@ -80,41 +78,3 @@ def _in_threads(serve: Callable[[Any], None], workers: Iterable[Any], stop: thre
                 task.result()
         finally:
             stop.set()
-
-
-class _Bar:
-    """A progress bar on a terminal, with how many are done in a second; elsewhere nothing."""
-
-    def __init__(self, doing: str, unit: str, total: int, shown: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.console = Console(stderr=True)
-        speed = TextColumn("{task.fields[speed]}")
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn())
-        hidden = not shown or not self.console.is_terminal
-        self.progress = Progress(*columns, console=self.console, transient=True, disable=hidden)
-        self.unit, self.task = unit, self.progress.add_task(doing, total=total, speed="")
-
-    def __enter__(self) -> _Bar:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def advance(self) -> None:
-        task = self.progress.tasks[0]
-        seconds = task.elapsed or 0.0
-        speed = f"{(task.completed + 1) / seconds:.2f} {self.unit}/s" if seconds else ""
-        self.progress.update(self.task, advance=1, speed=speed)
-
-    def tell(self, line: str) -> None:
-        self.console.file.write(line)
-
-
-def leave(failed: int, total: int) -> None:
-    """Exit with status 3 if some items failed."""
-    if failed:
-        sys.stderr.write(f"adc: {failed} of {total} failed\n")
-        sys.exit(SOME_FAILED)

@@ -1,23 +1,113 @@
-"""The measurements of ``adc bench``."""
+"""Costs of restorers: parameters, multiply-accumulates, time, memory, storage."""
 
 from __future__ import annotations
 
 import copy
+import os
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adc.export.onnx import parameters_of, size_of
+from adc.errors import UsageError
+from adc.evaluation.machine import machine
+from adc.exporting.onnx import parameters_of, size_of
+from adc.inference.device import find_device
 from adc.inference.onnx_student import OnnxStudent
-from adc.inference.prepare import prepare, stored_bytes
+from adc.inference.prepare import prepare, stored_bytes, why_not
 from adc.interfaces import Restorer
 from adc.metrics.efficiency import Efficiency, count, meta_copy, peak_memory
+from adc.progress import track
+from adc.pruning import load_student
+
+PRECISIONS = ("plain", "fp32", "bf16", "fp16")
+
+
+def bench(
+    restorers: Mapping[str, Restorer | str | Path] | Sequence[str | Path],
+    sizes: Sequence[int] = (128,),
+    *,
+    frames: int = 1,
+    precisions: Sequence[str] = ("fp32",),
+    repeats: int = 5,
+    device: str = "cpu",
+    compile: bool = False,
+) -> dict[str, Any]:
+    """Measure what restorers cost, side by side, as ``bench.json`` of ``adc bench`` holds it.
+
+    Args:
+        restorers: Restorers, student folders and ONNX files by name, or a list of folders and files. Restorers are
+            used up: copy one first to keep it.
+        sizes: Heights and widths of the LR image.
+        frames: Frames of a clip.
+        precisions: Of plain (as it was built), fp32, bf16 and fp16.
+        repeats: How often each is timed, in turn with the others.
+        device: cpu, cuda or cuda:1; ``auto`` is a GPU if there is one.
+        compile: Whether they are compiled; not for plain.
+
+    Returns:
+        ``rows``, one for each size, restorer and precision; ``frames`` and ``machine``.
+
+    Raises:
+        FileNotFoundError: If there is no such student.
+        UsageError: If an option is out of its range, or there is nothing to measure.
+    """
+    check_options(sizes, frames, precisions, repeats, device)
+    place = str(find_device(device))
+    built = load_restorers(restorers)
+    load = _load_of_machine()
+    rows = measure(cases_of(built, precisions, place, compile), sizes, frames, repeats, place)
+    name = torch.cuda.get_device_name(place) if place.startswith("cuda") else place
+    facts = {**machine(), "device": name, "load_before": load, "load_after": _load_of_machine()}
+    return {"machine": facts, "frames": frames, "rows": rows}
+
+
+def check_options(sizes: Sequence[int], frames: int, precisions: Sequence[str], repeats: int, device: str) -> None:
+    """Refuse what `bench` cannot measure, before anything is loaded.
+
+    Raises:
+        UsageError: If an option is out of its range, or the device does not compute in a precision.
+    """
+    for key, values in (("sizes", sizes), ("precisions", precisions)):
+        if not values:
+            raise UsageError(f"{key}: name at least one.")
+    if wrong := [one for one in precisions if one not in PRECISIONS]:
+        raise UsageError(f"precisions: there is no {wrong[0]!r}; there are {', '.join(PRECISIONS)}.")
+    if (small := min(sizes)) < 16:
+        raise UsageError(f"sizes: {small} pixels; at least 16.")
+    for key, number in (("frames", frames), ("repeats", repeats)):
+        if number < 1:
+            raise UsageError(f"{key}: {number}; at least 1.")
+    place = find_device(device)
+    for precision in precisions:
+        if precision != "plain" and (complaint := why_not(precision, place)):
+            raise UsageError(f"precisions: {complaint}")
+
+
+def load_restorers(restorers: Mapping[str, Restorer | str | Path] | Sequence[str | Path]) -> dict[str, Restorer]:
+    """Restorers by name; folders and ONNX files are read.
+
+    Raises:
+        FileNotFoundError: If there is no such student.
+        UsageError: If there is none.
+    """
+    named = restorers if isinstance(restorers, Mapping) else {str(path): path for path in restorers}
+    if not named:
+        raise UsageError("bench: there is nothing to measure; name restorers in a recipe, or a folder with --student.")
+    return {name: one if isinstance(one, Restorer) else _load(str(one)) for name, one in named.items()}
+
+
+def _load(path: str) -> Restorer:
+    return OnnxStudent(path) if path.endswith(".onnx") else load_student(path)
+
+
+def _load_of_machine() -> list[float] | None:
+    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None
 
 
 @dataclass
@@ -96,15 +186,16 @@ def _peak(case: Case, clip: Tensor, device: str) -> int:
 
 def _times(cases: Sequence[Case], clip: Tensor, repeats: int) -> list[list[float]]:
     seconds: list[list[float]] = [[] for _ in cases]
-    for turn in range(repeats):
-        for case, spent in zip(cases, seconds, strict=True):
-            _wait(clip)
-            start = time.perf_counter()
-            with torch.no_grad():
-                case.run.restore(clip)
-            _wait(clip)
-            spent.append(time.perf_counter() - start)
-        print(f"round {turn + 1} of {repeats} at {clip.shape[-1]}", file=sys.stderr, flush=True)
+    with track(f"timing at {clip.shape[-1]}", repeats, "rounds") as bar:
+        for _ in range(repeats):
+            for case, spent in zip(cases, seconds, strict=True):
+                _wait(clip)
+                start = time.perf_counter()
+                with torch.no_grad():
+                    case.run.restore(clip)
+                _wait(clip)
+                spent.append(time.perf_counter() - start)
+            bar.advance()
     return seconds
 
 

@@ -1,4 +1,4 @@
-"""What ``adc bench`` writes: a Markdown table and a bar chart."""
+"""Costs of restorers as a Markdown table and a bar chart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 _COLUMNS = (
-    "restorer", "precision", "small picture", "parameters, M", "MACs, G", "without attention products, G", "seconds",
+    "restorer", "precision", "LR image", "parameters, M", "MACs, G", "without attention products, G", "seconds",
     "spread, s", "fastest, s", "peak memory, MB", "storage, MB",
 )  # fmt: skip
 _COLORS = {"plain": "#9aa5b1", "fp32": "#3b6ea5", "bf16": "#d9822b", "fp16": "#7a9b3f"}
@@ -19,7 +19,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     parts = _parts(rows)
     machine = report["machine"]
-    told = [
+    notes = [
         f"{machine['processor']}, {machine['threads']} threads, device {machine['device']}, torch {machine['torch']}, "
         f"adc {machine['adc']}, {machine['date']}.",
         f"Load of the machine before and after: {machine['load_before']}, {machine['load_after']}.",
@@ -27,7 +27,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         "spread is between their quartiles. Peak memory is what a warm call needs beyond the weights.",
         *(f"MACs of {row} leave out {operators}: they come on top." for row, operators in _uncounted(rows).items()),
     ]
-    return "\n".join([*lines, "", *parts, *told]) + "\n"
+    return "\n".join([*lines, "", *parts, *notes]) + "\n"
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -52,7 +52,7 @@ def _uncounted(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _parts(rows: list[dict[str, Any]]) -> list[str]:
-    lines = ["| restorer | part | small picture | parameters, M | MACs, G |", "|---|---|---:|---:|---:|"]
+    lines = ["| restorer | part | LR image | parameters, M | MACs, G |", "|---|---|---:|---:|---:|"]
     seen = set()
     for row in rows:
         key = (row["name"], row["size"])

@@ -1,4 +1,4 @@
-"""What the heads of discriminators made of clips of several kinds, as a stage wrote it into its run folder."""
+"""Losses of discriminator heads on clips of several kinds, as a stage wrote them into its run folder."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def read_heads(run: str | Path) -> Heads:
         ValueError: If it is of another form or holds a loss that is not finite.
     """
     path = Path(run, HEADS)
-    told = runs.read_json(path)
-    if told is None:
+    content = runs.read_json(path)
+    if content is None:
         return {}
     heads = [
         (f"{domain}.{head}", losses)
-        for domain, named in _mapping(path, "the file", told).items()
+        for domain, named in _mapping(path, "the file", content).items()
         for head, losses in _mapping(path, domain, named).items()
     ]
     for name, losses in heads:
         for variant, loss in _mapping(path, name, losses).items():
             if isinstance(loss, bool) or not isinstance(loss, int | float) or not math.isfinite(loss):
                 raise ValueError(f"{path}: {name}.{variant} is {loss!r}, no finite number; delete the file to go on.")
-    return told
+    return content
 
 
 def table_of(heads: Heads) -> dict[str, Any]:

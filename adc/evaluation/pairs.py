@@ -1,4 +1,4 @@
-"""What is compared with what: images and clips by name, and the frames in them."""
+"""Pairs of restored and reference images and clips, by name, and the frames in them."""
 
 from __future__ import annotations
 

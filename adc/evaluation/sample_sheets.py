@@ -1,4 +1,4 @@
-"""Pictures that put restorers side by side."""
+"""Sample sheets: crops of restorers side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sample_sheet(
         clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
         restorers: By name.
         crop: Side of the crop, in pixels of the large clip.
-        zoom: Whole-number enlargement of what is shown.
+        zoom: Whole-number enlargement of the crops.
     """
     return sheets(clips, restorers, crop, zoom)[0]
 
@@ -44,7 +44,7 @@ def sheets(
         clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
         restorers: By name.
         crop: Side of the crop and length of the stretch, in pixels of the large clip.
-        zoom: Whole-number enlargement of what is shown.
+        zoom: Whole-number enlargement of the crops.
     """
     samples, motion = [], []
     for batch in clips:
@@ -58,8 +58,8 @@ def sheets(
 
 
 def to_image(clip: Tensor) -> Image.Image:
-    """The frame in the middle of the first clip as a picture."""
-    return _picture(clip[0, clip.shape[1] // 2])
+    """The frame in the middle of the first clip as an image."""
+    return _image(clip[0, clip.shape[1] // 2])
 
 
 def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
@@ -84,7 +84,7 @@ def _samples(views: Sequence[Tensor], crop: int) -> list[Image.Image]:
 
 
 def _profiles(views: Sequence[Tensor], crop: int) -> list[Image.Image]:
-    tiles = [_picture(shown) for shown in profiles(views, crop)]
+    tiles = [_image(profile) for profile in profiles(views, crop)]
     return [tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles]
 
 
@@ -104,6 +104,6 @@ def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: i
     return sheet
 
 
-def _picture(frame: Tensor) -> Image.Image:
+def _image(frame: Tensor) -> Image.Image:
     pixels = to_unit(frame).mul(255).round().byte().permute(1, 2, 0)
     return Image.fromarray(pixels.contiguous().cpu().numpy())

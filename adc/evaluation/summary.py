@@ -1,4 +1,4 @@
-"""What the figures of many images say: means, how sure they are, and which method is better."""
+"""Means, intervals and comparisons of methods over many images."""
 
 from __future__ import annotations
 

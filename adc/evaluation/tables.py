@@ -44,15 +44,15 @@ class Results:
     @property
     def columns(self) -> list[Any]:
         """The metrics of which there are figures, in the order in which they were asked for."""
-        told = {name for reached in self.means.values() for name in reached}
-        return [metric for name, metric in self.metrics.items() if name in told]
+        measured = {name for reached in self.means.values() for name in reached}
+        return [metric for name, metric in self.metrics.items() if name in measured]
 
 
 def as_json(results: Results) -> dict[str, Any]:
     """Of one method ``images``, ``mean`` and ``interval``; of several the same under ``methods``, by name."""
-    told = {method.name: _method(results, method) for method in results.methods}
-    (first, *rest) = told.values()
-    figures = {"methods": told, "comparisons": [asdict(c) for c in results.comparisons]} if rest else first
+    methods = {method.name: _method(results, method) for method in results.methods}
+    (first, *rest) = methods.values()
+    figures = {"methods": methods, "comparisons": [asdict(c) for c in results.comparisons]} if rest else first
     return {
         **figures,
         "metrics": {

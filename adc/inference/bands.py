@@ -1,4 +1,4 @@
-"""Pictures that come from top to bottom, in bands of rows: recoloured and resized without ever being held whole."""
+"""Colour correction and resizing of images in bands of rows, from top to bottom, never held whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LANCZOS_REACH = 3
 
 
 class Window:
-    """Some rows of a picture that comes in bands; those above what was last asked for are forgotten."""
+    """Some rows of an image that comes in bands; those above what was last asked for are forgotten."""
 
     def __init__(self, bands: Iterable[Tensor]) -> None:
         """
@@ -43,11 +43,11 @@ class Window:
 
 
 def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: torch.dtype) -> Iterator[Tensor]:
-    """`adc.ops.color.adain` of the whole picture; it waits in a file until all of it has been seen.
+    """`adc.ops.color.adain` of the whole image; it waits in a file until all of it is there.
 
     Args:
         bands: ``(..., C, rows, W)``, from top to bottom.
-        lr: ``(..., C, h, w)``, whose mean and spread the picture gets.
+        lr: ``(..., C, h, w)``, whose mean and spread the image gets.
         scratch: Folder of the file; None is the system's.
         keep: In what pixels are stored: float16 or float32.
     """
@@ -77,12 +77,12 @@ def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: 
 
 
 def with_wavelet(bands: Iterable[Tensor], lr: Tensor, scale: int) -> Iterator[Tensor]:
-    """`adc.ops.color.wavelet` of the whole picture, against the enlarged `lr`.
+    """`adc.ops.color.wavelet` of the whole image, against the enlarged `lr`.
 
     Args:
         bands: ``(B, T, 3, rows, scale * w)``, from top to bottom.
         lr: ``(B, T, 3, h, w)``.
-        scale: How many times larger the picture is than `lr`.
+        scale: How many times larger the image is than `lr`.
     """
     reach, height = 2**WAVELET_LEVELS - 1, lr.shape[-2] * scale
     window = Window(bands)

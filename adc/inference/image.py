@@ -23,7 +23,7 @@ def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, 
     Args:
         source: The file.
         target: Its format is the ending's.
-        enlarger: What enlarges.
+        upscaler: What enlarges.
 
     Returns:
         What was left out, each in a few words.

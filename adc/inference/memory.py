@@ -1,4 +1,4 @@
-"""How much memory a restorer needs, foreseen; how much there is; and the tile that fits."""
+"""Memory estimate of a restorer, free memory, and the largest tile that fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST_ON_CPU = 256
 """Caches and attention make larger tiles slow there."""
 MOST_TILES = 8
 UNKNOWN = 12_000
-"""Bytes for each pixel of the small picture where nothing can be foreseen."""
+"""Bytes for each pixel of the LR image where nothing can be estimated."""
 PROBE = 64
 SLACK = 1.5
 """What operations need for themselves, and what allocators waste."""
@@ -56,12 +56,12 @@ class _Peak(TorchFunctionMode):
 
 
 class MemoryEstimate:
-    """Foresees how much memory pictures take, from how much a very small one does."""
+    """Estimate of the memory that images take, from that of a very small one."""
 
     def __init__(self, restorer: Restorer) -> None:
         """
         Args:
-            restorer: In float32, on the CPU, not yet made ready for use; it enlarges one small picture.
+            restorer: In float32, on the CPU, not yet made ready for use; it enlarges one LR image.
         """
         self.each = UNKNOWN
         if next(restorer.parameters(), None) is None:
@@ -71,13 +71,13 @@ class MemoryEstimate:
             with torch.no_grad(), peak:
                 restorer.eval().restore(torch.zeros(1, 1, 3, PROBE, PROBE))
             self.each = int(SLACK * peak.most / PROBE**2)
-        except RuntimeError:  # a picture will tell why
+        except RuntimeError:  # enlarging an image raises it again
             pass
         finally:
             restorer.train(training)
 
     def bytes(self, height: int, width: int, number: int = 1) -> int:
-        """What some small pictures of one size take at once, float32, parameters left out."""
+        """What some LR images of one size take at once, float32, parameters left out."""
         return self.each * number * height * width
 
 
@@ -92,7 +92,7 @@ def fitting_tile(memory_estimate: MemoryEstimate, device: torch.device, frames: 
 
 
 def fitting_batch(memory_estimate: MemoryEstimate, height: int, width: int, free: int) -> int:
-    """How many tiles of a size may be shown at once on a GPU."""
+    """How many tiles of a size may be enlarged at once on a GPU."""
     return max(1, min(MOST_TILES, int(SHARE * free) // max(1, memory_estimate.bytes(height, width))))
 
 

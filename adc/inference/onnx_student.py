@@ -36,7 +36,7 @@ class OnnxStudent(Restorer):
         Raises:
             FileNotFoundError: If there is no such file.
             ImportError: If onnxruntime is not installed.
-            ValueError: If the file is damaged or takes something else than pictures or clips.
+            ValueError: If the file is damaged or takes something else than images or clips.
         """
         super().__init__()
         self.path = Path(path)
@@ -56,8 +56,8 @@ class OnnxStudent(Restorer):
                 f"{path}: not an ONNX file that ONNX Runtime can run ({reason}); export it again."
             ) from None
         self._input, self._of_clips = self._only_input()
-        told = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
-        self.facts: dict[str, Any] = json.loads(told) if told else {}
+        noted = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
+        self.facts: dict[str, Any] = json.loads(noted) if noted else {}
         self.scale = int(self.facts["scale"]) if "scale" in self.facts else self._measured_scale()
 
     def restore(self, lr: Tensor) -> Tensor:
@@ -69,8 +69,8 @@ class OnnxStudent(Restorer):
             large = per_frame(lambda frames: torch.cat([self._run(frame[None]) for frame in frames]), clips)
         return large.to(lr.device)
 
-    def _run(self, shown: Tensor) -> Tensor:
-        (large,) = self._session.run(None, {self._input: shown.contiguous().numpy()})
+    def _run(self, frames: Tensor) -> Tensor:
+        (large,) = self._session.run(None, {self._input: frames.contiguous().numpy()})
         return torch.from_numpy(large)
 
     def _only_input(self) -> tuple[str, bool]:
@@ -78,9 +78,9 @@ class OnnxStudent(Restorer):
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         fits = len(inputs) == len(outputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) in (4, 5)
         if not fits:
-            told = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in inputs)
+            found = ", ".join(f"{one.name}: {one.type} {one.shape}" for one in inputs)
             raise ValueError(
-                f"{self.path}: takes {told}; a student takes one float tensor of pictures (N, 3, h, w) or clips "
+                f"{self.path}: takes {found}; a student takes one float tensor of images (N, 3, h, w) or clips "
                 "(N, T, 3, h, w)."
             )
         return inputs[0].name, len(inputs[0].shape) == 5

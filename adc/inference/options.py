@@ -1,9 +1,12 @@
-"""What ``adc upscale`` can be asked for."""
+"""Options of an upscaler."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from adc.errors import UsageError
 
 Color = Literal["none", "adain", "wavelet"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -12,12 +15,12 @@ Ending = Literal["png", "jpg", "webp", "tif"]
 
 @dataclass(frozen=True)
 class UpscaleOptions:
-    """How files are enlarged; what enlarges a clip heeds the first group itself.
+    """How images and videos are enlarged; the second group concerns files alone.
 
     Attributes:
         tile: Longest side of the tiles, in pixels of the input; None lets free memory decide.
         overlap: Pixels of the input that neighbouring tiles share at least.
-        batch: Tiles shown at once; None lets free memory decide.
+        batch: Tiles enlarged at once; None lets free memory decide.
         color: What is taken over from the colours of the input.
         precision: What is computed in.
         compile: Whether the student is compiled.
@@ -27,6 +30,9 @@ class UpscaleOptions:
         depth: Bits per channel of PNG files, 8 or 16.
         quality: Of formats that lose something, 1 to 100.
         resume: Whether files whose result is there are left out.
+
+    Raises:
+        UsageError: If a value is out of its range.
     """
 
     tile: int | None = None
@@ -42,3 +48,27 @@ class UpscaleOptions:
     depth: int = 8
     quality: int = 95
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        from adc.inference.tiles import plan_tiles
+
+        for name, kind in (("color", Color), ("precision", Precision), ("format", Ending)):
+            if (value := getattr(self, name)) not in get_args(kind):
+                raise UsageError(f"{name} {value}: there are {', '.join(get_args(kind))}.")
+        if self.depth not in (8, 16):
+            raise UsageError(f"depth {self.depth}: 8 or 16 bits per channel.")
+        if self.depth == 16 and self.format != "png":
+            raise UsageError(f"depth 16: 16 bits per channel are written as PNG only, not as {self.format}.")
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"quality {self.quality}: from 1 to 100.")
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"batch {self.batch}: at least 1.")
+        if self.scale is not None and not (math.isfinite(self.scale) and 0 < self.scale <= 64):
+            raise UsageError(f"scale {self.scale}: more than 0, at most 64.")
+        if self.overlap < 0:
+            raise UsageError(f"overlap {self.overlap}: at least 0.")
+        if self.tile is not None:
+            try:
+                plan_tiles(1, self.tile, self.overlap)
+            except ValueError as error:
+                raise UsageError(str(error)) from None

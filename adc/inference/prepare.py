@@ -1,8 +1,7 @@
-"""Restorers made ready for use: frozen, and in the layout and the precision in which they run fastest."""
+"""Prepared restorers: frozen, and in the layout and the precision in which they run fastest."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from adc.inference import onednn
 from adc.interfaces import Restorer
+from adc.interfaces.blocks import ResidualBlock, UpsampleConv, describe_block
 
 Precision = Literal["fp32", "bf16", "fp16"]
 NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,7 +52,7 @@ def prepare(
     """Make a restorer ready for use: no gradients, pixels before channels, weights in their final form.
 
     Weights of convolutions and linear layers are converted once, everything else computes under autocast, so that
-    what a network insists on doing in float32 stays in float32. On a CPU weights are also brought
+    what a network computes in float32 stays in float32. On a CPU weights are also brought
     into oneDNN's own layout, once and not with every call, where the CPU can compute with them in that
     precision, and an enlargement by two before a convolution is folded into it, which is the same sum
     with 4/9 of the multiplications.
@@ -61,7 +61,7 @@ def prepare(
         restorer: It is changed, and can be neither trained nor saved afterwards; copy it first to keep it.
         precision: What convolutions, linear layers and attention compute in.
         device: Where.
-        compile: Compile with torch.compile; it takes minutes at the first picture, again at
+        compile: Compile with torch.compile; it takes minutes at the first image, again at
             the first of another size, and needs a C++ compiler on a CPU.
 
     Returns:
@@ -152,7 +152,7 @@ class PackedLinear(nn.Module):
 
 
 class FoldedUpsample(nn.Module):
-    """Nearest enlargement by two and a 3 x 3 convolution, as one 2 x 2 convolution of the small picture.
+    """Nearest enlargement by two and a 3 x 3 convolution, as one 2 x 2 convolution of the LR image.
 
     Each of the four pixels that a small pixel becomes sees two by two small pixels under the nine
     weights; weights over the same small pixel are added up beforehand.
@@ -190,12 +190,12 @@ class FoldedUpsample(nn.Module):
 
 
 class FusedResidual(nn.Module):
-    """diffusers' residual block in fewer passes over memory: activations in place, the sum in a packed convolution."""
+    """A residual block in fewer passes over memory: activations in place, the sum in a packed convolution."""
 
-    def __init__(self, block: Any) -> None:
+    def __init__(self, block: ResidualBlock) -> None:
         super().__init__()
         self.norm1, self.conv1, self.norm2, self.conv2 = block.norm1, block.conv1, block.norm2, block.conv2
-        self.time_emb_proj, self.conv_shortcut = block.time_emb_proj, block.conv_shortcut
+        self.time_emb_proj, self.conv_shortcut = block.time, block.shortcut
 
     def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
         """``(N, I, h, w)`` and perhaps an embedded time to ``(N, O, h, w)``."""
@@ -230,23 +230,17 @@ def _replace(network: nn.Module, better: Callable[[nn.Module], nn.Module | None]
 
 
 def _folded(module: nn.Module) -> nn.Module | None:
-    kind = _diffusers("upsampling", "Upsample2D")
-    plain = {"use_conv": True, "use_conv_transpose": False, "norm": None, "interpolate": True}
-    if kind is None or type(module) is not kind or any(getattr(module, k) != v for k, v in plain.items()):
+    block = describe_block(module)
+    if not isinstance(block, UpsampleConv):
         return None
-    convolution = getattr(module, "conv" if module.name == "conv" else "Conv2d_0")
+    convolution = block.convolution
     fits = _is_plain(convolution) and _geometry(convolution) == ((1, 1), (1, 1), (1, 1))
     return FoldedUpsample(convolution) if fits and convolution.kernel_size == (3, 3) else None
 
 
 def _fused(module: nn.Module) -> nn.Module | None:
-    kind = _diffusers("resnet", "ResnetBlock2D")
-    plain = {"upsample": None, "downsample": None, "output_scale_factor": 1.0}
-    if kind is None or type(module) is not kind or any(getattr(module, k) != v for k, v in plain.items()):
-        return None
-    timed = module.time_emb_proj is not None and (module.time_embedding_norm != "default" or module.skip_time_act)
-    usual = isinstance(module.nonlinearity, nn.SiLU) and _is_plain(module.conv2) and not timed
-    return FusedResidual(module) if usual else None
+    block = describe_block(module)
+    return FusedResidual(block) if isinstance(block, ResidualBlock) and _is_plain(block.conv2) else None
 
 
 def _packed(module: nn.Module) -> nn.Module | None:
@@ -263,8 +257,3 @@ def _packed(module: nn.Module) -> nn.Module | None:
 
 def _is_plain(module: Any) -> bool:
     return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
-
-
-def _diffusers(module: str, name: str) -> type | None:
-    """A class of diffusers, if the network at hand can have one."""
-    return getattr(sys.modules.get(f"diffusers.models.{module}"), name, None)

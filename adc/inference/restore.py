@@ -1,4 +1,4 @@
-"""Whole pictures through a restorer: any size, in tiles if memory is short."""
+"""Images of any size through a restorer, in tiles if memory is short."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Color = Literal["none", "adain", "wavelet"]
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a picture is cut.
+    """How an image is cut.
 
     Attributes:
-        tile: Longest side of the tiles, in pixels of the small picture; None takes the picture whole.
-        overlap: Pixels of the small picture that neighbouring tiles share, at least.
-        batch: Tiles shown at once; those at the right and below may have fewer pixels and are shown by themselves.
+        tile: Longest side of the tiles, in pixels of the LR image; None takes the image whole.
+        overlap: Pixels of the LR image that neighbouring tiles share, at least.
+        batch: Tiles enlarged at once; those at the right and below may have fewer pixels and go alone.
     """
 
     tile: int | None = None
@@ -44,17 +44,17 @@ def restore_image(
     batch: int = 1,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Enlarge pictures of any size.
+    """Enlarge images of any size.
 
-    Tiles are blended where they overlap; colours are matched on the whole picture, after that.
+    Tiles are blended where they overlap; colours are matched on the whole image, after that.
 
     Args:
         restorer: What enlarges; tiles are brought to its device.
         lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``, on any device.
-        tile: Longest side of the tiles, in pixels of `lr`; None takes the picture whole.
+        tile: Longest side of the tiles, in pixels of `lr`; None takes the image whole.
         overlap: Pixels of `lr` that neighbouring tiles share, at least.
-        color: Take the colours of the small picture: all at once (``adain``), or only the coarse ones (``wavelet``).
-        batch: Tiles shown at once.
+        color: Take the colours of the LR image: all at once (``adain``), or only the coarse ones (``wavelet``).
+        batch: Tiles enlarged at once.
         size: Height and width of the result, if not those of the restorer.
 
     Returns:
@@ -76,13 +76,13 @@ def restore_bands(
     keep: torch.dtype = torch.float32,
     scratch: Path | None = None,
 ) -> Iterator[Tensor]:
-    """What `restore_image` returns, in bands from top to bottom; the large picture is never held whole.
+    """What `restore_image` returns, in bands from top to bottom; the large image is never held whole.
 
     Args:
         restorer: As in `restore_image`.
         lr: As in `restore_image`.
-        tiling: How the picture is cut.
-        color: As in `restore_image`; ``adain`` keeps the picture in a file until all of it has been seen.
+        tiling: How the image is cut.
+        color: As in `restore_image`; ``adain`` keeps the image in a file until all of it is there.
         size: As in `restore_image`.
         keep: In what the parts that wait are held: float16 is enough for eight bits.
         scratch: Folder of that file; None is the system's.
@@ -115,10 +115,10 @@ def restore_bands(
 def _checked(restorer: Restorer) -> Callable[[Tensor], Tensor]:
     places = [*restorer.parameters(), *restorer.buffers()]
 
-    def show(lr: Tensor) -> Tensor:
+    def restore(lr: Tensor) -> Tensor:
         hr = restorer.restore(lr.to(places[0].device) if places else lr).to(lr.device, torch.float32)
         if not hr.isfinite().all():
             raise ValueError("the restorer's result is not finite: its weights or its precision are at fault.")
         return hr
 
-    return show
+    return restore

@@ -16,14 +16,14 @@ def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int 
     """Restore frames as they come; no more than a chunk is held.
 
     Every chunk but an only one has `chunk` frames: the last one reaches back over frames that were
-    shown before. Where two chunks overlap, one fades into the other: the outer quarter of each,
-    which knows least of the frames around it, counts for nothing, and the rest fades evenly.
+    restored before. Where two chunks overlap, one fades into the other: the outer quarter of each,
+    which lacks most of the frames around it, has weight zero, and the rest fades evenly.
     Without overlap frames are taken to be restored each by itself, and the last chunk is shorter.
 
     Args:
         restore: What enlarges a chunk.
         frames: ``(3, h, w)`` in ``[-1, 1]``, one after the other.
-        chunk: Frames shown at once.
+        chunk: Frames restored at once.
         overlap: Frames that neighbouring chunks share.
 
     Yields:
@@ -56,15 +56,15 @@ def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int 
 def _advance(
     restore: Restore, window: deque[Tensor], fresh: int, tail: Tensor | None, overlap: int
 ) -> tuple[Sequence[Tensor], Tensor | None]:
-    """Show a chunk: the frames that are done, and those that the next chunk still changes."""
-    shown = list(window) if overlap else list(window)[-fresh:]
+    """Restore a chunk: the frames that are done, and those that the next chunk still changes."""
+    given = list(window) if overlap else list(window)[-fresh:]
     with torch.no_grad():
-        restored = restore(torch.stack(shown)[None])[0]
-    if len(restored) != len(shown):
-        raise ValueError(f"a clip of {len(shown)} frames came back with {len(restored)}.")
+        restored = restore(torch.stack(given)[None])[0]
+    if len(restored) != len(given):
+        raise ValueError(f"a clip of {len(given)} frames came back with {len(restored)}.")
     if not overlap:
         return list(restored), None
-    first, last = len(shown) - fresh, max(len(shown) - overlap, 0)
+    first, last = len(given) - fresh, max(len(given) - overlap, 0)
     faded: list[Tensor] = []
     if tail is not None:
         share = crossfade(overlap).to(restored).view(-1, 1, 1, 1)
@@ -82,7 +82,7 @@ def crossfade(length: int) -> Tensor:
 def mixes_frames(restore: Restore, side: int = 32) -> bool:
     """Whether what a restorer makes of a frame depends on the frames beside it.
 
-    It is shown three small frames of noise twice, the second time with another one in the middle.
+    It restores three small frames of noise twice, the second time with another one in the middle.
 
     Args:
         restore: What enlarges.

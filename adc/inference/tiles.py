@@ -1,4 +1,4 @@
-"""A large picture as overlapping tiles, and the bands of rows that they blend into."""
+"""A large image as overlapping tiles, and the bands of rows that they blend into."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ GRID = 16
 FADE = 8
 """Small pixels over which one tile fades into the next; half of what they share, if that is less.
 
-Zeros around a tile spoil a few pixels at its edge, which are left out: longer fades hide no more of them.
-But a tile misjudges colours of which it sees little and the next one much, where attention compares all it
-sees, and the longer a fade, the more of those pixels count.
+Zeros around a tile change a few pixels at its edge, which are left out: longer fades hide no more of them.
+But colours are wrong in a tile that holds little of an object and right in the next one, where attention compares
+all pixels of a tile, and the longer a fade, the more of those pixels count.
 """
 BAND = 64
 """Rows of a band, at most."""
@@ -27,10 +27,10 @@ BAND = 64
 
 @dataclass(frozen=True)
 class Axis:
-    """Tiles along one side of a picture; the last one ends where the picture ends.
+    """Tiles along one side of an image; the last one ends where the image ends.
 
     Attributes:
-        side: Pixels of the picture.
+        side: Pixels of the image.
         tile: Pixels of every tile but the last one, which may have fewer.
         starts: Where they begin, in order.
     """
@@ -49,7 +49,7 @@ def plan_tiles(side: int, longest: int | None, overlap: int) -> Axis:
     """As few tiles as cover a side, no longer than they need to be.
 
     Args:
-        side: Pixels of the picture.
+        side: Pixels of the image.
         longest: Pixels of a tile, at most; None takes the side whole.
         overlap: Pixels that neighbours share, at least.
 
@@ -110,7 +110,7 @@ def _rise(length: int, fade: int) -> Tensor:
 
 
 def in_bands(
-    show: Callable[[Tensor], Tensor],
+    restore: Callable[[Tensor], Tensor],
     lr: Tensor,
     scale: int,
     rows: Axis,
@@ -118,17 +118,17 @@ def in_bands(
     batch: int = 1,
     keep: torch.dtype = torch.float32,
 ) -> Iterator[Tensor]:
-    """Enlarge a picture tile by tile; what is done comes out from top to bottom.
+    """Enlarge an image tile by tile; what is done comes out from top to bottom.
 
     No more is held than one row of enlarged tiles.
 
     Args:
-        show: Enlarges ``(N, T, 3, tile, tile)``, or less at the right and below; the result lies on the device of `lr`.
+        restore: Enlarges ``(N, T, 3, tile, tile)``, or less at the right and below; results are on the device of `lr`.
         lr: ``(B, T, 3, h, w)``.
         scale: How many times larger the result is.
         rows: Tiles along the height.
         columns: Tiles along the width.
-        batch: Tiles shown at once.
+        batch: Tiles enlarged at once.
         keep: In what the row of tiles is held.
 
     Yields:
@@ -136,14 +136,14 @@ def in_bands(
     """
     width, last = columns.side * scale, rows.side * scale
     if len(rows.starts) == len(columns.starts) == 1:
-        yield from _sliced(show(_piece(lr, 0, 0, rows.tile, columns.tile))[..., :last, :width])
+        yield from _sliced(restore(_piece(lr, 0, 0, rows.tile, columns.tile))[..., :last, :width])
         return
     down, across = blend_weights(rows, scale), blend_weights(columns, scale)
     canvas = torch.zeros(*lr.shape[:-2], rows.tile * scale, columns.covered * scale, dtype=keep, device=lr.device)
     for index, top in enumerate(rows.starts):
         for together in _of_one_size(columns, batch):
             lefts = [columns.starts[number] for number in together]
-            large = show(torch.cat([_piece(lr, top, left, rows.tile, columns.tile) for left in lefts]))
+            large = restore(torch.cat([_piece(lr, top, left, rows.tile, columns.tile) for left in lefts]))
             high, wide = large.shape[-2:]
             for left, number, piece in zip(lefts, together, large.split(len(lr)), strict=True):
                 share = torch.outer(down[index][:high], across[number][:wide]).to(piece)
@@ -162,7 +162,7 @@ def _sliced(large: Tensor) -> Iterator[Tensor]:
 
 
 def _of_one_size(axis: Axis, batch: int) -> Iterator[range]:
-    """Numbers of tiles to be shown at once: the last one by itself if it has fewer pixels."""
+    """Numbers of tiles to be enlarged at once: the last one by itself if it has fewer pixels."""
     number = len(axis.starts) - (axis.covered > axis.side)
     for first in range(0, number, batch):
         yield range(first, min(first + batch, number))

@@ -1,32 +1,71 @@
-"""A student at work: loaded, checked, on its device, with the tiles that its memory allows."""
+"""The upscaler: a student loaded, checked, on its device, with the tiles that its memory allows."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from adc.errors import UsageError
+from adc.inference.device import find_device
 from adc.inference.memory import SIDES, MemoryEstimate, fitting_batch, fitting_tile, free_memory
-from adc.inference.options import UpscaleOptions
+from adc.inference.options import Color, Precision, UpscaleOptions
 from adc.inference.restore import Tiling, restore_bands, restore_image
 from adc.inference.tiles import plan_tiles
 from adc.interfaces import Restorer
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+
+def load(
+    student: str | Path,
+    *,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    tile: int | None = None,
+    overlap: int = 32,
+    batch: int | None = None,
+    color: Color = "none",
+    scale: float | None = None,
+    compile: bool = False,
+) -> Upscaler:
+    """An upscaler of a student; ``load("runs/demo/2_distill")(image)`` enlarges an image.
+
+    Args:
+        student: A student folder, as training and pruning write it, or an ONNX file.
+        device: ``auto`` is a GPU if there is one; cpu, cuda or cuda:1.
+        precision: What is computed in: fp32, bf16 or fp16.
+        tile: Longest side of the tiles, in pixels of the input; None lets free memory decide.
+        overlap: Pixels of the input that neighbouring tiles share at least.
+        batch: Tiles enlarged at once; None lets free memory decide.
+        color: What is taken over from the colours of the input: none, adain or wavelet.
+        scale: How many times larger the result is; None is the student's own factor, another one is a final resize.
+        compile: Whether the student is compiled.
+
+    Raises:
+        FileNotFoundError: If there is no such student.
+        UsageError: If an option is out of its range, there is no such device, or it does not compute in that precision.
+        ValueError: If the student is damaged.
+    """
+    return Upscaler(student, device, UpscaleOptions(tile, overlap, batch, color, precision, compile, scale=scale))
+
 
 class Upscaler:
-    """Enlarges pictures and clips as the options say.
+    """A student that enlarges images and videos, in memory or from file to file.
 
     Attributes:
         tiles: The longest side of tiles that is used where the options leave it open, by the number of frames that are
             enlarged at once; halved when memory ran out.
     """
 
-    def __init__(self, student: str, device: str, options: UpscaleOptions) -> None:
+    def __init__(self, student: str | Path, device: str, options: UpscaleOptions) -> None:
         """
         Args:
             student: A student folder, or an ONNX file.
@@ -41,16 +80,130 @@ class Upscaler:
         """
         from adc.inference.prepare import prepare, why_not
 
-        self.options, self.device = options, device_of(device)
+        self.options, self.device = options, find_device(device)
         if complaint := why_not(options.precision, self.device):
-            raise UsageError(f"--precision {complaint}")
-        restorer = _load(student, options)
+            raise UsageError(f"precision {complaint}")
+        restorer = _load(str(student), options)
         self.memory_estimate = MemoryEstimate(restorer)
         self.restorer = prepare(restorer, options.precision, self.device, options.compile)
         self.tiles: dict[int, int] = {}
         self._batches: dict[tuple[int, int], int] = {}
 
-    def __call__(self, clip: Tensor) -> Tensor:
+    @overload
+    def __call__(self, image: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, image: np.ndarray) -> np.ndarray: ...
+    @overload
+    def __call__(self, image: Image.Image | str | Path) -> Image.Image: ...
+
+    def __call__(self, image: Any) -> Any:
+        """Enlarge an image, or clips.
+
+        Args:
+            image: A PIL image, an array ``(H, W, 3)`` of uint8, a tensor ``(3, h, w)`` or ``(B, T, 3, h, w)`` in
+                ``[-1, 1]``, or the path of an image file.
+
+        Returns:
+            The same kind as was given, a PIL image for a path. Transparency is enlarged apart; a gray image stays gray.
+
+        Raises:
+            ValueError: If the image has another shape or type, or memory runs out with the smallest tiles.
+        """
+        from adc.media.images import opened, to_bytes, to_frame
+
+        if isinstance(image, str | Path):
+            with opened(image) as found:
+                whole = ImageOps.exif_transpose(found)
+            return self._pil(whole)
+        if isinstance(image, Image.Image):
+            return self._pil(image)
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+                raise ValueError(f"image: an array {image.shape} of {image.dtype}; expected (H, W, 3) of uint8.")
+            return to_bytes(self(to_frame(image)))
+        if not isinstance(image, Tensor) or not image.is_floating_point() or image.dim() not in (3, 5):
+            kind = f"{tuple(image.shape)} of {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
+            raise ValueError(f"image: {kind}; expected a tensor (3, h, w) or (B, T, 3, h, w) of floats.")
+        if image.shape[-3] != 3:
+            raise ValueError(f"image: a tensor {tuple(image.shape)}; expected three channels, (3, h, w).")
+        clips = image if image.dim() == 5 else image[None, None]
+        large = torch.cat([retry_on_oom(self.restore, "image")(clip[None]) for clip in clips])
+        return large if image.dim() == 5 else large[0, 0]
+
+    def _pil(self, image: Image.Image) -> Image.Image:
+        if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+            raise ValueError(f"image: a PIL image of mode {image.mode}; convert it to RGB, or use Upscaler.image.")
+        alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+        large = Image.fromarray(self(np.asarray(image.convert("RGB"))))
+        large = large.convert("L") if image.mode in ("L", "LA", "1") else large
+        if alpha is not None:
+            large.putalpha(alpha.resize(large.size, Image.Resampling.BICUBIC))
+        return large
+
+    def image(self, source: str | Path, target: str | Path) -> Path:
+        """Enlarge an image file; EXIF, colour profile, transparency and 16 bits are kept where the format has them.
+
+        Args:
+            source: The file.
+            target: The file that is written, in the format of its ending.
+
+        Returns:
+            The target.
+
+        Raises:
+            ValueError: If the file cannot be read, written in this format, or enlarged; the message names it.
+            OSError: If the result cannot be written.
+        """
+        from adc.inference.image import upscale_image
+        from adc.progress import note
+
+        for left_out in upscale_image(Path(source), Path(target), self):
+            note(f"{source}: {left_out}")
+        return Path(target)
+
+    def video(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        chunk: int | None = None,
+        chunk_overlap: int | None = None,
+        codec: str | None = None,
+        crf: int | None = None,
+        layout: str | None = None,
+        rate: Fraction | int = 25,
+    ) -> Path:
+        """Enlarge a video file or a folder of frames; see `adc.inference.video.upscale_video`.
+
+        Args:
+            source: A video file, or a folder of images of one size.
+            target: A video file to write, by its ending; anything else is a folder for numbered images.
+            chunk: Frames enlarged at once.
+            chunk_overlap: Frames that neighbouring chunks share.
+            codec: FFmpeg's name of the encoder.
+            crf: Constant rate factor: lower is better and larger.
+            layout: FFmpeg's name of the pixel format.
+            rate: Frames per second of a folder.
+
+        Returns:
+            The target.
+
+        Raises:
+            FileNotFoundError: If there is no such source.
+            ValueError: If the source is no video, or the target cannot hold what is asked of it.
+        """
+        from adc.inference.video import upscale_video
+
+        settings: dict[str, Any] = {"chunk": chunk, "chunk_overlap": chunk_overlap, "codec": codec, "crf": crf}
+        upscale_video(Path(source), Path(target), self, self.options, **settings, layout=layout, rate=rate)
+        return Path(target)
+
+    @property
+    def temporal_context(self) -> int:
+        """Frames before and after a frame on which its result depends, as the student declares it; 0 if it does not."""
+        return int(getattr(self.restorer.network, "temporal_context", 0))
+
+    def restore(self, clip: Tensor) -> Tensor:
         """Enlarge a clip ``(1, T, 3, h, w)`` in ``[-1, 1]``, to the size that was asked for."""
         height, width = clip.shape[-2:]
         cut = self.tiling(height, width, clip.shape[1])
@@ -58,7 +211,7 @@ class Upscaler:
         return restore_image(self.restorer, clip, cut.tile, cut.overlap, self.options.color, cut.batch, size)
 
     def bands(self, lr: Tensor, keep: torch.dtype, scratch: Path) -> Iterator[Tensor]:
-        """What a call returns for one picture, in bands from top to bottom; see `restore_bands`."""
+        """What a call returns for one image, in bands from top to bottom; see `restore_bands`."""
         height, width = lr.shape[-2:]
         size = self.size(height, width)
         return restore_bands(
@@ -71,7 +224,7 @@ class Upscaler:
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def tiling(self, height: int, width: int, frames: int = 1) -> Tiling:
-        """How a picture, or so many frames at once, is cut."""
+        """How an image, or so many frames at once, is cut."""
         tile, overlap = self._tile(frames), self.options.overlap
         if self.options.tile is None:
             overlap = min(overlap, (tile - 1) // 2)
@@ -107,20 +260,27 @@ class Upscaler:
         return True
 
 
-def device_of(name: str) -> torch.device:
-    """A device by its name; auto takes a GPU if there is one.
+def retry_on_oom(restore: Callable[[Tensor], Tensor], source: str | Path) -> Callable[[Tensor], Tensor]:
+    """Retries with smaller tiles when memory runs out, and otherwise raises a one-line error that names the source."""
 
-    Raises:
-        UsageError: If there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UsageError(f"--device {name}: there is no such device here; take auto or cpu.") from None
-    return device
+    def restored(clip: Tensor) -> Tensor:
+        while True:
+            try:
+                return restore(clip)
+            except (RuntimeError, MemoryError) as error:
+                short = isinstance(error, MemoryError) or "memory" in str(error)
+                owner = getattr(restore, "__self__", restore)
+                shrink_tiles = getattr(owner, "shrink_tiles", None)
+                if short and shrink_tiles is not None and shrink_tiles():
+                    continue
+                size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
+                if short:
+                    way_out = "enlarge fewer frames at once, or try --tile 256"
+                    raise ValueError(f"{source}: {size} need more memory than there is; {way_out}.") from error
+                first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+                raise ValueError(f"{source}: the student failed on {size} ({first}).") from error
+
+    return restored
 
 
 def _load(student: str, options: UpscaleOptions) -> Restorer:
@@ -129,7 +289,7 @@ def _load(student: str, options: UpscaleOptions) -> Restorer:
     if student.lower().endswith(".onnx"):
         for name, plain in (("precision", "fp32"), ("compile", False)):
             if getattr(options, name) != plain:
-                raise UsageError(f"--{name}: an ONNX file has its own; leave this out.")
+                raise UsageError(f"{name}: an ONNX file has its own; leave this out.")
         from adc.inference.onnx_student import OnnxStudent
 
         found: Any = OnnxStudent(student)

@@ -1,16 +1,16 @@
-"""``adc upscale`` for videos: frames stream through a restorer, all else is kept."""
+"""Video files through an upscaler: frames stream through it, all else is kept."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from adc.progress import note, track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,14 +20,11 @@ if TYPE_CHECKING:
     from adc.media.video_reader import Damage, Frame, VideoReader
     from adc.media.video_writer import VideoWriter
 
-MIXED_CHUNK, MIXED_OVERLAP = 24, 8
-"""Frames of a chunk, and those that two share, for restorers that mix frames.
-
-Thirty blocks of convolutions of three frames feel what is missing beside a chunk for about six frames, less and less.
-Longer chunks that share more take no more time, only more memory.
-"""
+CONTEXT = 8
+"""Frames that neighbouring chunks share where a restorer mixes frames and has no `temporal_context`; a chunk is three
+times as long."""
 ONCE = 512 * 512
-"""Pixels of the frames that are shown at once to a restorer of single images, unless one has more."""
+"""Pixels of the frames that are enlarged at once by a restorer of single images, unless one has more."""
 
 
 def upscale_video(
@@ -46,16 +43,18 @@ def upscale_video(
     """Enlarge a video or a folder of frames, in memory that does not grow with its length.
 
     Times, audio, subtitles, colour tags, metadata and chapters are carried over from video to
-    video; a rotation is applied to the pixels. What is damaged is told on standard error, by its
-    time or its file, and the rest goes on.
+    video; a rotation is applied to the pixels. What is damaged is noted by its time or its file, and
+    the rest goes on.
 
     Args:
         source: A video file, or a folder of images of one size.
         target: A video file to write, by its ending; anything else is a folder for numbered images.
         restore: ``(1, T, 3, h, w)`` in ``[-1, 1]`` to ``(1, T, 3, H, W)``.
         options: Of these `resume`, `format` and `quality` count here; `restore` heeds the others.
-        chunk: Frames shown at once; None is 24 if `restore` mixes frames, else as many as make up one of 512x512.
-        chunk_overlap: Frames that neighbouring chunks share; None is 8 if `restore` mixes frames, else 0.
+        chunk: Frames enlarged at once; None is three times the context if `restore` mixes frames, else as many as make
+            up one of 512x512.
+        chunk_overlap: Frames that neighbouring chunks share; None is the context, the `temporal_context` of `restore`
+            or 8, if it mixes frames, else 0.
         codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
         crf: Constant rate factor: lower is better and larger; None is a value at which little is lost.
         layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.
@@ -70,9 +69,11 @@ def upscale_video(
         ValueError: If the source is no video, or the target cannot hold what is asked of it.
     """
     from adc.inference.stream import stream
+    from adc.inference.upscaler import Upscaler, retry_on_oom
     from adc.media.video_reader import Frame, is_video
 
-    restore = retry_on_oom(restore, source)
+    context = getattr(restore, "temporal_context", 0)
+    restore = retry_on_oom(restore.restore if isinstance(restore, Upscaler) else restore, source)
     if options is not None and options.resume and is_video(target) and target.is_file():
         return []
     with ExitStack() as open_files:
@@ -80,15 +81,15 @@ def upscale_video(
         writer = open_files.enter_context(_writer(target, reader, options, codec, crf, layout))
         frames = reader.frames(writer.copy)
         first = next(frames)
-        chunk, chunk_overlap = _chunks(restore, first, chunk, chunk_overlap)
+        chunk, chunk_overlap = _chunks(restore, context, first, chunk, chunk_overlap)
         times: deque[tuple[int, int]] = deque()
-        advance = open_files.enter_context(_bar(source.name, reader.count))
+        bar = open_files.enter_context(track(source.name, reader.count or None, "frames"))
         for pixels in stream(restore, _noted(first, frames, times), chunk, chunk_overlap):
             writer.write(Frame(pixels, *times.popleft()))
-            advance()
+            bar.advance()
     lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *(f"{left} is left out" for left in writer.left_out)]
-    for told in lines:
-        sys.stderr.write(f"adc: {source}: {told}\n")
+    for line in lines:
+        note(f"{source}: {line}")
     return reader.damage
 
 
@@ -123,39 +124,18 @@ def _writer(
 
 
 def _chunks(
-    restore: Callable[[Tensor], Tensor], first: Frame, chunk: int | None, overlap: int | None
+    restore: Callable[[Tensor], Tensor], context: int, first: Frame, chunk: int | None, overlap: int | None
 ) -> tuple[int, int]:
     from adc.inference.stream import mixes_frames
 
     if chunk is not None and overlap is not None:
         return chunk, overlap
     if mixes_frames(restore):
-        chunk = MIXED_CHUNK if chunk is None else chunk
-        return chunk, min(MIXED_OVERLAP, chunk // 2) if overlap is None else overlap
+        context = context or CONTEXT
+        chunk = 3 * context if chunk is None else chunk
+        return chunk, min(context, chunk // 2) if overlap is None else overlap
     height, width = first.pixels.shape[-2:]
     return max(1, ONCE // (height * width)) if chunk is None else chunk, overlap or 0
-
-
-def retry_on_oom(restore: Callable[[Tensor], Tensor], source: Path) -> Callable[[Tensor], Tensor]:
-    """Where memory runs out, what can give way is asked to; what fails is told in one line."""
-
-    def restored(clip: Tensor) -> Tensor:
-        while True:
-            try:
-                return restore(clip)
-            except (RuntimeError, MemoryError) as error:
-                short = isinstance(error, MemoryError) or "memory" in str(error)
-                shrink_tiles = getattr(restore, "shrink_tiles", None)
-                if short and shrink_tiles is not None and shrink_tiles():
-                    continue
-                size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
-                if short:
-                    way_out = "show it fewer frames at once, or try --tile 256"
-                    raise ValueError(f"{source}: {size} need more memory than there is; {way_out}.") from error
-                first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-                raise ValueError(f"{source}: the student failed on {size} ({first}).") from error
-
-    return restored
 
 
 def _noted(first: Frame, rest: Iterator[Frame], notes: deque[tuple[int, int]]) -> Iterator[Tensor]:
@@ -163,35 +143,6 @@ def _noted(first: Frame, rest: Iterator[Frame], notes: deque[tuple[int, int]]) -
     for frame in chain([first], rest):
         notes.append((frame.start, frame.duration))
         yield frame.pixels
-
-
-@contextmanager
-def _bar(name: str, count: int) -> Iterator[Callable[[], None]]:
-    """A progress bar with frames per second, on a terminal that shows none already."""
-    from rich.console import Console
-    from rich.errors import LiveError
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    speed = TextColumn("{task.fields[speed]}")
-    bar = Progress(
-        *columns, speed, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    )
-    task = bar.add_task(name, total=count or None, speed="")
-    start, done = time.perf_counter(), 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        bar.update(task, advance=1, speed=f"{done / (time.perf_counter() - start):.2f} frames/s")
-
-    with suppress(LiveError):
-        bar.start()
-    try:
-        yield advance
-    finally:
-        bar.stop()
 
 
 def _in_runs(damage: list[Damage], spacing: float) -> Iterator[str]:

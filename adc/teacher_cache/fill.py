@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ProgressBar
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import Sampler
 
 from adc.data.loader import ClipLoader, clip_loader
 from adc.data.modules.clip_data import ClipData
 from adc.data.sampler import PositionSampler
 from adc.interfaces import Prompt, Teacher
+from adc.progress import track
 from adc.teacher_cache.store import (
     Shard,
     ShardReader,
@@ -33,7 +32,6 @@ from adc.teacher_cache.store import (
     write_index,
 )
 from adc.teacher_cache.teacher import run_teacher
-from adc.training.callbacks.progress import SECONDS_BETWEEN_LINES
 
 
 class MissingShards(pl.LightningDataModule):
@@ -169,8 +167,8 @@ class CacheProgress(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._progress: Progress | None = None
-        self._enabled, self._done, self._told = True, 0, 0.0
+        self._open, self._bar = ExitStack(), None
+        self._enabled = True
 
     def disable(self) -> None:
         """Other processes than the first show nothing."""
@@ -182,33 +180,20 @@ class CacheProgress(ProgressBar):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
-        self._done, self._told = 0, time.monotonic()
-        self._total = int(sum(trainer.num_val_batches))
-        if not self._enabled or not self._total or not sys.stderr.isatty():
-            return
-        columns = (TextColumn("asking the teacher"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-        self._task = self._progress.add_task("", total=self._total)
-        self._progress.start()
+        total = int(sum(trainer.num_val_batches))
+        self._bar = self._open.enter_context(
+            track("running the teacher", total, "batches", self._enabled and total > 0)
+        )
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
         """Move on."""
-        self._done += 1
-        if self._progress is not None:
-            self._progress.update(self._task, completed=self._done)
-        elif self._enabled and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
-            sys.stderr.write(f"batch {self._done} of {self._total}\n")
+        if self._bar is not None:
+            self._bar.advance()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Give the terminal back."""
-        self._close()
+        self._open.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Give the terminal back."""
-        self._close()
-
-    def _close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        self._open.close()

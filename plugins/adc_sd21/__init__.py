@@ -4,8 +4,10 @@ Every network is made from a configuration, so the same classes are the full-siz
 small ones of the demo.
 """
 
+from adc.interfaces.blocks import register_blocks
 from adc_sd21.autoencoder import SDAutoencoder
 from adc_sd21.autoencoder_restorer import AutoencoderRestorer
+from adc_sd21.blocks import describe
 from adc_sd21.discriminator import PatchDiscriminator, UNetDiscriminator
 from adc_sd21.osediff import OSEDiff
 from adc_sd21.pisasr import PiSASR
@@ -25,3 +27,5 @@ __all__ = [
     "TextPrompt",
     "UNetDiscriminator",
 ]
+
+register_blocks(describe)

@@ -25,7 +25,13 @@ class AdcVSRStudent(AdcSRStudent):
     The layers of an `AdcSRStudent`, and behind those of its UNet and its middle block a residual
     block of two convolutions over frames each. As it begins, they pass on what they get: every frame
     comes out as from the image student.
+
+    Attributes:
+        temporal_context: Frames that neighbouring chunks of a video share. Thirty blocks of convolutions over three
+            frames depend on what is missing beside a chunk for about six frames, less and less.
     """
+
+    temporal_context = 8
 
     def __init__(
         self,

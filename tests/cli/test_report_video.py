@@ -10,8 +10,8 @@ from lightning.pytorch import LightningDataModule
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from adc.cli.report import write_report
 from adc.evaluation.head_probe import read_heads, table_of
+from adc.evaluation.report import write_report
 from adc.evaluation.sample_sheets import HEADER, sheets
 from adc.metrics.comparison import compare
 from adc.metrics.temporal import flicker, sharpness

@@ -112,7 +112,7 @@ def test_attention_products_are_told_apart():
         ({"precisions": []}, "precisions: name at least one."),
         ({"sizes": [8]}, "sizes: 8 pixels; at least 16."),
         ({"repeats": 0}, "repeats: 0; at least 1."),
-        ({"device": "nowhere"}, "device: nowhere: there is no such device"),
+        ({"device": "nowhere"}, "device nowhere: there is no such device"),
         ({"bench": {}}, "bench: there is nothing to measure"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_student_that_is_not_there(recipe, capsys, tmp_path):
 def test_an_onnx_file_is_measured_as_it_is(recipe, tmp_path):
     for library in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(library)
-    from adc.export.onnx import program, write_onnx
+    from adc.exporting.onnx import program, write_onnx
 
     torch.manual_seed(0)
     write_onnx(program(TinyStudent(width=4)), tmp_path / "tiny.onnx", {"scale": 4, "precision": "fp32"})

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from twins import assert_close
 
 from adc.cli import main
-from adc.export.diffusers import from_pretrained
+from adc.exporting.diffusers import from_pretrained
 from adc.inference.onnx_student import OnnxStudent
 from adc.pruning import load_student, save_student
 
@@ -111,7 +111,7 @@ def test_diffusers_reads_its_folder(source, tmp_path):
     assert not model.training
     assert len(load_file(out / "diffusion_pytorch_model.safetensors")) == len(original.state_dict())
     assert json.loads((out / "config.json").read_text())["_class_name"] == "StudentModel"
-    from adc.export.diffusers import StudentModel
+    from adc.exporting.diffusers import StudentModel
 
     half = StudentModel.from_pretrained(str(out), torch_dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}

@@ -5,7 +5,7 @@ from adc_tiny import Bicubic, TinyStudent
 from PIL import Image
 
 from adc.cli import main
-from adc.cli.upscale_plan import Job, plan
+from adc.inference.jobs import Job, plan
 from adc.inference.restore import restore_image
 from adc.interfaces import Restorer
 from adc.media.images import read_image, to_frame

@@ -13,9 +13,10 @@ from torch import nn
 
 from adc.inference.options import UpscaleOptions
 from adc.inference.stream import stream
-from adc.inference.video import MIXED_CHUNK, MIXED_OVERLAP, upscale_video
+from adc.inference.video import CONTEXT, upscale_video
 from adc.media.images import read_image, write_image
 from adc.media.video_reader import BrokenVideoError, VideoReader
+from adc.progress import visible
 
 av = pytest.importorskip("av")
 SHARED = Path(os.environ.get("ADC_SHARED", Path(__file__).parents[2].parent / "shared"))
@@ -102,6 +103,14 @@ def test_frames_that_mix_are_shown_in_overlapping_chunks(tmp_path):
     assert (tmp_path / "c.mkv").stat().st_size < (tmp_path / "b.mkv").stat().st_size
 
 
+def test_a_restorer_may_declare_its_temporal_context(tmp_path):
+    source = write_clip(tmp_path / "a.mp4", 10)
+    restore = Mixing()
+    restore.temporal_context = 2
+    upscale_video(source, tmp_path / "b.mkv", restore)
+    assert {shape[0] for shape in restore.shown[2:]} == {6}
+
+
 class Deep(nn.Module):
     """Thirty residual blocks of two convolutions over three frames each, padded with zeros, as in AdcVSR's student."""
 
@@ -128,7 +137,7 @@ class Deep(nn.Module):
 def test_chunks_of_a_deep_network_have_no_seams():
     clip = torch.stack([torch.from_numpy(still(number, 16, 16)).permute(2, 0, 1) / 127.5 - 1 for number in range(72)])
     whole = Deep()(clip[None])[0]
-    found = torch.stack(list(stream(Deep(), clip, MIXED_CHUNK, MIXED_OVERLAP)))
+    found = torch.stack(list(stream(Deep(), clip, 3 * CONTEXT, CONTEXT)))
     error = ((found - whole) / 2).square().mean((1, 2, 3))
     assert whole.std() > 0.3
     assert -10 * error.mean().log10() >= 50
@@ -154,7 +163,8 @@ def test_a_corrupt_frame_is_told_and_the_rest_goes_on(tmp_path, capsys):
     for place in (5, 9, 10):
         content = content.replace(packets[place], bytes(len(packets[place])))
     source.write_bytes(content)
-    damage = upscale_video(source, tmp_path / "b.mp4", twice)
+    with visible():
+        damage = upscale_video(source, tmp_path / "b.mp4", twice)
     assert [found.place for found in damage] == [0.2, 0.36, 0.4]
     assert capsys.readouterr().err == (
         f"adc: {source}: at 0.200 s: cannot be decoded; the frame before stands in\n"
@@ -228,7 +238,7 @@ import json, resource, sys
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from adc.inference.video import MIXED_CHUNK, MIXED_OVERLAP, upscale_video
+from adc.inference.video import upscale_video
 torch.set_num_threads(1)
 upscale_video(Path(sys.argv[1]), Path(sys.argv[2]), lambda clip: F.interpolate(clip[0], scale_factor=2)[None])
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))

@@ -7,7 +7,7 @@ from adc_sd21.one_step import unet_weights
 from adc_video import AdcVSRStudent
 from twins import assert_close, assert_same_weights
 
-from adc.export.onnx import program
+from adc.exporting.onnx import program
 from adc.inference.stream import mixes_frames
 from adc.metrics.efficiency import count
 from adc.ops.clip import upsample_bicubic

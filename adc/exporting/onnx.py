@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from adc.inference.onnx_student import NOTE, library
 from adc.interfaces import Restorer
+from adc.interfaces.blocks import UpsampleConv, describe_block
 
 OPSET = 20
 SMALLEST, LARGEST = 16, 16384
@@ -30,8 +31,8 @@ INPUT, OUTPUT = "image", "enlarged"
 _SINGLE_FILE = 1_900_000_000
 
 
-class Pictures(nn.Module):
-    """A restorer as a network of pictures that takes any size, padding and cropping without deciding anything."""
+class ImageNetwork(nn.Module):
+    """A restorer as a network of images that takes any size, padding and cropping without branches."""
 
     def __init__(self, restorer: Restorer) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class Pictures(nn.Module):
         return image.index_select(dimension, places)
 
 
-class Clips(Pictures):
+class ClipNetwork(ImageNetwork):
     """The same as a network of clips, ``(N, T, 3, h, w)`` to ``(N, T, 3, scale * h, scale * w)``."""
 
     def _restore(self, image: Tensor) -> Tensor:
@@ -64,13 +65,13 @@ class Clips(Pictures):
 
 
 def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedProgram:
-    """A student as a ``torch.export`` program of pictures `(N, 3, h, w)` of any number and size.
+    """A student as a ``torch.export`` program of images `(N, 3, h, w)` of any number and size.
 
     Args:
         student: It is put in evaluation mode and left on its device.
         of_clips: Whether it takes clips of any length instead, `(N, T, 3, h, w)`.
     """
-    network = (Clips if of_clips else Pictures)(student.eval())
+    network = (ClipNetwork if of_clips else ImageNetwork)(student.eval())
     side = 2 * max(network.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
     frames = {"frames": (3, 1, LONGEST)} if of_clips else {}
     sides = {"height": (side, SMALLEST, LARGEST), "width": (side + network.multiple, SMALLEST, LARGEST)}
@@ -105,14 +106,13 @@ def _without_assertions(found: torch.export.ExportedProgram) -> torch.export.Exp
 
 @contextmanager
 def _without_size_limits(student: nn.Module) -> Iterator[None]:
-    """diffusers' enlargements ask how large a picture is, to evade an old bug; a program of any size must not ask."""
+    """Without the branches by image size that upsampling blocks of libraries have; a program is for any size."""
     kept: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in list(student.modules()):
         for name, child in list(parent.named_children()):
-            if type(child).__name__ == "Upsample2D" and getattr(child, "use_conv", False):
-                convolution: Any = getattr(child, "conv" if getattr(child, "name", "") == "conv" else "Conv2d_0")
+            if isinstance(block := describe_block(child), UpsampleConv):
                 kept.append((parent, name, child))
-                setattr(parent, name, _Enlarge(convolution))
+                setattr(parent, name, _Enlarge(block.convolution))
     try:
         yield
     finally:
@@ -152,7 +152,7 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, facts: dict[st
 
 
 def write_half(source: Path, target: Path) -> None:
-    """Write an ONNX file with float16 numbers inside; pictures stay float32."""
+    """Write an ONNX file with float16 numbers inside; images stay float32."""
     onnx = library("onnx")
     library("onnxruntime")
     from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -167,33 +167,33 @@ def write_half(source: Path, target: Path) -> None:
     _save(onnx, model, target)
 
 
-def write_int8(source: Path, target: Path, pictures: Sequence[Tensor]) -> None:
+def write_int8(source: Path, target: Path, images: Sequence[Tensor]) -> None:
     """Write an ONNX file whose convolutions compute in 8-bit integers.
 
     Weights have a scale for each channel; activations one for each tensor, from the range that the
-    pictures give them. The first convolution and the last one stay in float32.
+    images give them. The first convolution and the last one stay in float32.
 
     Args:
         source: A float32 file of `write_onnx`.
         target: The file that is written.
-        pictures: Small pictures ``(1, 3, h, w)``, or clips, in ``[-1, 1]`` of the kind that will be enlarged.
+        images: Small images ``(1, 3, h, w)``, or clips, in ``[-1, 1]`` of the kind that will be enlarged.
 
     Raises:
-        ValueError: If there is no picture.
+        ValueError: If there is no image.
     """
-    if not pictures:
-        raise ValueError("calibration: there are no pictures to find the ranges of 8-bit numbers with; name a folder.")
+    if not images:
+        raise ValueError("calibration: there are no images to find the ranges of 8-bit numbers with; name a folder.")
     onnx = library("onnx")
     library("onnxruntime")
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self.left = iter(pictures)
+            self.left = iter(images)
 
         def get_next(self) -> Any:
-            picture = next(self.left, None)
-            return None if picture is None else {INPUT: picture.float().numpy()}
+            image = next(self.left, None)
+            return None if image is None else {INPUT: image.float().numpy()}
 
     graph = onnx.load(source, load_external_data=False).graph
     convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
@@ -257,7 +257,7 @@ def _place(network: nn.Module) -> torch.device:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What the libraries tell of their inner steps is of no use to who exports."""
+    """Without the progress reports of the libraries."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

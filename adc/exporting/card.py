@@ -36,7 +36,7 @@ A super-resolution network: one pass enlarges a {what} {scale} times in height a
 
 {files}
 
-{shown} are RGB in [-1, 1], `(N, {axes}, h, w)` in and `(N, {axes}, {scale} h, {scale} w)` out, any height and width
+{inputs} are RGB in [-1, 1], `(N, {axes}, h, w)` in and `(N, {axes}, {scale} h, {scale} w)` out, any height and width
 from 16; padding happens inside. Results need clamping to [-1, 1].
 
 ## Metrics
@@ -44,8 +44,8 @@ from 16; padding happens inside. Results need clamping to [-1, 1].
 {metrics}
 """
 
-_OF_PICTURES = {"task": "image-to-image", "what": "picture", "shown": "Pictures", "axes": "3"}
-_OF_CLIPS = {"task": "video-to-video", "what": "clip", "shown": "Clips of any number of frames T", "axes": "T, 3"}
+_OF_IMAGES = {"task": "image-to-image", "what": "image", "inputs": "Images", "axes": "3"}
+_OF_CLIPS = {"task": "video-to-video", "what": "clip", "inputs": "Clips of any number of frames T", "axes": "T, 3"}
 
 
 def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
@@ -61,16 +61,16 @@ def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
     from adc import __version__
 
     origin = _origin(source)
-    told = yaml.safe_load((source / "student.yaml").read_text())
+    description = yaml.safe_load((source / "student.yaml").read_text())
     text = _TEMPLATE.format(
         title=facts["title"],
         system=facts["system"] or "not stated",
         license=facts["license"] or "unknown",
-        class_path=told["class_path"],
+        class_path=description["class_path"],
         parameters=facts["parameters"] / 1e6,
         scale=facts["scale"],
         version=__version__,
-        **(_OF_CLIPS if facts["of_clips"] else _OF_PICTURES),
+        **(_OF_CLIPS if facts["of_clips"] else _OF_IMAGES),
         files=_files(facts["files"]),
         metrics=_metrics(facts["metrics"]),
         **origin,
@@ -99,15 +99,15 @@ def _component(value: Any, keys: tuple[str, ...] = ("folder", "weights")) -> str
     if not isinstance(value, dict) or "class_path" not in value:
         return f"`{value}`" if isinstance(value, str) else None
     arguments = value.get("init_args") or {}
-    told = []
+    stated = []
     for key in keys:
         entry = arguments.get(key)
         if isinstance(entry, dict):
             entry = entry.get("class_path", "").rpartition(".")[2]
         if entry is not None:
-            told.append(f"{key}: {entry}")
+            stated.append(f"{key}: {entry}")
     name = value["class_path"].rpartition(".")[2]
-    return f"`{name}`" + (f" ({', '.join(told)})" if told else "")
+    return f"`{name}`" + (f" ({', '.join(stated)})" if stated else "")
 
 
 def _training(model: dict[str, Any], finished: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""Which file becomes which."""
+"""Input files and the files that their results become."""
 
 from __future__ import annotations
 

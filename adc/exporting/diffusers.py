@@ -31,7 +31,7 @@ def student_model() -> Any:
     from adc.pruning.structure import replay
 
     class StudentModel(ModelMixin, ConfigMixin):
-        """A student; pictures ``(N, 3, h, w)`` or clips ``(N, T, 3, h, w)`` in ``[-1, 1]`` to the same, enlarged."""
+        """A student; images ``(N, 3, h, w)`` or clips ``(N, T, 3, h, w)`` in ``[-1, 1]`` to the same, enlarged."""
 
         @register_to_config
         def __init__(self, class_path: str, init_args: dict, structure: dict, scale: int = 4) -> None:
@@ -40,7 +40,7 @@ def student_model() -> Any:
             replay(self.student, structure)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            """Enlarge pictures or clips of any size."""
+            """Enlarge images or clips of any size."""
             return self.student.restore(image) if image.dim() == 5 else self.student.restore(image[:, None])[:, 0]
 
     StudentModel.__module__, StudentModel.__qualname__ = __name__, "StudentModel"
@@ -56,9 +56,9 @@ def save_pretrained(source: str | Path, folder: str | Path) -> None:
     """
     source, folder = Path(source), Path(folder)
     student = load_student(str(source))
-    told = yaml.safe_load((source / "student.yaml").read_text())
+    description = yaml.safe_load((source / "student.yaml").read_text())
     structure = json.loads((source / "structure.json").read_text())
-    model = student_model()(told["class_path"], told["init_args"], structure, student.scale)
+    model = student_model()(description["class_path"], description["init_args"], structure, student.scale)
     model.student.load_state_dict(student.state_dict())
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".pretrained-") as scratch:

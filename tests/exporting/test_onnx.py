@@ -16,7 +16,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from adc.export.onnx import OPSET, parameters_of, program, size_of, write_half, write_int8, write_onnx  # noqa: E402
+from adc.exporting.onnx import OPSET, parameters_of, program, size_of, write_half, write_int8, write_onnx  # noqa: E402
 from adc.inference.onnx_student import OnnxStudent  # noqa: E402
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "run_onnx.py"
@@ -100,7 +100,7 @@ def test_smaller_kinds_lose_little(student, made, tmp_path):
         assert ready.facts == {"scale": 4, "precision": precision}
         assert error > 0 and -10 * torch.log10(error) > decibels
         assert size_of(tmp_path / f"{name}.onnx") < size_of(path)
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         write_int8(path, tmp_path / "none.onnx", [])
 
 

@@ -1,0 +1,112 @@
+"""Progress bars and notes of long work: shown by commands, silent in a library. rich is imported where it is needed."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SECONDS_BETWEEN_LINES = 30.0
+"""Where standard error is no terminal, progress is a line now and then."""
+
+_visible = False
+_owner: Bar | None = None
+"""The bar that has the terminal."""
+
+
+@contextmanager
+def visible() -> Iterator[None]:
+    """Show bars and write notes to standard error until the block ends; what a command does."""
+    global _visible
+    before, _visible = _visible, True
+    try:
+        yield
+    finally:
+        _visible = before
+
+
+def note(line: str) -> None:
+    """Report a problem after which the work goes on: a line of a command, a warning of a library."""
+    if _visible:
+        sys.stderr.write(f"adc: {line}\n")
+    else:
+        warnings.warn(line, stacklevel=2)
+
+
+class Bar:
+    """How far some work is, its rate and the time left; a bar on a terminal, lines elsewhere, or nothing."""
+
+    def __init__(self, description: str, total: int | None, unit: str = "steps") -> None:
+        """
+        Args:
+            description: What is done.
+            total: How many steps there are; None if that is unknown.
+            unit: What a step is called, in the plural.
+        """
+        self.description, self.total, self.unit = description, total, unit
+        self.done, self.start = 0, time.monotonic()
+        self._written, self._live = self.start, None
+
+    def open(self) -> None:
+        """Begin to show progress, unless another bar has the terminal."""
+        global _owner
+        if _owner is not None or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        rate = TextColumn("{task.fields[rate]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+        live: Any = Progress(*columns, console=Console(stderr=True), transient=True)
+        live.add_task(self.description, total=self.total, rate="")
+        live.start()
+        self._live, _owner = live, self
+
+    def advance(self, description: str | None = None) -> None:
+        """Count one step."""
+        self.done += 1
+        self.description = description or self.description
+        now = time.monotonic()
+        rate = f"{self.done / max(now - self.start, 1e-6):.2f} {self.unit}/s"
+        if self._live is not None:
+            self._live.update(self._live.task_ids[0], advance=1, description=self.description, rate=rate)
+        elif now - self._written >= SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
+            self._written = now
+            sys.stderr.write(f"{self.description}: {self.done}{f' of {self.total}' if self.total else ''}, {rate}\n")
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        global _owner
+        if self._live is not None:
+            self._live.stop()
+            self._live = _owner = None
+
+
+class _Silent(Bar):
+    def open(self) -> None:
+        """Show nothing."""
+
+    def advance(self, description: str | None = None) -> None:
+        """Count one step."""
+        self.done += 1
+
+
+@contextmanager
+def track(description: str, total: int | None, unit: str = "steps", shown: bool = True) -> Iterator[Bar]:
+    """A bar while a block runs; silent unless a command made progress `visible`.
+
+    Args:
+        description: What is done.
+        total: How many steps there are; None if that is unknown.
+        unit: What a step is called, in the plural.
+        shown: Whether there is a bar at all.
+    """
+    bar = (Bar if shown and _visible else _Silent)(description, total, unit)
+    bar.open()
+    try:
+        yield bar
+    finally:
+        bar.close()
