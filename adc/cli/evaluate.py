@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
         help="Which: psnr_y ssim_y ssim_y_unrounded psnr_rgb ssim_rgb ssim_yiq lpips dists fid niqe musiq maniqa-pipal "
         "clipiqa, and with --video tlpips flicker unsteadiness ewarp ewarp_raft ewarp_spynet ewarp_dis dover; "
         "also sharpness sharpness_ratio. Those of the papers' tables if not given; ewarp takes the first estimator "
-        "whose weights are there.",
+        "whose weights are there. A metric of a plugin goes by its own name; `adc list --kind Metric` shows all.",
     )
     parser.add_argument(
         "--compare", nargs="+", help="Other methods' results for the same references, to be told apart from the first."
@@ -91,8 +91,7 @@ def evaluate(
     methods = [measurer.method(name, found) for name, found in pairs.items()]
     measured = [method for method in methods if method.rows]
     if measured:
-        chosen = {name: metric for name, (metric, _) in built.items()}
-        results = output.Results(measured, chosen, skipped, level, "clip" if video else "image", {"border": border})
+        results = output.Results(measured, built, skipped, level, "clip" if video else "image", {"border": border})
         output.show(results)
         output.write(json, json_text.dumps(output.as_json(results), indent=2) + "\n" if json else "")
         output.write(csv, output.as_csv(results) if csv else "")
@@ -125,21 +124,25 @@ def _metrics(
     names: list[str] | None, video: bool, folder: str | None, border: int, device: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What can be measured, and why the rest cannot."""
-    from adc.metrics.registry import IMAGE, METRICS, VIDEO, build, expand
+    from adc.interfaces import FileMetric
+    from adc.metrics.registry import IMAGE, VIDEO, build, expand, find_metric
 
     try:
         wanted = expand(names if names is not None else VIDEO if video else IMAGE)
     except ValueError as error:
         raise UsageError(f"--metrics: {error}") from None
     for name in wanted:
-        if not video and (name in {"ewarp", "dover"} or METRICS[name].frames > 1):
+        metric = find_metric(name)
+        if not video and (metric.frames > 1 or issubclass(metric, FileMetric)):
             raise UsageError(f"--metrics {name}: looks at successive frames; add --video.")
     return build(wanted, folder, border, device)
 
 
 def _leave_out_files(built: dict[str, Any], skipped: dict[str, str], paths: list[Path]) -> None:
-    for name, (metric, _) in list(built.items()):
-        if metric.of_files and (folders := [path for path in paths if path.is_dir()]):
+    from adc.interfaces import FileMetric
+
+    for name, metric in list(built.items()):
+        if isinstance(metric, FileMetric) and (folders := [path for path in paths if path.is_dir()]):
             skipped[name] = f"reads video files itself; {folders[0]} is a folder of frames"
             del built[name]
 
