@@ -41,7 +41,7 @@ class Dover(FileMetric):
 
     def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
         """Build the authors' network and read its weights."""
-        (file,) = files.values()
+        file = files[self.weights[0]]
         self.device, self.network = device, import_module("dover.models").DOVER(**MODEL)
         try:
             self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))

@@ -23,36 +23,29 @@ ALTERNATIVES = {"ewarp": ("ewarp_raft", "ewarp_spynet", "ewarp_dis")}
 
 
 def metrics() -> dict[str, type[Metric]]:
-    """All imported metrics by name.
-
-    Raises:
-        ValueError: If two have one name.
-    """
-    found: dict[str, type[Metric]] = {}
-    for cls in registry.subclasses(Metric):
-        other = found.setdefault(cls.name, cls)
-        if other is not cls:
-            paths = " and ".join(f"{one.__module__}.{one.__qualname__}" for one in (other, cls))
-            raise ValueError(f"metric {cls.name!r}: {paths} have this name; rename one.")
-    return found
+    """All imported metrics by name."""
+    return {kind.name: kind for kind in registry.subclasses(Metric)}
 
 
 def find_metric(name: str) -> type[Metric]:
     """The metric of a name, or the first that the name stands for; plugins are loaded if adc has none.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or more than one.
     """
     (first, *_) = ALTERNATIVES.get(name, (name,))
     if first not in metrics():
         registry.discover()
-    known = metrics()
-    if first not in known:
-        names = sorted([*known, *ALTERNATIVES])
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
+    found = [kind for kind in registry.subclasses(Metric) if kind.name == first]
+    if len(found) > 1:
+        paths = " and ".join(sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found))
+        raise ValueError(f"metric {name!r}: {paths} have this name; rename one.")
+    if not found:
+        known = sorted([*metrics(), *ALTERNATIVES])
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
         raise ValueError(f"no metric {name!r}; {hint}")
-    return known[first]
+    return found[0]
 
 
 def expand(names: Iterable[str]) -> list[str]:

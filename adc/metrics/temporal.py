@@ -104,7 +104,7 @@ class RaftWarpingError(_WarpingError):
 
     def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
         """Build torchvision's network and read its weights."""
-        self.flow = raft(*files.values(), device)
+        self.flow = raft(files[self.weights[0]], device)
 
 
 class SpyNetWarpingError(_WarpingError):
@@ -116,7 +116,7 @@ class SpyNetWarpingError(_WarpingError):
 
     def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
         """Build the network and read its weights."""
-        self.flow = spynet(*files.values(), device)
+        self.flow = spynet(files[self.weights[0]], device)
 
 
 class DisWarpingError(_WarpingError):
