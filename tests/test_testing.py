@@ -262,6 +262,19 @@ def test_loss(case):
         testing.check_loss(broken(Absolute, "forward", change))
 
 
+PER_SAMPLE = {
+    "one for all": (lambda f, s, p, t: f(p, t).mean(), r"per_sample: the result's shape must be \(2,\)"),
+    "sum": (lambda f, s, p, t: 2 * f(p, t), r"per_sample: its mean must be the loss of the batch"),
+}
+
+
+@pytest.mark.parametrize("case", PER_SAMPLE)
+def test_loss_per_sample(case):
+    change, message = PER_SAMPLE[case]
+    with pytest.raises(AssertionError, match=message):
+        testing.check_loss(broken(Absolute, "per_sample", change))
+
+
 @pytest.mark.parametrize("attribute", ["domain", "against", "weight"])
 def test_loss_attributes(attribute):
     loss = Absolute()

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
         help="Which: psnr_y ssim_y ssim_y_unrounded psnr_rgb ssim_rgb ssim_yiq lpips dists fid niqe musiq maniqa-pipal "
         "clipiqa, and with --video tlpips flicker unsteadiness ewarp ewarp_raft ewarp_spynet ewarp_dis dover; "
         "also sharpness sharpness_ratio. Those of the papers' tables if not given; ewarp takes the first estimator "
-        "whose weights are there.",
+        "whose weights are there. A metric of a plugin goes by its own name; `adc list --kind Metric` shows all.",
     )
     parser.add_argument(
         "--compare", nargs="+", help="Other methods' results for the same references, compared with the first."

@@ -94,8 +94,7 @@ def measure_methods(
     found = [measurer.method(name, some) for name, some in pairs.items()]
     results = None
     if measured := [method for method in found if method.rows]:
-        chosen = {name: metric for name, (metric, _) in built.items()}
-        results = Results(measured, chosen, skipped, level, "clip" if video else "image", {"border": border})
+        results = Results(measured, built, skipped, level, "clip" if video else "image", {"border": border})
     return Outcome(results, sum(method.failed for method in found), sum(method.pairs for method in found))
 
 
@@ -112,21 +111,25 @@ def _metrics(
     names: Sequence[str] | None, video: bool, folder: str | Path | None, border: int, device: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What can be measured, and why the rest cannot."""
-    from adc.metrics.registry import IMAGE, METRICS, VIDEO, build, expand
+    from adc.interfaces import FileMetric
+    from adc.metrics.registry import IMAGE, VIDEO, build, expand, find_metric
 
     try:
         wanted = expand([*names] if names is not None else VIDEO if video else IMAGE)
     except ValueError as error:
         raise UsageError(f"metrics: {error}") from None
     for name in wanted:
-        if not video and (name in {"ewarp", "dover"} or METRICS[name].frames > 1):
+        metric = find_metric(name)
+        if not video and (metric.frames > 1 or issubclass(metric, FileMetric)):
             raise UsageError(f"metrics {name}: looks at successive frames; add --video.")
     return build(wanted, folder, border, device)
 
 
 def _leave_out_files(built: dict[str, Any], skipped: dict[str, str], paths: list[Path]) -> None:
-    for name, (metric, _) in list(built.items()):
-        if metric.of_files and (folders := [path for path in paths if path.is_dir()]):
+    from adc.interfaces import FileMetric
+
+    for name, metric in list(built.items()):
+        if isinstance(metric, FileMetric) and (folders := [path for path in paths if path.is_dir()]):
             skipped[name] = f"reads video files itself; {folders[0]} is a folder of frames"
             del built[name]
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from adc.evaluation.pairs import Pair, frames
+from adc.interfaces import FileMetric, Metric, SetMetric
 
 Row = dict[str, str | float]
 NUMBERS = {1: "a frame", 2: "two frames", 3: "three frames"}
@@ -37,7 +41,7 @@ class Method:
 class Measurer:
     """Measures pairs with metrics that are built once."""
 
-    def __init__(self, metrics: Mapping[str, tuple[Any, Any]], video: bool, device: Any) -> None:
+    def __init__(self, metrics: Mapping[str, Metric], video: bool, device: Any) -> None:
         """
         Args:
             metrics: As `adc.metrics.registry.build` gives them.
@@ -45,18 +49,18 @@ class Measurer:
             device: Where to compute.
         """
         self.metrics, self.video, self.device = metrics, video, device
+        self.sets = [metric for metric in metrics.values() if isinstance(metric, SetMetric)]
 
     def method(self, name: str, pairs: list[Pair]) -> Method:
-        """Measure all pairs of a method; what fails is told by name, and the rest goes on."""
+        """Measure all pairs of a method; what fails is named in one line, and the rest goes on."""
         from adc.evaluation.batch import work_through
 
         found = Method(name, pairs=len(pairs))
-        for _, measure in self._of("of_sets"):
-            measure.rewind(0)
+        for metric in self.sets:
+            metric.truncate(0)
         found.failed = work_through(pairs, lambda pair: found.rows.append(self.row(pair)), f"comparing {name}")
-        for metric, measure in self._of("of_sets"):
-            if len(found.rows) > 1:
-                found.sets[metric.name] = measure.value()
+        if len(found.rows) > 1:
+            found.sets = {metric.name: metric.compute() for metric in self.sets}
         return found
 
     def row(self, pair: Pair) -> Row:
@@ -65,58 +69,49 @@ class Measurer:
         Raises:
             ValueError: If it cannot be compared; the message names it.
         """
-        import torch
-
-        figures: dict[str, list[float]] = {metric.name: [] for metric, _ in self.metrics.values() if not metric.of_sets}
-        before = [(measure, measure.seen) for _, measure in self._of("of_sets")]
-        longest = max(metric.frames for metric, _ in self.metrics.values())
-        window: deque[tuple[Any, Any]] = deque(maxlen=longest)
+        figures: dict[str, list[float]] = {name: [] for name in self.metrics if self.metrics[name] not in self.sets}
+        before = [metric.count for metric in self.sets]
+        window: deque[list[Tensor]] = deque(maxlen=max(metric.frames for metric in self.metrics.values()))
         try:
             with torch.inference_mode():
                 for couple in frames(pair, self.video):
-                    restored, reference = (frame.to(self.device)[None, None] for frame in couple)
-                    window.append((restored, reference))
-                    self._look(pair.restored, list(window), figures)
-            for metric, measure in self._of("of_files"):
-                figures[metric.name].append(_told(pair.restored, metric.name, lambda m=measure: m(pair.restored)))
-            means = {name: _mean(pair.restored, self.metrics[name][0], every) for name, every in figures.items()}
+                    window.append([frame.to(self.device)[None, None] for frame in couple])
+                    self._measure(pair.restored, list(window), figures)
+            for name, metric in self.metrics.items():
+                if isinstance(metric, FileMetric):
+                    figures[name].append(_named(pair.restored, metric, metric.rate_file, pair.restored))
+            means = {name: _mean(pair.restored, self.metrics[name], every) for name, every in figures.items()}
             return {"name": pair.name, **means}
         except (ValueError, OSError):
-            for measure, seen in before:
-                measure.rewind(seen)
+            for metric, count in zip(self.sets, before, strict=True):
+                metric.truncate(count)
             raise
 
-    def _look(self, path: Path, window: list[tuple[Any, Any]], figures: dict[str, list[float]]) -> None:
+    def _measure(self, path: Path, window: list[list[Tensor]], figures: dict[str, list[float]]) -> None:
         """Measure the newest frame, or as many of the newest as a metric looks at."""
-        import torch
-
-        for metric, measure in self.metrics.values():
-            if metric.of_files or len(window) < metric.frames:
+        for name, metric in self.metrics.items():
+            if isinstance(metric, FileMetric) or len(window) < metric.frames:
                 continue
-            restored, reference = (torch.cat(clips, dim=1) for clips in zip(*window[-metric.frames :], strict=True))
-            if metric.of_sets:
-                _told(path, metric.name, lambda m=measure, a=restored, b=reference: m.add(a, b))
+            clips = [torch.cat(clips, dim=1) for clips in zip(*window[-metric.frames :], strict=True)]
+            if isinstance(metric, SetMetric):
+                _named(path, metric, metric.add, *clips)
             else:
-                rate = _told(path, metric.name, lambda m=measure, a=restored, b=reference: m(a, b))
-                figures[metric.name].append(rate.item())
-
-    def _of(self, kind: str) -> Iterable[tuple[Any, Any]]:
-        return [(metric, measure) for metric, measure in self.metrics.values() if getattr(metric, kind)]
+                figures[name].append(_named(path, metric, metric, *clips).item())
 
 
-def _told(path: Path, name: str, work: Callable[[], Any]) -> Any:
-    """What a metric refuses is told with the name of the file."""
+def _named(path: Path, metric: Metric, work: Callable[..., Any], *arguments: Any) -> Any:
+    """What a metric returns; what it refuses is named by its file."""
     try:
-        return work()
+        return work(*arguments)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except (RuntimeError, AssertionError, IndexError) as error:
-        raise ValueError(f"{path}: {name} fails ({' '.join(str(error).split())[:160]}).") from error
+        raise ValueError(f"{path}: {metric.name} fails ({' '.join(str(error).split())[:160]}).") from error
 
 
-def _mean(path: Path, metric: Any, values: list[float]) -> float:
+def _mean(path: Path, metric: Metric, values: list[float]) -> float:
     if not values:
-        raise ValueError(f"{path}: {metric.name} needs {NUMBERS[metric.frames]}.")
+        raise ValueError(f"{path}: {metric.name} needs {NUMBERS.get(metric.frames, f'{metric.frames} frames')}.")
     mean = math.fsum(values) / len(values)
     if not math.isfinite(mean):
         raise ValueError(f"{path}: {metric.name} is not a finite number; leave it out with --metrics.")

@@ -12,6 +12,7 @@ from typing import Any
 
 from adc.evaluation.measure import Method
 from adc.evaluation.summary import Comparison, comparisons, intervals, means
+from adc.interfaces import SetMetric
 
 ROWS_SHOWN = 40
 
@@ -66,7 +67,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 def as_csv(results: Results) -> str:
     """A line for each image of each method."""
-    names = [metric.name for metric in results.columns if not metric.of_sets]
+    names = [metric.name for metric in results.columns if not isinstance(metric, SetMetric)]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["method", "name", *names])

@@ -5,6 +5,7 @@ from adc.interfaces.denoiser import Conditioner, Denoiser
 from adc.interfaces.discriminator import Discriminator
 from adc.interfaces.latent import Autoencoder, FeatureSpace
 from adc.interfaces.loss import Loss
+from adc.interfaces.metric import FileMetric, Metric, SetMetric, WeightFile
 from adc.interfaces.prompt import Prompt
 from adc.interfaces.restorer import Prunable, Restorer, Student, Teacher
 from adc.interfaces.score import Scorer
@@ -16,12 +17,16 @@ __all__ = [
     "Denoiser",
     "Discriminator",
     "FeatureSpace",
+    "FileMetric",
     "Loss",
+    "Metric",
     "Prompt",
     "Prunable",
     "Restorer",
     "Scorer",
+    "SetMetric",
     "Source",
     "Student",
     "Teacher",
+    "WeightFile",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 
@@ -31,3 +32,8 @@ class Loss(nn.Module, ABC):
     @abstractmethod
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The mean loss, a scalar, of two ``(B, T, C, H, W)`` views; not yet weighted."""
+
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of each clip, ``(B,)``, whose mean is the loss of the batch; one clip after the other by default."""
+        pairs = zip(prediction.split(1), target.split(1), strict=True)
+        return torch.stack([self(*pair) for pair in pairs])

@@ -1,15 +1,31 @@
-"""Opinions about clips, for preference refinement."""
+"""Scores of clips, for preference refinement."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
+from adc.interfaces.metric import Metric, WeightFile
 
-class Scorer(nn.Module, ABC):
-    """Rates clips without a reference."""
+
+class Scorer(nn.Module, Metric):
+    """A metric without reference, higher is better, by which restored candidates are ranked."""
+
+    higher_is_better = True
+    needs_reference = False
 
     @abstractmethod
     def forward(self, clip: Tensor) -> Tensor:
         """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``, higher is better."""
+
+    def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Rate clips by `forward`; a reference changes nothing."""
+        return nn.Module.__call__(self, restored)
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Move to a device, in evaluation mode."""
+        self.to(device).eval()

@@ -1,4 +1,4 @@
-"""What a restored clip is worth."""
+"""Metrics of restored clips."""
 
 from adc.metrics.fidelity import psnr_y, ssim_y
 

@@ -1,4 +1,4 @@
-"""The figures that validation and the report give of a clip."""
+"""Metrics of a clip for validation and the report."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from functools import cache
 
 from torch import Tensor
 
-from adc.metrics import temporal
+from adc.interfaces import Metric
 from adc.metrics.fidelity import psnr_y, ssim_y
-from adc.metrics.registry import METRICS, Measure, build
+from adc.metrics.registry import build
+from adc.metrics.temporal import DisWarpingError, flicker, sharpness
 
 log = logging.getLogger(__name__)
-WARPING = "ewarp_dis"
+WARPING = DisWarpingError.name
 
 
 def clip_figures(restored: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """What a restored clip is worth.
+    """Figures of a restored clip.
 
     Of one frame ``psnr_y`` and ``ssim_y``. Of more also ``flicker``, ``sharpness`` and ``ewarp``, the warping
     error by OpenCV's DIS, which needs no weights; where OpenCV is not installed a line of the log says once
@@ -34,7 +35,7 @@ def clip_figures(restored: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """
     figures = {"psnr_y": psnr_y(restored, truth), "ssim_y": ssim_y(restored, truth)}
     if restored.shape[1] > 1:
-        figures |= {"flicker": temporal.flicker(restored, truth), **steadiness(restored)}
+        figures |= {"flicker": flicker(restored, truth), **steadiness(restored)}
     return figures
 
 
@@ -45,19 +46,19 @@ def steadiness(clip: Tensor) -> dict[str, Tensor]:
         clip: ``(B, T, 3, H, W)`` in ``[-1, 1]``, of at least two frames.
     """
     error = _warping()
-    return {**({} if error is None else {"ewarp": error(clip, clip)}), "sharpness": temporal.sharpness(clip)}
+    return {**({} if error is None else {"ewarp": error(clip, clip)}), "sharpness": sharpness(clip)}
 
 
 def warping_origin() -> str:
     """What ``ewarp`` is, or why it is left out."""
     _, skipped = build([WARPING])
-    return f"left out: {skipped[WARPING]}" if skipped else METRICS[WARPING].options
+    return f"left out: {skipped[WARPING]}" if skipped else DisWarpingError.options
 
 
 @cache
-def _warping() -> Measure | None:
+def _warping() -> Metric | None:
     built, skipped = build([WARPING])
     if skipped:
         log.warning("ewarp is left out: %s; pip install 'adc[metrics]'", skipped[WARPING])
         return None
-    return built[WARPING][1]
+    return built[WARPING]

@@ -1,8 +1,9 @@
-"""DOVER (Wu et al., 2023), the opinion of a video, by its authors' package; it is asked about video files only."""
+"""DOVER (Wu et al., 2023), quality of videos, by its authors' package, which reads video files itself."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adc.metrics.files import WeightFile
-from adc.metrics.registry import Metric, Needs
+from adc.interfaces import FileMetric, WeightFile
 
 MODEL = {
     "backbone": {
@@ -30,18 +30,18 @@ VIEWS: dict[str, dict[str, int]] = {
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
-class Dover:
-    """The fused opinion of ``evaluate_one_video.py``, with the options of ``dover.yml``; higher is better."""
+class Dover(FileMetric):
+    """The fused score of ``evaluate_one_video.py``, with the options of ``dover.yml``, in ``[0, 1]``."""
 
-    def __init__(self, file: Path, device: torch.device) -> None:
-        """
-        Args:
-            file: The weights, ``DOVER.pth``.
-            device: Where it computes.
+    name, title = "dover", "DOVER"
+    options = "fused score of evaluate_one_video.py, options of dover.yml; of video files"
+    higher_is_better = True
+    weights = (WeightFile(("DOVER.pth",), "checkpoints"),)
+    packages = ("dover",)
 
-        Raises:
-            ValueError: If the file does not hold them.
-        """
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Build the authors' network and read its weights."""
+        file = files[self.weights[0]]
         self.device, self.network = device, import_module("dover.models").DOVER(**MODEL)
         try:
             self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
@@ -49,8 +49,8 @@ class Dover:
             raise ValueError(f"{file}: not the weights of DOVER ({' '.join(str(error).split())[:120]}).") from None
         self.network.to(device).eval()
 
-    def __call__(self, video: Path) -> float:
-        """Rate a video file, in ``[0, 1]``."""
+    def rate_file(self, video: Path) -> float:
+        """Rate a video file."""
         with torch.no_grad():
             rates = [rate.mean().item() for rate in self.network(self._views(video))]
         return fused(rates[0], rates[1])
@@ -73,26 +73,10 @@ class Dover:
 
 
 def fused(first: float, second: float) -> float:
-    """One opinion of two, as the authors weigh them.
+    """One score of two, weighted as by the authors.
 
     ``sigmoid(.6104 (a - .1107) / .07355 + .3896 (b - .08285) / .03774)``; earlier versions of their script
     added .08285, so that published figures differ.
     """
     together = (first - 0.1107) / 0.07355 * 0.6104 + (second - 0.08285) / 0.03774 * 0.3896
     return 1 / (1 + math.exp(-together))
-
-
-def _build(needs: Needs) -> Dover:
-    return Dover(needs.file, needs.device)
-
-
-METRIC = Metric(
-    "dover",
-    "DOVER",
-    "fused score of evaluate_one_video.py, options of dover.yml; of video files",
-    _build,
-    True,
-    wanted=(WeightFile(("DOVER.pth",), "checkpoints"),),
-    packages=("dover",),
-    of_files=True,
-)

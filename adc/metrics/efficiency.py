@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import ctypes
 import logging
-import statistics
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -65,21 +63,6 @@ class Efficiency(Cost):
     uncounted: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Latency:
-    """How long a call takes.
-
-    Attributes:
-        median: Seconds.
-        spread: Seconds between the first and the third quartile.
-        repeats: Calls that were timed.
-    """
-
-    median: float
-    spread: float
-    repeats: int
-
-
 def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | None = None) -> Efficiency:
     """Count parameters and MACs of one forward pass.
 
@@ -132,31 +115,6 @@ def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
         for buffer in module.buffers():
             memory[id(buffer)] = torch.empty_like(buffer, device="meta")
     return copy.deepcopy(modules, memory)
-
-
-def latency(function: Callable[[], Any], repeats: int = 5, warmup: int = 1) -> Latency:
-    """Time a call; work on a GPU is waited for.
-
-    Args:
-        function: What is timed.
-        repeats: How often, at least once.
-        warmup: Calls before, which are not timed.
-
-    Raises:
-        ValueError: If nothing would be timed.
-    """
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1; got {repeats}.")
-    seconds = []
-    for index in range(warmup + repeats):
-        _wait()
-        start = time.perf_counter()
-        function()
-        _wait()
-        if index >= warmup:
-            seconds.append(time.perf_counter() - start)
-    first, _, third = statistics.quantiles(seconds, n=4, method="inclusive") if repeats > 1 else (0.0, 0.0, 0.0)
-    return Latency(statistics.median(seconds), third - first, repeats)
 
 
 def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu") -> int:
@@ -249,11 +207,6 @@ def _cost(part: nn.Module, reader: _Reader, spent: Counter[nn.Module]) -> Cost:
 
 def _elements(module: nn.Module, read: set[int]) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if id(parameter) in read)
-
-
-def _wait() -> None:
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
 
 
 @contextmanager

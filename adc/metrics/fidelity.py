@@ -1,102 +1,126 @@
-"""PSNR and SSIM on luminance, as the super-resolution tables report them.
+"""PSNR and SSIM, as the super-resolution tables report them.
 
-The figures are those of pyiqa's ``psnr`` and ``ssim`` with ``test_y_channel=True`` and
-``color_space="ycbcr"``: BT.601 luminance, no border cropped, the mean over images. pyiqa rounds the
-luminance to bytes for SSIM and does not for PSNR; so do these.
+``psnr_y`` and ``ssim_y`` are pyiqa's ``psnr`` and ``ssim`` with ``test_y_channel=True`` and
+``color_space="ycbcr"``: BT.601 luminance, the mean over images. pyiqa rounds the luminance to bytes
+for SSIM and does not for PSNR; so do these. Clips are rounded to bytes by the caller
+(`adc.ops.clip.quantize`); values are in float64.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from torch import Tensor
 
+from adc.interfaces import Metric
 from adc.ops.clip import to_unit
 from adc.ops.color import brightness, luma
 from adc.ops.quality import psnr, ssim
 
 
-def psnr_y(restored: Tensor, reference: Tensor) -> Tensor:
-    """PSNR of the luminance in dB; 80 for equal clips.
+class Fidelity(Metric):
+    """A metric of frames against their references, without `border` pixels on each side."""
 
-    Args:
-        restored: ``(B, T, 3, H, W)`` in ``[-1, 1]``, rounded to bytes by the caller (`adc.ops.clip.quantize`).
-        reference: The same shape.
+    higher_is_better = True
 
-    Returns:
-        ``(B,)``, the mean over frames, in float64.
+    def __call__(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``, the mean over frames.
 
-    Raises:
-        ValueError: If the shapes differ.
-    """
-    a, b = _luma(restored, reference)
-    return psnr(a, b).unflatten(0, restored.shape[:2]).mean(dim=1)
+        Raises:
+            ValueError: If the shapes differ, or a side is too short for the border or for the metric.
+        """
+        if restored.shape != reference.shape:
+            raise ValueError(
+                f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
+            )
+        if restored.ndim != 5:
+            raise ValueError(f"expected clips (B, T, 3, H, W); got {tuple(restored.shape)}.")
+        frames = [to_unit(self._cropped(clip)).double().flatten(0, 1) for clip in (restored, reference)]
+        return self.compare(*frames).unflatten(0, restored.shape[:2]).mean(dim=1)
 
+    @abstractmethod
+    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare frames ``(N, 3, H, W)`` in ``[0, 1]``, float64: ``(N,)``."""
 
-def ssim_y(restored: Tensor, reference: Tensor) -> Tensor:
-    """SSIM of the luminance, rounded to bytes.
-
-    Args:
-        restored: ``(B, T, 3, H, W)`` in ``[-1, 1]``, sides of at least 11, rounded to bytes by the caller.
-        reference: The same shape.
-
-    Returns:
-        ``(B,)``, the mean over frames, in float64.
-
-    Raises:
-        ValueError: If the shapes differ or a side is too short.
-    """
-    a, b = _luma(restored, reference)
-    return ssim((a * 255).round(), (b * 255).round(), peak=255.0).unflatten(0, restored.shape[:2]).mean(dim=1)
+    def _cropped(self, clip: Tensor) -> Tensor:
+        height, width = clip.shape[-2:]
+        if 2 * self.border >= min(height, width):
+            raise ValueError(f"a border of {self.border} leaves nothing of {width}x{height} pixels.")
+        return clip[..., self.border : height - self.border, self.border : width - self.border]
 
 
-def ssim_y_unrounded(restored: Tensor, reference: Tensor) -> Tensor:
-    """SSIM of the luminance as it is, as BasicSR, EDVR and the tables of Vid4 have it. As `ssim_y` otherwise.
+class PsnrY(Fidelity):
+    """PSNR of the luminance in dB; 80 for equal clips."""
 
-    Of DUF-52L's published results for Vid4, without a border of 8 pixels, `psnr_y` and this give 27.33 dB and
+    name, title, decimals = "psnr_y", "PSNR-Y dB", 3
+    options = "Y of BT.601 in [16, 235], not rounded"
+
+    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
+        return psnr(luma(restored), luma(reference))
+
+
+class PsnrRgb(Fidelity):
+    """PSNR of the three channels together in dB: pyiqa's ``psnr`` with its defaults."""
+
+    name, title, decimals = "psnr_rgb", "PSNR-RGB dB", 3
+    options = "RGB"
+
+    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
+        return psnr(restored, reference)
+
+
+class SsimY(Fidelity):
+    """SSIM of the luminance, rounded to bytes; sides of at least 11 pixels."""
+
+    name, title = "ssim_y", "SSIM-Y"
+    options = "Y of BT.601 in [16, 235], rounded to bytes"
+
+    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
+        return _ssim_in_bytes(luma(restored), luma(reference))
+
+
+class SsimYUnrounded(Fidelity):
+    """SSIM of the luminance as it is, as BasicSR, EDVR and the tables of Vid4 have it.
+
+    Of DUF-52L's published results for Vid4, without a border of 8 pixels, ``psnr_y`` and this give 27.33 dB and
     0.8318, the figures in EDVR's model zoo; rounded luminance gives 0.8312.
     """
-    a, b = _luma(restored, reference)
-    return ssim(a, b).unflatten(0, restored.shape[:2]).mean(dim=1)
+
+    name, title = "ssim_y_unrounded", "SSIM-Y (unrounded)"
+    options = "Y of BT.601 in [16, 235], not rounded: BasicSR's"
+
+    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
+        return ssim(luma(restored), luma(reference))
 
 
-def psnr_rgb(restored: Tensor, reference: Tensor) -> Tensor:
-    """PSNR of the three channels together in dB: pyiqa's ``psnr`` with its defaults. As `psnr_y` otherwise."""
-    a, b = _unit(restored, reference)
-    return psnr(a, b).unflatten(0, restored.shape[:2]).mean(dim=1)
+class SsimRgb(Fidelity):
+    """SSIM as the mean over the three channels: pyiqa's ``ssimc``."""
+
+    name, title = "ssim_rgb", "SSIM-RGB"
+    options = "mean over R, G and B"
+
+    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
+        return _ssim_in_bytes(restored, reference)
 
 
-def ssim_rgb(restored: Tensor, reference: Tensor) -> Tensor:
-    """SSIM as the mean over the three channels: pyiqa's ``ssimc``. As `ssim_y` otherwise."""
-    a, b = _unit(restored, reference)
-    return ssim((a * 255).round(), (b * 255).round(), peak=255.0).unflatten(0, restored.shape[:2]).mean(dim=1)
+class SsimYiq(Fidelity):
+    """SSIM of the luminance of YIQ in ``[0, 255]``: pyiqa's ``ssim`` with its defaults."""
+
+    name, title = "ssim_yiq", "SSIM-YIQ"
+    options = "Y of YIQ in [0, 255], rounded to bytes: pyiqa's default"
+
+    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
+        return _ssim_in_bytes(brightness(restored), brightness(reference))
 
 
-def ssim_yiq(restored: Tensor, reference: Tensor) -> Tensor:
-    """SSIM of the luminance of YIQ in ``[0, 255]``: pyiqa's ``ssim`` with its defaults. As `ssim_y` otherwise."""
-    a, b = ((brightness(unit) * 255).round() for unit in _unit(restored, reference))
-    return ssim(a, b, peak=255.0).unflatten(0, restored.shape[:2]).mean(dim=1)
+def _ssim_in_bytes(restored: Tensor, reference: Tensor) -> Tensor:
+    return ssim((restored * 255).round(), (reference * 255).round(), peak=255.0)
 
 
-def without_border(clip: Tensor, border: int) -> Tensor:
-    """A clip without so many pixels on each side.
-
-    Raises:
-        ValueError: If nothing would be left.
-    """
-    if 2 * border >= min(clip.shape[-2:]):
-        raise ValueError(f"a border of {border} leaves nothing of {clip.shape[-1]}x{clip.shape[-2]} pixels.")
-    return clip[..., border : clip.shape[-2] - border, border : clip.shape[-1] - border]
-
-
-def _luma(restored: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    a, b = _unit(restored, reference)
-    return luma(a), luma(b)
-
-
-def _unit(restored: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    if restored.shape != reference.shape:
-        raise ValueError(
-            f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
-        )
-    if restored.ndim != 5:
-        raise ValueError(f"expected clips (B, T, 3, H, W); got {tuple(restored.shape)}.")
-    return to_unit(restored).double().flatten(0, 1), to_unit(reference).double().flatten(0, 1)
+psnr_y, ssim_y = PsnrY(), SsimY()

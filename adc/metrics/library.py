@@ -8,63 +8,125 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from adc.metrics.files import MissingWeightsError, WeightFile
+from adc.interfaces import Metric, SetMetric, WeightFile
 from adc.ops.clip import to_unit
 from adc.ops.statistics import frechet_distance
 
 INCEPTION_SIDE = 299
+ALEXNET = WeightFile(("alexnet-owt-7be5be79.pth",), "checkpoints")
+LPIPS = WeightFile(("LPIPS_v0.1_alex-df73285e.pth",), bundled="lpips/weights/v0.1/alex.pth")
+VGG = WeightFile(("vgg16-397923af.pth",), "checkpoints")
+DISTS = WeightFile(("DISTS_weights-f5e65c96.pth",))
+INCEPTION = WeightFile(("pt_inception-2015-12-05-6726825d.pth",))
+MUSIQ = WeightFile(("musiq_koniq_ckpt-e95806b9.pth",))
+MANIQA = WeightFile(("MANIQA_PIPAL-ae6d356b.pth",))
+CLIP = WeightFile(("RN50.pt",), "clip")
 
 
-class Library:
-    """A metric of pyiqa; of a clip the mean over frames."""
+class MissingWeightsError(FileNotFoundError):
+    """A file of weights is not on this machine; the message names it."""
 
-    def __init__(self, name: str, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """
-        Args:
-            name: What pyiqa calls it.
-            files: The weights that it loads.
-            device: Where it computes.
+
+class _Library(Metric):
+    """A metric of pyiqa; of a clip the mean over frames.
+
+    Attributes:
+        library_name: What pyiqa calls it.
+    """
+
+    library_name: ClassVar[str]
+    packages = ("pyiqa",)
+    network: Any
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Build pyiqa's network from files that are there.
 
         Raises:
             MissingWeightsError: If it asks for another file; the message names it.
             ValueError: If a file does not hold what it should.
         """
-        self.against_reference = False
 
         def build() -> Any:
             import pyiqa
 
-            options: dict[str, Any] = {"backbone": str(next(iter(files.values())))} if name == "clipiqa" else {}
-            return pyiqa.create_metric(name, device=torch.device(device), **options)
+            return pyiqa.create_metric(self.library_name, device=torch.device(device), **self.arguments(files))
 
-        self.network = _quietly(name, files, build)
-        self.against_reference = self.network.metric_mode == "FR"
+        self.network = _quietly(self.library_name, files, build)
+
+    def arguments(self, files: Mapping[WeightFile, Path]) -> dict[str, Any]:
+        """Further arguments of ``pyiqa.create_metric``."""
+        return {}
 
     def __call__(self, restored: Tensor, reference: Tensor) -> Tensor:
         """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``."""
-        shown = [to_unit(clip).flatten(0, 1) for clip in (restored, reference)]
-        frames = zip(*(batch.split(1) for batch in shown), strict=True)
-        rates = [self.network(*(pair if self.against_reference else pair[:1])).reshape(()) for pair in frames]
+        batches = [to_unit(clip).flatten(0, 1).split(1) for clip in (restored, reference)[: 1 + self.needs_reference]]
+        rates = [self.network(*frames).reshape(()) for frames in zip(*batches, strict=True)]
         return torch.stack(rates).unflatten(0, restored.shape[:2]).mean(dim=1)
 
 
-class Fid:
-    """Frechet distance of Inception features (Heusel et al., 2017), resized as clean-fid does; lower is better.
+class Lpips(_Library):
+    """Learned perceptual image patch similarity (Zhang et al., 2018)."""
 
-    Two sets are compared as wholes: feed it pictures, then ask for the `value`.
-    """
+    name, title, library_name = "lpips", "LPIPS", "lpips"
+    options = "pyiqa lpips: AlexNet, v0.1"
+    weights = (ALEXNET, LPIPS)
 
-    def __init__(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """
-        Args:
-            files: The weights of the network.
-            device: Where it computes.
-        """
+
+class Dists(_Library):
+    """Deep image structure and texture similarity (Ding et al., 2020)."""
+
+    name, title, library_name = "dists", "DISTS", "dists"
+    options = "pyiqa dists: VGG16"
+    weights = (VGG, DISTS)
+
+
+class Musiq(_Library):
+    """Multi-scale image quality transformer (Ke et al., 2021)."""
+
+    name, title, library_name = "musiq", "MUSIQ", "musiq"
+    options = "pyiqa musiq: KonIQ-10k"
+    higher_is_better, needs_reference, decimals = True, False, 2
+    weights = (MUSIQ,)
+
+
+class Maniqa(_Library):
+    """Multi-dimension attention network for image quality (Yang et al., 2022)."""
+
+    name, title, library_name = "maniqa-pipal", "MANIQA", "maniqa-pipal"
+    options = "pyiqa maniqa-pipal: 20 crops of 224"
+    higher_is_better, needs_reference = True, False
+    weights = (MANIQA,)
+
+
+class ClipIqa(_Library):
+    """Quality by CLIP and a pair of opposite prompts (Wang et al., 2023)."""
+
+    name, title, library_name = "clipiqa", "CLIPIQA", "clipiqa"
+    options = "pyiqa clipiqa: RN50, no positional embedding"
+    higher_is_better, needs_reference = True, False
+    weights = (CLIP,)
+    packages = ("pyiqa", "clip")
+
+    def arguments(self, files: Mapping[WeightFile, Path]) -> dict[str, Any]:
+        """The file of the backbone."""
+        return {"backbone": str(files[CLIP])}
+
+
+class Fid(SetMetric):
+    """Frechet distance of Inception features (Heusel et al., 2017), resized as clean-fid does."""
+
+    name, title, decimals = "fid", "FID", 2
+    options = "Inception 2048, clean resize, restored against reference"
+    weights = (INCEPTION,)
+    packages = ("pyiqa",)
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Build pyiqa's Inception network from a file that is there."""
 
         def build() -> Any:
             from pyiqa.archs.inception import InceptionV3
@@ -73,40 +135,20 @@ class Fid:
 
         self.network = _quietly("fid", files, build).eval().requires_grad_(False).to(device)
         self.device = device
-        self.features: tuple[list[Tensor], list[Tensor]] = ([], [])
 
-    def add(self, restored: Tensor, reference: Tensor) -> None:
-        """See ``(B, T, 3, H, W)`` clips in ``[-1, 1]``, every frame as a picture."""
-        ours, theirs = self._features(restored), self._features(reference)
-        self.features[0].append(ours)
-        self.features[1].append(theirs)
-
-    @property
-    def seen(self) -> int:
-        """How many clips were seen."""
-        return len(self.features[0])
-
-    def rewind(self, seen: int) -> None:
-        """Forget all clips but so many."""
-        self.features = (self.features[0][:seen], self.features[1][:seen])
-
-    def value(self) -> float:
-        """The distance of what was seen.
-
-        Raises:
-            ValueError: If fewer than two pictures were.
-        """
-        ours, theirs = (torch.cat(kept) if kept else torch.zeros(0, 1) for kept in self.features)
-        return frechet_distance(ours, theirs)
-
-    def _features(self, clip: Tensor) -> Tensor:
+    def features(self, clip: Tensor) -> Tensor:
+        """Inception features of ``(B, T, 3, H, W)`` clips: ``(B * T, 2048)``."""
         resized = torch.stack([clean_resize(frame) for frame in to_unit(clip).flatten(0, 1)])
         with torch.no_grad():
             return self.network((resized.to(self.device) - 128) / 128, False, False)[0].flatten(1).cpu()
 
+    def distance(self, restored: Tensor, reference: Tensor) -> float:
+        """Frechet distance of two sets of at least two."""
+        return frechet_distance(restored, reference)
+
 
 def clean_resize(frame: Tensor, side: int = INCEPTION_SIDE) -> Tensor:
-    """A picture ``(3, H, W)`` in ``[0, 1]`` to ``(3, side, side)`` in ``[0, 255]``, bicubic with antialiasing.
+    """Resize an image ``(3, H, W)`` in ``[0, 1]`` to ``(3, side, side)`` in ``[0, 255]``, bicubic with antialiasing.
 
     Each channel by Pillow in floating point, not rounded (Parmar et al., 2022).
     """

@@ -1,33 +1,37 @@
-"""Quality without a reference, by pyiqa. Nothing here downloads: parameters are present, or the figure is left out."""
+"""NIQE, by pyiqa, with parameters that are present; nothing is downloaded."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from adc.interfaces import Metric, WeightFile
 from adc.ops.clip import to_unit
 
 NIQE_BLOCK = 96
-NIQE_FILE = "niqe_modelparameters.mat"
+NIQE_FILE = WeightFile(("niqe_modelparameters.mat", "niqe_pris_params.npz"))
 NIQE_NAMES = (("mu_pris_param", "cov_pris_param"), ("mu_prisparam", "cov_prisparam"))
 
 
-class Niqe:
-    """The natural image quality evaluator (Mittal et al., 2013); lower is better."""
+class Niqe(Metric):
+    """The natural image quality evaluator (Mittal et al., 2013)."""
 
-    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
-        """
-        Args:
-            mean: Mean feature of pristine pictures, ``(36,)``.
-            covariance: Their covariance, ``(36, 36)``.
-        """
-        self.mean = mean.reshape(1, 36)
-        self.covariance = covariance.reshape(1, 36, 36)
+    name, title = "niqe", "NIQE"
+    options = "pyiqa niqe: Y of YIQ, no border cut"
+    needs_reference = False
+    weights = (NIQE_FILE,)
+    packages = ("pyiqa",)
 
-    def __call__(self, clip: Tensor) -> Tensor:
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Read mean and covariance of the features of pristine images."""
+        mean, covariance = _read(files[NIQE_FILE])
+        self.mean, self.covariance = mean.reshape(1, 36), covariance.reshape(1, 36, 36)
+
+    def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
         """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``, the mean over frames.
 
         Raises:
@@ -35,13 +39,13 @@ class Niqe:
         """
         from pyiqa.archs.niqe_arch import calculate_niqe
 
-        if min(clip.shape[-2:]) < NIQE_BLOCK:
-            raise ValueError(f"NIQE needs sides of at least {NIQE_BLOCK} pixels; got {tuple(clip.shape[-2:])}.")
-        frames = to_unit(clip).flatten(0, 1)
+        if min(restored.shape[-2:]) < NIQE_BLOCK:
+            raise ValueError(f"NIQE needs sides of at least {NIQE_BLOCK} pixels; got {tuple(restored.shape[-2:])}.")
+        frames = to_unit(restored).flatten(0, 1)
         rates = [
             calculate_niqe(frame[None], mu_pris_param=self.mean, cov_pris_param=self.covariance) for frame in frames
         ]
-        return torch.stack([rate.reshape(()) for rate in rates]).unflatten(0, clip.shape[:2]).mean(dim=1)
+        return torch.stack([rate.reshape(()) for rate in rates]).unflatten(0, restored.shape[:2]).mean(dim=1)
 
 
 def find_niqe(file: str | None = None) -> tuple[Niqe | None, str]:
@@ -58,14 +62,16 @@ def find_niqe(file: str | None = None) -> tuple[Niqe | None, str]:
         FileNotFoundError: If the file was named and is not there.
         ValueError: If the file holds something else.
     """
-    path = Path(torch.hub.get_dir(), "pyiqa", NIQE_FILE) if file is None else Path(file)
+    path = Path(torch.hub.get_dir(), "pyiqa", NIQE_FILE.names[0]) if file is None else Path(file)
     if file is not None and not path.is_file():
         raise FileNotFoundError(f"{file}: no such file; expected the parameters of NIQE (.npz or .mat).")
     if importlib.util.find_spec("pyiqa") is None:
         return None, "pyiqa is not installed; pip install 'adc[metrics]'"
     if not path.is_file():
         return None, f"the parameters of NIQE are not there: {path} (nothing is downloaded)"
-    return Niqe(*_read(path)), str(path)
+    metric = Niqe()
+    metric.load({NIQE_FILE: path})
+    return metric, str(path)
 
 
 def _read(path: Path) -> tuple[Tensor, Tensor]:

@@ -1,124 +1,205 @@
-"""How a clip holds together over time. Every figure of a clip is the mean over its pairs of successive frames."""
+"""Metrics of consistency over time; of a clip the mean over its pairs of successive frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adc.metrics.flow import Flow
-from adc.ops import temporal
+from adc.interfaces import Metric, WeightFile
+from adc.metrics.flow import Flow, dis, raft, spynet
+from adc.metrics.library import Lpips
+from adc.ops import temporal, warp
 from adc.ops.clip import to_unit
 from adc.ops.color import luma
 from adc.ops.sharpness import laplacian_variance
-from adc.ops.warp import warping_error
 
 MULTIPLE = 8
 PRINTED = 1000
 """Papers print the warping error in thousandths."""
+HALVED = "EvalCrafter's definition (half size, occlusions left out, sum over RGB), x 1000; blur lowers it"
 
 
-class WarpingError:
-    """E*warp as EvalCrafter defines it and the video papers report it: in thousandths, lower is better.
+def warping_error(clip: Tensor, flow: Flow) -> Tensor:
+    """E*warp as EvalCrafter defines it and the video papers report it, in thousandths.
 
     Frames are halved (bilinear) and padded to multiples of 8 (replicated, on both sides); flow is estimated
     both ways; what is occluded does not count. Blur lowers it: look at the sharpness beside it.
+
+    Args:
+        clip: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
+        flow: Estimates the motion; figures of different estimators do not compare.
+
+    Returns:
+        ``(B,)``, lower is better.
+
+    Raises:
+        ValueError: If the clip has one frame.
     """
+    _check(clip)
+    halved = [_padded(F.interpolate(frame, scale_factor=0.5, mode="bilinear")) for frame in to_unit(clip).unbind(1)]
+    errors = []
+    with torch.no_grad():
+        for first, second in pairwise(halved):
+            there, back = flow(first, second), flow(second, first)
+            errors.append(warp.warping_error(first.double(), second.double(), there.double(), back.double()))
+    return PRINTED * torch.stack(errors).mean(dim=0)
 
-    def __init__(self, flow: Flow) -> None:
-        """
-        Args:
-            flow: Estimates the motion; figures of different estimators do not compare.
-        """
-        self.flow = flow
 
-    def __call__(self, clip: Tensor) -> Tensor:
-        """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``.
+def temporal_distance(restored: Tensor, reference: Tensor, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """How much the step between two frames differs from the reference's (Chu et al., 2020).
+
+    ``|d(r_t, r_t+1) - d(y_t, y_t+1)|`` with d a distance of images.
+
+    Args:
+        restored: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
+        reference: The same shape.
+        distance: Of clips ``(B, 1, 3, H, W)`` to ``(B,)``: LPIPS.
+
+    Returns:
+        ``(B,)``, lower is better.
+
+    Raises:
+        ValueError: If the clips have one frame.
+    """
+    _check(restored)
+    ours, theirs = (
+        torch.stack([distance(b, a) for a, b in pairwise(clip.split(1, dim=1))]) for clip in (restored, reference)
+    )
+    return (ours - theirs).abs().mean(dim=0)
+
+
+class TemporalLpips(Lpips):
+    """tLPIPS (Chu et al., 2020): how much LPIPS between two frames differs from the reference's."""
+
+    name, title, frames = "tlpips", "tLPIPS", 2
+    options = "|LPIPS of restored neighbours - LPIPS of reference neighbours|"
+
+    def __call__(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compare ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``."""
+        return temporal_distance(restored, reference, super().__call__)
+
+
+class _WarpingError(Metric):
+    decimals, frames, needs_reference = 3, 2, False
+    companions = ("sharpness", "sharpness_ratio")
+    flow: Flow
+
+    def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``."""
+        return warping_error(restored, self.flow)
+
+
+class RaftWarpingError(_WarpingError):
+    """E*warp with the flow of RAFT (Teed and Deng, 2020)."""
+
+    name, title = "ewarp_raft", "E*warp (RAFT)"
+    options = f"{HALVED}; torchvision raft_large C_T_V1, 20 updates"
+    weights = (WeightFile(("raft_large_C_T_V1-22a6c225.pth",), "checkpoints"),)
+    packages = ("torchvision",)
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Build torchvision's network and read its weights."""
+        self.flow = raft(files[self.weights[0]], device)
+
+
+class SpyNetWarpingError(_WarpingError):
+    """E*warp with the flow of SPyNet (Ranjan and Black, 2017)."""
+
+    name, title = "ewarp_spynet", "E*warp (SPyNet)"
+    options = f"{HALVED}; SPyNet sintel-final"
+    weights = (WeightFile(("spynet_sintel_final.pth", "spynet_sintel_final-3d2a1287.pth"), "checkpoints"),)
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Build the network and read its weights."""
+        self.flow = spynet(files[self.weights[0]], device)
+
+
+class DisWarpingError(_WarpingError):
+    """E*warp with the flow of OpenCV's dense inverse search (Kroeger et al., 2016), which needs no weights."""
+
+    name, title = "ewarp_dis", "E*warp (DIS)"
+    options = f"{HALVED}; OpenCV DIS, preset medium"
+    packages = ("cv2",)
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Make OpenCV's estimator."""
+        self.flow = dis()
+
+
+class Flicker(Metric):
+    """Mean absolute difference of the steps between frames and those of the reference."""
+
+    name, decimals, frames = "flicker", 3, 2
+    options = "mean |step of restored - step of reference| between frames, RGB in bytes"
+
+    def __call__(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """`adc.ops.temporal.flicker` of ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``.
 
         Raises:
-            ValueError: If the clip has one frame.
+            ValueError: If the clips have one frame, or their shapes differ.
         """
-        _check(clip)
-        halved = [_padded(F.interpolate(frame, scale_factor=0.5, mode="bilinear")) for frame in to_unit(clip).unbind(1)]
-        errors = []
-        with torch.no_grad():
-            for first, second in pairwise(halved):
-                there, back = self.flow(first, second), self.flow(second, first)
-                errors.append(warping_error(first.double(), second.double(), there.double(), back.double()))
-        return PRINTED * torch.stack(errors).mean(dim=0)
+        if restored.shape != reference.shape:
+            raise ValueError(
+                f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
+            )
+        return temporal.flicker(to_unit(restored) * 255, to_unit(reference) * 255)
 
 
-class TemporalDistance:
-    """tLPIPS (Chu et al., 2020): how much the step between two frames differs from the reference's.
+class Unsteadiness(Metric):
+    """Mean absolute second difference over time."""
 
-    ``|d(r_t, r_t+1) - d(y_t, y_t+1)|`` with d a distance of pictures; lower is better.
-    """
+    name, decimals, frames, needs_reference = "unsteadiness", 3, 3, False
+    options = "mean |frame before - 2 frame + frame after| / 4, RGB in bytes; motion counts too, blur lowers it"
 
-    def __init__(self, distance: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
+        """`adc.ops.temporal.unsteadiness` of ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``.
+
+        Raises:
+            ValueError: If the clips have fewer than three frames.
         """
-        Args:
-            distance: Of clips ``(B, 1, 3, H, W)`` to ``(B,)``: LPIPS.
+        return temporal.unsteadiness(to_unit(restored) * 255)
+
+
+class Sharpness(Metric):
+    """Variance of the Laplacian of the luminance in bytes."""
+
+    name, decimals, higher_is_better, needs_reference = "sharpness", 1, True, False
+    options = "variance of the Laplacian of luminance in bytes"
+
+    def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``, the mean over frames.
+
+        Raises:
+            ValueError: If a side is shorter than 3 pixels.
         """
-        self.distance = distance
+        brightness = luma(to_unit(restored).double().flatten(0, 1)) * 255
+        return laplacian_variance(brightness).unflatten(0, restored.shape[:2]).mean(dim=1)
+
+
+class SharpnessRatio(Metric):
+    """Sharpness over that of the reference."""
+
+    name, title, decimals, higher_is_better = "sharpness_ratio", "sharp/ref", 3, True
+    options = "sharpness over that of the reference; below 1 is blurred"
 
     def __call__(self, restored: Tensor, reference: Tensor) -> Tensor:
         """Compare ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``.
 
         Raises:
-            ValueError: If the clips have one frame.
+            ValueError: If the reference is flat.
         """
-        _check(restored)
-        ours, theirs = (self._steps(clip) for clip in (restored, reference))
-        return (ours - theirs).abs().mean(dim=0)
-
-    def _steps(self, clip: Tensor) -> Tensor:
-        frames = clip.split(1, dim=1)
-        return torch.stack([self.distance(b, a) for a, b in pairwise(frames)])
+        ours, theirs = sharpness(restored), sharpness(reference)
+        if not (theirs > 0).all():
+            raise ValueError("the reference is flat, so that nothing is as sharp as it; leave out sharpness_ratio.")
+        return ours / theirs
 
 
-def sharpness(clip: Tensor) -> Tensor:
-    """Variance of the Laplacian of the luminance in bytes, ``(B,)``, the mean over frames.
-
-    Args:
-        clip: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
-
-    Raises:
-        ValueError: If a side is shorter than 3 pixels.
-    """
-    brightness = luma(to_unit(clip).double().flatten(0, 1)) * 255
-    return laplacian_variance(brightness).unflatten(0, clip.shape[:2]).mean(dim=1)
-
-
-def flicker(restored: Tensor, reference: Tensor) -> Tensor:
-    """`adc.ops.temporal.flicker` of RGB in bytes: ``(B,)``, lower is better.
-
-    Args:
-        restored: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
-        reference: The same shape.
-
-    Raises:
-        ValueError: If the clips have one frame, or their shapes differ.
-    """
-    if restored.shape != reference.shape:
-        raise ValueError(
-            f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
-        )
-    return temporal.flicker(to_unit(restored) * 255, to_unit(reference) * 255)
-
-
-def unsteadiness(clip: Tensor) -> Tensor:
-    """`adc.ops.temporal.unsteadiness` of RGB in bytes: ``(B,)``, lower is better.
-
-    Args:
-        clip: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
-
-    Raises:
-        ValueError: If the clip has fewer than three frames.
-    """
-    return temporal.unsteadiness(to_unit(clip) * 255)
+flicker, unsteadiness, sharpness = Flicker(), Unsteadiness(), Sharpness()
 
 
 def _check(clip: Tensor) -> None:

@@ -11,6 +11,7 @@ from adc.testing.data import check_degradation, check_source
 from adc.testing.diffusion import check_conditioner, check_denoiser
 from adc.testing.judges import check_discriminator, check_loss, check_scorer
 from adc.testing.latents import check_autoencoder, check_feature_space
+from adc.testing.metrics import check_metric
 from adc.testing.restorers import check_restorer, check_student, check_teacher
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "check_discriminator",
     "check_feature_space",
     "check_loss",
+    "check_metric",
     "check_restorer",
     "check_scorer",
     "check_source",

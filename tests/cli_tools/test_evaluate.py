@@ -1,6 +1,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -145,6 +147,64 @@ def test_metrics_by_name_and_what_is_skipped(folders, capsys):
     assert list(figures["skipped"]) == ["lpips", "fid"]
     assert "alexnet-owt-7be5be79.pth" in figures["skipped"]["lpips"] or "not installed" in figures["skipped"]["lpips"]
     assert "skipped: lpips (" in capsys.readouterr().out
+
+
+PLUGIN = '''
+from adc.interfaces import Metric, Scorer
+
+
+class Darkness(Metric):
+    """Mean absolute difference."""
+
+    name, title, decimals = "my_metric", "mine", 2
+
+    def __call__(self, restored, reference):
+        return (restored - reference).abs().flatten(1).mean(dim=1)
+
+
+class MyScorer(Scorer):
+    """Mean value."""
+
+    def forward(self, clip):
+        return clip.flatten(1).mean(dim=1)
+
+
+class NeedsMore(MyScorer):
+    """A scorer that is not made without arguments."""
+
+    def __init__(self, more):
+        super().__init__()
+'''
+
+
+def test_metrics_of_a_plugin(folders, tmp_path):
+    """In a process of its own: what is imported once stays known."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/outside_metrics.py").write_text(PLUGIN)
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "adc", *map(str, arguments), "--plugins", str(tmp_path / "plugins")]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    compared = ["evaluate", folders / "restored", folders / "reference", "--json", folders / "f.json", "--metrics"]
+    assert run(*compared, "my_metric", "MyScorer", "psnr_y").returncode == 0
+    figures = json.loads((folders / "f.json").read_text())
+    assert figures["metrics"]["my_metric"] == {"title": "mine", "options": "", "higher_is_better": False}
+    assert figures["metrics"]["MyScorer"]["higher_is_better"]
+    for row in figures["images"]:
+        a, b = (to_frame(read_image(folders / kind / row["name"])) for kind in ("restored", "reference"))
+        assert row["my_metric"] == pytest.approx((a - b).abs().mean().item())
+        assert row["MyScorer"] == pytest.approx(a.mean().item())
+    listed = {one["name"]: one["kind"] for one in json.loads(run("list", "--json").stdout)}
+    kinds = {"Darkness": "Metric", "MyScorer": "Scorer", "PsnrY": "Metric", "Fid": "SetMetric", "Dover": "FileMetric"}
+    assert {name: listed[name] for name in kinds} == kinds
+    failed = run(*compared, "NeedsMore")
+    assert failed.returncode == 1
+    assert "metric 'NeedsMore' cannot be made without arguments" in failed.stderr
+    (tmp_path / "plugins/other_metrics.py").write_text(PLUGIN)
+    failed = run(*compared, "my_metric")
+    assert failed.returncode == 2
+    assert "other_metrics.Darkness and outside_metrics.Darkness have this name; rename one" in failed.stderr
 
 
 def test_csv_and_markdown(folders):

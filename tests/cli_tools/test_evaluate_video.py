@@ -56,7 +56,7 @@ def test_folders_of_frames(clips):
     built, _ = build(names[:-1])
     for row, pair in zip(figures["images"], find_pairs(clips / "restored", clips / "reference", True), strict=True):
         whole = [np_stack(side) for side in zip(*frames(pair, True), strict=True)]
-        for name, (_, measure) in built.items():
+        for name, measure in built.items():
             assert row[name] == pytest.approx(measure(*whole).item(), rel=1e-6), name
 
 
@@ -77,7 +77,7 @@ def test_a_metric_of_three_frames(clips, capsys):
     built, _ = build(["unsteadiness", "flicker"])
     for pair in find_pairs(clips / "restored/c", clips / "reference/c", True):
         whole = [np_stack(side) for side in zip(*frames(pair, True), strict=True)]
-        for name, (_, measure) in built.items():
+        for name, measure in built.items():
             assert rows["c"][name] == pytest.approx(measure(*whole).item(), rel=1e-5), name
 
 

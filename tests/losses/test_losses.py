@@ -25,6 +25,16 @@ def test_closed_forms():
     assert Charbonnier(epsilon=0.1)(prediction, target).item() == pytest.approx(sum(parts) / 4)
 
 
+@pytest.mark.parametrize("loss", EVERY, ids=lambda loss: type(loss).__name__)
+def test_one_value_for_each_clip(loss):
+    prediction, target = torch.zeros(2, 1, 3, 16, 16), torch.zeros(2, 1, 3, 16, 16)
+    target[1] = 0.5
+    each = loss.per_sample(prediction, target)
+    assert each.shape == (2,)
+    assert each[0] == loss(prediction[:1], target[:1]) and each[1] == loss(prediction[1:], target[1:])
+    assert each[1] > each[0]
+
+
 def test_half_precision_is_compared_in_float32():
     big = torch.full((1, 1, 1, 1, 2), 300.0, dtype=torch.float16)
     assert MSE()(big, torch.zeros_like(big)).item() == 90_000

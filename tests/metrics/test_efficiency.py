@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -8,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops import DeformConv2d
 
-from adc.metrics.efficiency import count, latency, meta_copy, peak_memory
+from adc.metrics.efficiency import count, meta_copy, peak_memory
 
 
 class Attention(nn.Module):
@@ -129,17 +128,6 @@ def test_meta_twin_leaves_the_original_and_what_is_shared():
     twin, part = meta_copy(network, network[0])
     assert twin[0] is part and part.weight.is_meta and twin[1].running_mean.is_meta
     assert not network[0].weight.is_meta
-
-
-def test_latency():
-    naps = iter([0.05, 0.0, 0.02, 0.01])
-    found = latency(lambda: time.sleep(next(naps)), repeats=3, warmup=1)
-    assert found.repeats == 3
-    assert 0.01 <= found.median < 0.04
-    assert 0 < found.spread < 0.04
-    assert latency(lambda: None, repeats=1, warmup=0).spread == 0
-    with pytest.raises(ValueError, match="repeats must be at least 1"):
-        latency(lambda: None, repeats=0)
 
 
 def test_peak_memory_sees_what_is_freed_again():

@@ -4,9 +4,21 @@ import pytest
 import torch
 from torch import nn
 
-from adc.metrics.files import MissingWeightsError
-from adc.metrics.library import Library, clean_resize, only_these
-from adc.metrics.registry import ALEXNET, CLIP, INCEPTION, LPIPS, MANIQA, MUSIQ, VGG, build
+from adc.metrics.library import (
+    ALEXNET,
+    CLIP,
+    INCEPTION,
+    LPIPS,
+    MANIQA,
+    MUSIQ,
+    VGG,
+    Lpips,
+    MissingWeightsError,
+    Musiq,
+    clean_resize,
+    only_these,
+)
+from adc.metrics.registry import build
 from adc.ops.statistics import frechet_distance
 
 pytest.importorskip("pyiqa")
@@ -68,8 +80,8 @@ def test_lpips_is_that_of_its_own_library(tmp_path):
         distances = theirs(restored[0], reference[0]).flatten()
         steps = [theirs(clip[:, 1], clip[:, 0]).item() for clip in (restored, reference)]
     assert distances.min() > 0
-    assert built["lpips"][1](restored, reference).item() == pytest.approx(distances.mean().item(), rel=1e-5)
-    assert built["tlpips"][1](restored, reference).item() == pytest.approx(abs(steps[0] - steps[1]), rel=1e-3, abs=1e-7)
+    assert built["lpips"](restored, reference).item() == pytest.approx(distances.mean().item(), rel=1e-5)
+    assert built["tlpips"](restored, reference).item() == pytest.approx(abs(steps[0] - steps[1]), rel=1e-3, abs=1e-7)
 
 
 @pytest.mark.slow
@@ -79,18 +91,18 @@ def test_fid_of_two_folders(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inception, "load_pretrained_network", lambda *_: None)
         save(inception.fid_inception_v3(), tmp_path / INCEPTION.names[0])
-    measure = build(["fid"], tmp_path)[0]["fid"][1]
+    measure = build(["fid"], tmp_path)[0]["fid"]
     pairs = [clips(seed=seed, height=40, width=60) for seed in range(3)]
     for restored, reference in pairs:
         measure.add(restored, reference)
-    sides = [torch.cat([measure._features(pair[side]) for pair in pairs]) for side in (0, 1)]
+    sides = [torch.cat([measure.features(pair[side]) for pair in pairs]) for side in (0, 1)]
     assert sides[0].shape == (3, 2048)
-    assert measure.value() == pytest.approx(frechet_distance(*sides))
-    assert measure.value() > 0
-    measure.rewind(1)
-    assert measure.seen == 1
+    assert measure.compute() == pytest.approx(frechet_distance(*sides))
+    assert measure.compute() > 0
+    measure.truncate(1)
+    assert measure.count == 1
     with pytest.raises(ValueError, match="at least 2 samples each; got 1 and 1"):
-        measure.value()
+        measure.compute()
 
 
 def test_clean_resize_is_that_of_pyiqa(tmp_path):
@@ -125,19 +137,19 @@ def test_dists_and_musiq_and_maniqa(tmp_path):
     torch.save(network.state_dict(), tmp_path / MANIQA.names[0])
     built, skipped = build(["dists", "musiq", "maniqa-pipal"], tmp_path)
     assert not skipped
-    built["maniqa-pipal"][1].network.net.test_sample = 1
+    built["maniqa-pipal"].network.net.test_sample = 1
     restored, reference = clips(height=224, width=224)
-    for name, (_, measure) in built.items():
+    for name, measure in built.items():
         rate = measure(restored, reference)
         assert rate.shape == (1,), name
         assert rate.isfinite().all(), name
-    loaded = built["maniqa-pipal"][1].network.net.state_dict()
+    loaded = built["maniqa-pipal"].network.net.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in network.state_dict().items())
 
 
 def test_a_file_that_is_asked_for_and_not_there_is_not_fetched(tmp_path):
     with pytest.raises(MissingWeightsError, match=r"alexnet-owt-7be5be79\.pth: not there; nothing is downloaded"):
-        Library("lpips", {LPIPS: LPIPS.find(None)})
+        Lpips().load({LPIPS: LPIPS.find(None)})
     with only_these({}), pytest.raises(MissingWeightsError, match=r"x\.pth: not there"):
         torch.hub.load_state_dict_from_url("https://localhost/x.pth")
 
@@ -164,12 +176,10 @@ def test_libraries_are_left_as_they_were(tmp_path):
 
 def test_the_mean_over_frames():
     class Brightness(nn.Module):
-        metric_mode = "NR"
-
         def forward(self, picture):
             return picture.mean().reshape(1, 1)
 
-    measure = Library.__new__(Library)
-    measure.network, measure.against_reference = Brightness(), False
+    measure = Musiq()
+    measure.network = Brightness()
     clip = torch.tensor([-1.0, 0.0]).view(1, 2, 1, 1, 1).expand(1, 2, 3, 8, 8)
     assert measure(clip, clip).tolist() == [0.25]
