@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from adc.interfaces import Autoencoder, Discriminator, Loss, Restorer, Student
 from adc.ops import gan
+from adc.ops.sharded import gathered
 from adc.training import Losses, Phase, Role, Stage, unique_names
 
 
@@ -122,9 +123,10 @@ class DecoderPretraining(Stage):
             generator_loss = gan.generator_loss(logits, "hinge")
             balance = 1.0
             if self.adaptive:
-                last = self.student.decoder.get_parameter(f"{self.last_layer}.weight")
                 reconstruction = torch.stack(list(losses.values())).sum()
-                balance = gan.adaptive_weight(reconstruction, generator_loss, last, self.all_reduce_mean)
+                with gathered(self.student.decoder.get_submodule(self.last_layer)) as last:
+                    weight = last.get_parameter("weight")
+                    balance = gan.adaptive_weight(reconstruction, generator_loss, weight, self.all_reduce_mean)
             losses["adv"] = self.adversarial_weight * balance * generator_loss
         return losses
 

@@ -24,8 +24,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint atomically and durably."""
         for leftover in Path(path).parent.glob(".*.partial*"):
             leftover.unlink(missing_ok=True)
-        with replacing(path) as scratch:
-            torch.save(checkpoint, scratch)
+        with replacing(path) as scratch, scratch.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 def checkpoint_path(run: str | Path, batches: int) -> Path:

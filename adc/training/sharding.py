@@ -17,8 +17,8 @@ def shard(network: nn.Module, mesh: Any) -> None:
     """Divide the parameters of a network among processes (Zhao et al., 2023; torch's ``fully_shard``).
 
     Every module that holds parameters itself is a unit: gathered before its forward and its backward, freed
-    after them. Stages call ``encode``, ``decode`` and other methods beside ``forward``, so that larger units would
-    not know when they are used. All processes begin with the values of the first one.
+    after them. Stages call ``encode``, ``decode`` and other methods beside ``forward``, which larger units, gathered
+    by their ``forward``, do not cover.
 
     Args:
         network: It is changed in place; one that is sharded already is left alone.
@@ -28,11 +28,21 @@ def shard(network: nn.Module, mesh: Any) -> None:
 
     if is_sharded(network):
         return
-    for tensor in (*network.parameters(), *network.buffers()):
-        dist.broadcast(tensor.data, 0)
+    for parameter in network.parameters():
+        parameter.data = parameter.data.contiguous()  # fully_shard takes no other memory format
     for module in list(network.modules()):
         if any(True for _ in module.parameters(recurse=False)):
             fully_shard(module, mesh=mesh, reshard_after_forward=True)
+
+
+@torch.no_grad()
+def broadcast_weights(network: nn.Module) -> None:
+    """Give all processes the first one's parameters and buffers, as DDP does; those that are sharded stay."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if not isinstance(tensor, DTensor):
+            value = tensor.contiguous()
+            dist.broadcast(value, 0)
+            tensor.copy_(value)
 
 
 def is_sharded(network: nn.Module) -> bool:

@@ -23,7 +23,7 @@ from adc.ops.sharded import full
 from adc.training.checkpoint import check_fit
 from adc.training.memory import keep_freed_memory
 from adc.training.role import Phase, Role
-from adc.training.sharding import Whole, divided_like, is_sharded, shard
+from adc.training.sharding import Whole, broadcast_weights, divided_like, is_sharded, shard
 
 
 class Stage(pl.LightningModule):
@@ -155,6 +155,7 @@ class Stage(pl.LightningModule):
         if self.device_mesh is None:
             return
         self.strict_loading = False  # the strategy reads checkpoints before frozen parts are put back
+        broadcast_weights(self)
         if self.restorer not in self._whole:
             self._whole[self.restorer] = Whole(self.restorer)
         for role in self.roles:
@@ -189,6 +190,7 @@ class Stage(pl.LightningModule):
         """One optimizer for each role, in the order of the recipe; parameters are collected here, after sharding."""
         self._trainable = {}
         optimizers = [role.optimizer(self.parameters_of(name)) for name, role in self.roles.items()]
+        self._begun_without_state = [name for name, own in zip(self.roles, optimizers, strict=True) if not own.state]
         self._schedulers: dict[str, LRScheduler] = {}
         for (name, role), optimizer in zip(self.roles.items(), optimizers, strict=True):
             if role.scheduler is None:
@@ -309,6 +311,7 @@ class Stage(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what the recipe gives; keep counters, schedules, the seed and half-accumulated gradients."""
+        self._drop_placeholder_state()
         excluded = self._excluded_keys()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in excluded}
         checkpoint["adc"] = {
@@ -339,11 +342,18 @@ class Stage(pl.LightningModule):
         state, self._resumed = self._resumed, None
         if state is None:
             return
+        self._drop_placeholder_state()
         for name, scheduler in self._schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
         for role, gradients in state["gradients"].items():
             for parameter, gradient in zip(self._trainable[role], gradients, strict=True):
                 parameter.grad = None if gradient is None else divided_like(gradient.to(parameter.dtype), parameter)
+
+    def _drop_placeholder_state(self) -> None:
+        """Clear what torch put into optimizers that have not stepped yet, where it saved or read sharded ones."""
+        for role in self._begun_without_state:
+            if not self.updates[role]:
+                self.optimizer_of(role).optimizer.state.clear()
 
     def _pending_gradients(self) -> dict[str, list[Tensor | None]]:
         if self.batches_seen % self.accumulate == 0:
