@@ -45,6 +45,18 @@ def broadcast_weights(network: nn.Module) -> None:
             tensor.copy_(value)
 
 
+def refuse_unsupported(strategy: Any) -> None:
+    """Refuse a ``ModelParallelStrategy`` that stages cannot train under.
+
+    Raises:
+        ValueError: If it splits tensors (tensor parallelism), or writes checkpoints as folders.
+    """
+    if strategy.device_mesh["tensor_parallel"].size() > 1:
+        raise ValueError("trainer.strategy: tensor_parallel_size is above 1; stages divide data and parameters only.")
+    if getattr(strategy, "_save_distributed_checkpoint", False):
+        raise ValueError("trainer.strategy: save_distributed_checkpoint must be false, or use ShardedStrategy.")
+
+
 def is_sharded(network: nn.Module) -> bool:
     """Whether a network's parameters are divided among processes."""
     return any(isinstance(parameter, DTensor) for parameter in network.parameters())

@@ -23,7 +23,7 @@ from adc.ops.sharded import full
 from adc.training.checkpoint import check_fit
 from adc.training.memory import keep_freed_memory
 from adc.training.role import Phase, Role
-from adc.training.sharding import Whole, broadcast_weights, divided_like, is_sharded, shard
+from adc.training.sharding import Whole, broadcast_weights, divided_like, is_sharded, refuse_unsupported, shard
 
 
 class Stage(pl.LightningModule):
@@ -154,6 +154,7 @@ class Stage(pl.LightningModule):
         """Shard the networks of the roles where the strategy is ``ModelParallelStrategy``."""
         if self.device_mesh is None:
             return
+        refuse_unsupported(self.trainer.strategy)
         self.strict_loading = False  # the strategy reads checkpoints before frozen parts are put back
         broadcast_weights(self)
         if self.restorer not in self._whole:
