@@ -18,9 +18,9 @@ from adc.data import DegradedClips
 from adc.degradation import SecondOrder
 from adc.ops.sharded import full
 from adc.training import Role
-from adc.training.sharded_strategy import ShardedStrategy
 from adc.training.callbacks import Export, StopAfter, StudentEMA
 from adc.training.checkpoint import checkpoint_path
+from adc.training.sharded_strategy import ShardedStrategy
 
 Adam = partial(torch.optim.Adam, lr=1e-3, eps=1e-4)  # its usual epsilon enlarges the rounding of tiny gradients
 
@@ -37,7 +37,7 @@ def plain(processes):
     return ModelParallelStrategy(processes, 1, save_distributed_checkpoint=False)
 
 
-CASES = {  # how the stage is made, the role that is counted, the batches after which a checkpoint is written, the strategy
+CASES = {  # how the stage is made, the role that is counted, batches before the checkpoint, the strategy
     "distillation": (partial(distillation, roles=roles("student", "discriminators"), accumulate=2), "student", 3, ours),
     "first window": (partial(distillation, roles=roles("student", "discriminators"), accumulate=2), "student", 1, ours),
     "decoding": (partial(decoding, adversarial_start=2, roles=roles("decoder", "discriminator")), "decoder", 2, ours),

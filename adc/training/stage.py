@@ -137,7 +137,7 @@ class Stage(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Check the recipe, and freeze what no role trains, before processes are joined and a checkpoint is read."""
         self.check()
-        for part in self._frozen_parts():
+        for part in self.frozen_parts():
             part.requires_grad_(False).eval()
         trained: set[nn.Parameter] = set()
         for role in self.roles:
@@ -184,7 +184,8 @@ class Stage(pl.LightningModule):
         parts = tuple(f"{attribute}.{path}" for path in paths)
         self.frozen, self.excluded_from_checkpoint = self.frozen + parts, self.excluded_from_checkpoint + parts
 
-    def _frozen_parts(self) -> list[nn.Module]:
+    def frozen_parts(self) -> list[nn.Module]:
+        """The networks and parts that `frozen` names."""
         return [part for path in self.frozen if (part := attrgetter(path)(self)) is not None]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -211,7 +212,7 @@ class Stage(pl.LightningModule):
     def train(self, mode: bool = True) -> Stage:
         """As usual, but frozen parts stay in evaluation mode."""
         super().train(mode)
-        for part in self._frozen_parts():
+        for part in self.frozen_parts():
             part.eval()
         return self
 
