@@ -1,5 +1,6 @@
 """Two processes with sharded networks are one process with the joint batch."""
 
+import json
 import os
 import subprocess
 import sys
@@ -80,3 +81,29 @@ def test_sharded_checkpoint_is_that_of_one_process(folder, name):
     alone, sharded = (read(next((folder / count / name).glob("whole/checkpoints/*"))) for count in ("one", "two"))
     assert alone["state_dict"].keys() == sharded["state_dict"].keys()
     assert all(type(tensor) is torch.Tensor for tensor in sharded["state_dict"].values())
+
+
+@pytest.mark.slow
+def test_a_recipe_with_the_overlay_runs_and_is_resumed_alone(tmp_path):
+    """A recipe of the tiny twins in two sharded processes; one process goes on where they stopped."""
+    recipes = Path(__file__).parents[1] / "recipes"
+
+    def adc(command, *arguments):
+        program = [sys.executable, "-m", "adc", command, *map(str, arguments)]
+        done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout + done.stderr
+
+    adc("prune", "-c", recipes / "tiny" / "0_prune.yaml")
+    recipe, run = ("-c", recipes / "tiny" / "1_decoder.yaml"), tmp_path / "runs" / "tiny" / "1_decoder"
+    overlay = ("-c", recipes / "trainer" / "fsdp.yaml", "--trainer.precision", "32-true")
+    output = adc("fit", *recipe, *overlay, "--trainer.accelerator", "cpu", "--trainer.devices", "2")
+    assert "2 processes" in output and json.loads((run / "finished.json").read_text())["updates"]["decoder"] == 24
+    both = load_file(run / "model.safetensors")
+
+    (run / "finished.json").unlink()
+    (run / "checkpoints" / "00000024.ckpt").unlink()
+    assert "resuming from" in adc("fit", *recipe)
+    alone = load_file(run / "model.safetensors")
+    apart = max((tensor - alone[key]).abs().max().item() for key, tensor in both.items())
+    assert 0 < apart < 0.02  # six updates on half of the clips
