@@ -14,6 +14,8 @@ CASES = {
     "decoding": {"decoder": 6, "discriminator": 4},
 }
 
+BALANCED = {"discriminator.judges.realism.bias"}  # both hinges pull at a last bias alike: its gradient is exactly 0
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -43,7 +45,8 @@ def test_two_processes_end_as_one_with_the_joint_batch(folder, name):
     for key, value in alone["weights"].items():
         assert torch.equal(first["weights"][key], second["weights"][key]), key
         assert torch.allclose(first["weights"][key], value, atol=1e-6, rtol=0), key
-        assert torch.equal(value, begin[key]) <= (key not in first["trained"] or key.endswith("bias")), key
+    still = {key for key, value in alone["weights"].items() if torch.equal(value, begin[key])}
+    assert still - BALANCED == set(begin) - set(first["trained"]) - BALANCED
     for one, joint in zip(first["average"], alone["average"], strict=True):
         assert torch.allclose(one, joint, atol=1e-6, rtol=0)
 

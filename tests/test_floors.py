@@ -15,14 +15,14 @@ FLOORS = (
     {"registry", "errors", "files", "progress"},
     {"interfaces"},
     {"ops"},
-    {"losses", "metrics", "degradation", "pruning", "testing", "weights", "media", "runs"},
+    {"losses", "metrics", "degradation", "pruning", "weights", "media", "runs"},
     {"data", "training", "inference"},
-    {"exporting", "teacher_cache"},
+    {"exporting", "teacher_cache", "testing"},
     {"evaluation", "stages"},
     {"cli"},
     {"__main__"},
 )
-FOR_PLUGINS = FLOORS[1] | FLOORS[2] | FLOORS[3] - {"media", "runs"}
+FOR_PLUGINS = FLOORS[1] | FLOORS[2] | FLOORS[3] - {"media", "runs"} | {"testing"}
 HEAVY = {
     "diffusers", "transformers", "peft", "lpips", "pyiqa", "torch_pruning", "spandrel", "torchvision", "skimage",
     "matplotlib", "av", "onnx", "onnxruntime", "onnxscript", "cv2", "scipy",

@@ -90,7 +90,8 @@ def test_an_overlay_changes_the_trainer_alone(parse, overlay):
         plain, laid = parse(recipe), parse(recipe, overlay)
         assert laid.model == plain.model and laid.data == plain.data
         for key, value in yaml.safe_load(overlay.read_text())["trainer"].items():
-            assert laid.trainer[key] == value
+            found = laid.trainer[key]
+            assert found.class_path == value["class_path"] if isinstance(value, dict) else found == value
         assert laid.trainer.default_root_dir == plain.trainer.default_root_dir
 
 

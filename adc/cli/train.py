@@ -142,6 +142,14 @@ class RecipeCLI(LightningCLI):
             print(f"{self.run_folder} is finished ({updates}); --restart trains it again.")
             sys.exit(0)
 
+    def instantiate_classes(self) -> None:
+        """Build, and refuse what does not fit together before anything runs."""
+        super().instantiate_classes()
+        try:
+            self.model.check()
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer with atomic checkpoints, TensorBoard in the run folder and the bar of role updates."""
         given = {**self._get(self.config_init, "trainer", default={}), **kwargs}

@@ -41,7 +41,8 @@ class AdversarialDistillation(Stage):
     AdcVSR five rows and two heads in two domains.
     """
 
-    excluded_from_checkpoint = ("teacher", "space", "prompt", "losses")
+    frozen = excluded_from_checkpoint = ("teacher", "space", "prompt", "losses")
+    prepare_with_gradients = True
 
     def __init__(
         self,
@@ -81,7 +82,6 @@ class AdversarialDistillation(Stage):
             accumulate: Batches whose gradients are averaged in one update.
         """
         discriminators = discriminators or []
-        self._is_adversarial = bool(discriminators)
         usual = [["student", "discriminators"] if discriminators else ["student"]]
         super().__init__(roles, usual if cycle is None else cycle, accumulate)
         self.student, self.teacher, self.space, self.prompt = student, teacher, space, prompt
@@ -98,7 +98,7 @@ class AdversarialDistillation(Stage):
     def phases(self) -> Mapping[str, Phase]:
         """The student's, and the discriminators' if there are any."""
         phases = {"student": Phase(self.student_loss, ("student",))}
-        if self._is_adversarial:
+        if len(self.discriminators):
             phases["discriminators"] = Phase(self.discriminators_loss, ("discriminators",))
         return phases
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from adc.interfaces import Autoencoder, Discriminator, Loss, Restorer, Student
 from adc.ops import gan
+from adc.ops.sharded import gathered
 from adc.training import Losses, Phase, Role, Stage, unique_names
 
 
@@ -28,7 +29,7 @@ class DecoderPretraining(Stage):
     discriminator is not trained.
     """
 
-    excluded_from_checkpoint = ("autoencoder", "losses")
+    frozen = excluded_from_checkpoint = ("autoencoder", "losses")
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class DecoderPretraining(Stage):
         """
         Args:
             student: The pruned student whose decoder is trained; the rest of it stays.
-            codec: The frozen autoencoder whose encoder makes the latents.
+            autoencoder: The frozen autoencoder whose encoder makes the latents.
             losses: Reconstruction losses, pixels against the truth.
             roles: The optimizers of ``decoder`` and, if there is one, ``discriminator``.
             discriminator: A discriminator of the domain ``pixel`` with one head, or null.
@@ -60,8 +61,7 @@ class DecoderPretraining(Stage):
             frozen: Parts of the decoder that keep their weights, as paths below it (``conv_in``).
             accumulate: Batches whose gradients are averaged in one update.
         """
-        self._is_adversarial = discriminator is not None
-        super().__init__(roles, [["decoder", "discriminator"] if self._is_adversarial else ["decoder"]], accumulate)
+        super().__init__(roles, [["decoder", "discriminator"] if discriminator else ["decoder"]], accumulate)
         for loss in losses:
             if (loss.domain, loss.against) != ("pixel", "real"):
                 raise ValueError(f"losses: {type(loss).__name__} must compare pixels with the truth here.")
@@ -83,7 +83,7 @@ class DecoderPretraining(Stage):
     def phases(self) -> Mapping[str, Phase]:
         """The decoder's, and the discriminator's if there is one."""
         phases = {"decoder": Phase(self.decoder_loss, ("decoder",))}
-        if self._is_adversarial:
+        if self.discriminator is not None:
             phases["discriminator"] = Phase(self.discriminator_loss, ("discriminator",))
         return phases
 
@@ -100,7 +100,7 @@ class DecoderPretraining(Stage):
     @property
     def adversarial_active(self) -> bool:
         """Whether the adversarial terms are on."""
-        return self._is_adversarial and self.updates["decoder"] >= self.adversarial_start
+        return self.discriminator is not None and self.updates["decoder"] >= self.adversarial_start
 
     def should_run(self, phase: str) -> bool:
         """The discriminator's phase runs once the adversarial terms are on."""
@@ -108,8 +108,7 @@ class DecoderPretraining(Stage):
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The ground truth and its latents from the frozen encoder."""
-        with torch.no_grad():
-            projected = self.autoencoder.to_decoder_input(self.autoencoder.encode(batch["hr"]))
+        projected = self.autoencoder.to_decoder_input(self.autoencoder.encode(batch["hr"]))
         return {"real": batch["hr"], "projected": projected}
 
     def decoder_loss(self, views: dict[str, Tensor]) -> Losses:
@@ -124,9 +123,10 @@ class DecoderPretraining(Stage):
             generator_loss = gan.generator_loss(logits, "hinge")
             balance = 1.0
             if self.adaptive:
-                last = self.student.decoder.get_parameter(f"{self.last_layer}.weight")
                 reconstruction = torch.stack(list(losses.values())).sum()
-                balance = gan.adaptive_weight(reconstruction, generator_loss, last, self.all_reduce_mean)
+                with gathered(self.student.decoder.get_submodule(self.last_layer)) as last:
+                    weight = last.get_parameter("weight")
+                    balance = gan.adaptive_weight(reconstruction, generator_loss, weight, self.all_reduce_mean)
             losses["adv"] = self.adversarial_weight * balance * generator_loss
         return losses
 

@@ -14,7 +14,7 @@ from adc.training import Losses, Phase, Role, Stage, unique_names
 class Regression(Stage):
     """Make a restorer reproduce the truth: minimise the losses between ``restore(lr)`` and ``hr``."""
 
-    excluded_from_checkpoint = ("losses",)
+    frozen = excluded_from_checkpoint = ("losses",)
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Regression(Stage):
             network: The restorer to train.
             losses: What is minimised; pixels against the truth.
             roles: The optimizer of ``network``.
-            frozen: Parts of the network that keep their weights, as attribute paths (``codec``, ``vae.decoder``).
+            frozen: Parts of the network that keep their weights, as attribute paths (``autoencoder``, ``vae.decoder``).
             accumulate: Batches whose gradients are averaged in one update.
         """
         super().__init__(roles, [["network"]], accumulate)

@@ -7,12 +7,17 @@ each other, and inputs stay as they were. A check raises `AssertionError`, whose
 component and the clause that is broken, and leaves the component as it found it.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from adc.testing.data import check_degradation, check_source
 from adc.testing.diffusion import check_conditioner, check_denoiser
 from adc.testing.judges import check_discriminator, check_loss, check_scorer
 from adc.testing.latents import check_autoencoder, check_feature_space
 from adc.testing.metrics import check_metric
 from adc.testing.restorers import check_restorer, check_student, check_teacher
+
+if TYPE_CHECKING:
+    from adc.testing.stage import check_stage
 
 __all__ = [
     "check_autoencoder",
@@ -26,6 +31,16 @@ __all__ = [
     "check_restorer",
     "check_scorer",
     "check_source",
+    "check_stage",
     "check_student",
     "check_teacher",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`check_stage`, which needs Lightning, once it is asked for."""
+    if name == "check_stage":
+        from adc.testing.stage import check_stage
+
+        return check_stage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

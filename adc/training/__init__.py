@@ -7,12 +7,14 @@ from adc.training.memory import enable_gradient_checkpointing
 
 if TYPE_CHECKING:
     from adc.training.role import Losses, Phase, Role, unique_names
+    from adc.training.sharded_strategy import ShardedStrategy
     from adc.training.stage import Stage
 
-__all__ = ["Losses", "Phase", "Role", "Stage", "enable_gradient_checkpointing", "unique_names"]
+__all__ = ["Losses", "Phase", "Role", "ShardedStrategy", "Stage", "enable_gradient_checkpointing", "unique_names"]
 
 _HOMES = dict.fromkeys(("Losses", "Phase", "Role", "unique_names"), "adc.training.role") | {
-    "Stage": "adc.training.stage"
+    "ShardedStrategy": "adc.training.sharded_strategy",
+    "Stage": "adc.training.stage",
 }
 
 

@@ -14,13 +14,16 @@ import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from adc.interfaces import Restorer
 from adc.ops.clip import quantize
+from adc.ops.sharded import full
 from adc.training.checkpoint import check_fit
 from adc.training.memory import keep_freed_memory
 from adc.training.role import Phase, Role
+from adc.training.sharding import Whole, broadcast_weights, divided_like, is_sharded, refuse_unsupported, shard
 
 
 class Stage(pl.LightningModule):
@@ -36,11 +39,16 @@ class Stage(pl.LightningModule):
         batches_seen: Batches seen by each process.
         active_phases: The phases that run on the present batch.
         seed: The seed of the run (``seed_everything``); a resumed run keeps the first one.
-        excluded_from_checkpoint: Frozen networks, as attribute paths. They stay in evaluation mode and, like all
-            frozen parameters, out of checkpoints: a resumed run takes them from its recipe.
+        frozen: Networks that no role trains, as attribute paths: without gradients and in evaluation mode.
+        excluded_from_checkpoint: What checkpoints leave out, as attribute paths; a resumed run takes it from its
+            recipe. A frozen network that a stage replaces stands in `frozen` alone, so that it is saved. Parameters
+            that are neither trained nor in `frozen` are left out too.
+        prepare_with_gradients: Whether `prepare` runs with gradients, for a forward that several phases share.
     """
 
+    frozen: tuple[str, ...] = ()
     excluded_from_checkpoint: tuple[str, ...] = ()
+    prepare_with_gradients = False
 
     def __init__(self, roles: dict[str, Role], cycle: list[list[str]], accumulate: int = 1) -> None:
         """
@@ -56,10 +64,16 @@ class Stage(pl.LightningModule):
         self.batches_seen = 0
         self.active_phases: tuple[str, ...] = ()
         self._resumed: dict[str, Any] | None = None
+        self._trainable: dict[str, list[nn.Parameter]] = {}
+        self._whole: dict[nn.Module, Whole] = {}
         self.seed = torch.initial_seed()
-        self._check()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse roles and a cycle that do not fit the phases.
+
+        Raises:
+            ValueError: In one line that begins with the recipe's key.
+        """
         phases = self.phases()
         if not self.cycle or not all(self.cycle):
             raise ValueError(f"cycle: {self.cycle} has a batch without a phase; there are {', '.join(phases)}.")
@@ -79,7 +93,7 @@ class Stage(pl.LightningModule):
             raise ValueError(f"accumulate: {self.accumulate} batches; at least 1.")
 
     def phases(self) -> Mapping[str, Phase]:
-        """The phases that a cycle may name. Called in the constructor: refer to methods, not to networks."""
+        """The phases that a cycle may name."""
         raise NotImplementedError
 
     def module_of(self, role: str) -> nn.Module:
@@ -107,27 +121,54 @@ class Stage(pl.LightningModule):
         raise NotImplementedError
 
     def parameters_of(self, role: str) -> list[nn.Parameter]:
-        """What the role's optimizer steps."""
+        """The parameters that the role's optimizer updates, in the order of its network."""
+        if role not in self._trainable:
+            self._trainable[role] = self._trained(role)
         return self._trainable[role]
 
+    def _trained(self, role: str) -> list[nn.Parameter]:
+        return [p for p in self.module_of(role).parameters() if p.requires_grad]
+
+    def optimizer_of(self, role: str) -> LightningOptimizer:
+        """The role's optimizer, as Lightning wraps it."""
+        optimizers = self.optimizers()
+        return optimizers[list(self.roles).index(role)] if isinstance(optimizers, list) else optimizers
+
     def setup(self, stage: str) -> None:
-        """Freeze what no role trains, before processes are joined and a checkpoint is read."""
-        for part in self._frozen_parts():
+        """Check the recipe, and freeze what no role trains, before processes are joined and a checkpoint is read."""
+        self.check()
+        for part in self.frozen_parts():
             part.requires_grad_(False).eval()
-        self._trainable = {
-            role: [p for p in self.module_of(role).parameters() if p.requires_grad] for role in self.roles
-        }
-        for role, parameters in self._trainable.items():
-            if not parameters:
+        trained: set[nn.Parameter] = set()
+        for role in self.roles:
+            if not (own := self._trained(role)):
                 raise ValueError(f"roles.{role}: its network has no trainable parameter.")
-        trained = {parameter for parameters in self._trainable.values() for parameter in parameters}
+            trained.update(own)
         for parameter in self.parameters():
             parameter.requires_grad_(parameter in trained)
-            layout = torch.channels_last if parameter.dim() == 4 else torch.preserve_format
-            parameter.data = parameter.data.clone(memory_format=layout)  # what was read need not stay mapped
+            if not isinstance(parameter, DTensor):
+                layout = torch.channels_last if parameter.dim() == 4 else torch.preserve_format
+                parameter.data = parameter.data.clone(memory_format=layout)  # what was read need not stay mapped
+
+    def configure_model(self) -> None:
+        """Shard the networks of the roles where the strategy is ``ModelParallelStrategy``."""
+        if self.device_mesh is None:
+            return
+        refuse_unsupported(self.trainer.strategy)
+        self.strict_loading = False  # the strategy reads checkpoints before frozen parts are put back
+        broadcast_weights(self)
+        if self.restorer not in self._whole:
+            self._whole[self.restorer] = Whole(self.restorer)
+        for role in self.roles:
+            shard(self.module_of(role), self.device_mesh["data_parallel"])
+
+    def whole_restorer(self) -> nn.Module:
+        """The restorer, or a copy that is put together if it is sharded; all processes must ask for it."""
+        restorer = self.restorer
+        return self._whole[restorer].gather(restorer) if is_sharded(restorer) else restorer
 
     def freeze_parts(self, attribute: str, paths: Sequence[str]) -> None:
-        """Freeze parts of a trained network; like `excluded_from_checkpoint`, they stay out of checkpoints.
+        """Freeze parts of a trained network and leave them out of checkpoints.
 
         Args:
             attribute: The network's attribute of this stage.
@@ -140,14 +181,18 @@ class Stage(pl.LightningModule):
         for path in paths:
             if path not in dict(network.named_modules()):
                 raise ValueError(f"frozen: {type(network).__name__} has no part {path!r}.")
-        self.excluded_from_checkpoint = (*self.excluded_from_checkpoint, *(f"{attribute}.{path}" for path in paths))
+        parts = tuple(f"{attribute}.{path}" for path in paths)
+        self.frozen, self.excluded_from_checkpoint = self.frozen + parts, self.excluded_from_checkpoint + parts
 
-    def _frozen_parts(self) -> list[nn.Module]:
-        return [part for path in self.excluded_from_checkpoint if (part := attrgetter(path)(self)) is not None]
+    def frozen_parts(self) -> list[nn.Module]:
+        """The networks and parts that `frozen` names."""
+        return [part for path in self.frozen if (part := attrgetter(path)(self)) is not None]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimizer for each role, in the order of the recipe."""
+        """One optimizer for each role, in the order of the recipe; parameters are collected here, after sharding."""
+        self._trainable = {}
         optimizers = [role.optimizer(self.parameters_of(name)) for name, role in self.roles.items()]
+        self._begun_without_state = [name for name, own in zip(self.roles, optimizers, strict=True) if not own.state]
         self._schedulers: dict[str, LRScheduler] = {}
         for (name, role), optimizer in zip(self.roles.items(), optimizers, strict=True):
             if role.scheduler is None:
@@ -167,7 +212,7 @@ class Stage(pl.LightningModule):
     def train(self, mode: bool = True) -> Stage:
         """As usual, but frozen parts stay in evaluation mode."""
         super().train(mode)
-        for part in self._frozen_parts():
+        for part in self.frozen_parts():
             part.eval()
         return self
 
@@ -182,7 +227,8 @@ class Stage(pl.LightningModule):
         """Run the phases whose turn it is."""
         window, place = divmod(self.batches_seen, self.accumulate)
         self.active_phases = tuple(name for name in self.cycle[window % len(self.cycle)] if self.should_run(name))
-        prepared = self.prepare(batch)
+        with torch.set_grad_enabled(self.prepare_with_gradients):
+            prepared = self.prepare(batch)
         phases = self.phases()
         for name in self.active_phases:
             self._run(name, phases[name], prepared, step=place == self.accumulate - 1)
@@ -205,9 +251,7 @@ class Stage(pl.LightningModule):
             self.on_phase_end(name)
 
     def _step(self, role: str) -> None:
-        index = list(self.roles).index(role)
-        optimizers = self.optimizers()
-        optimizer: LightningOptimizer = optimizers[index] if isinstance(optimizers, list) else optimizers
+        optimizer = self.optimizer_of(role)
         optimizer.step()
         optimizer.zero_grad()
         self.updates[role] += 1
@@ -220,13 +264,26 @@ class Stage(pl.LightningModule):
         for role, parameters in self._trainable.items():
             clip = self.roles[role].clip
             if clip is not None and parameters[0] is optimizer.param_groups[0]["params"][0]:
-                norm = nn.utils.clip_grad_norm_(parameters, clip)
+                norm = full(nn.utils.clip_grad_norm_(parameters, clip))
                 self.log(f"gradient/{role}", norm)
 
     @contextmanager
     def _only(self, roles: tuple[str, ...]) -> Iterator[None]:
-        """Gradients reach these roles' parameters; networks of other roles only pass them on to their inputs."""
+        """Gradients reach these roles' parameters; networks of other roles only pass them on to their inputs.
+
+        A sharded network notes once which of its parameters need gradients; there those of other roles are dropped.
+        """
         others = [p for name, parameters in self._trainable.items() if name not in roles for p in parameters]
+        if any(isinstance(parameter, DTensor) for parameter in others):
+            pending = [parameter.grad for parameter in others]
+            for parameter in others:
+                parameter.grad = None
+            try:
+                yield
+            finally:
+                for parameter, gradient in zip(others, pending, strict=True):
+                    parameter.grad = gradient
+            return
         for parameter in others:
             parameter.requires_grad_(False)
         try:
@@ -255,9 +312,10 @@ class Stage(pl.LightningModule):
         self.log_dict(values, prog_bar=True, batch_size=len(batch["lr"]), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave frozen parts out; keep counters, schedules, the seed and half-accumulated gradients."""
-        frozen = self._frozen_keys()
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
+        """Leave out what the recipe gives; keep counters, schedules, the seed and half-accumulated gradients."""
+        self._drop_placeholder_state()
+        excluded = self._excluded_keys()
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in excluded}
         checkpoint["adc"] = {
             "batches": self.batches_seen,
             "updates": dict(self.updates),
@@ -267,13 +325,14 @@ class Stage(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put frozen parts back, so that loading stays strict.
+        """Put back what was left out, so that loading stays strict.
 
         Raises:
             ValueError: If the checkpoint is of another recipe.
         """
         own = self.state_dict()
-        checkpoint["state_dict"].update((key, own[key]) for key in self._frozen_keys())
+        saved = checkpoint.setdefault("state_dict", own)  # a sharded strategy has read the tensors before
+        saved.update((key, own[key]) for key in self._excluded_keys())
         scheduled = [name for name, role in self.roles.items() if role.scheduler is not None]
         check_fit(checkpoint, own, list(self.roles), scheduled, getattr(self._trainer, "ckpt_path", None))
         state = checkpoint["adc"]
@@ -285,21 +344,37 @@ class Stage(pl.LightningModule):
         state, self._resumed = self._resumed, None
         if state is None:
             return
+        self._drop_placeholder_state()
         for name, scheduler in self._schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
         for role, gradients in state["gradients"].items():
             for parameter, gradient in zip(self._trainable[role], gradients, strict=True):
-                parameter.grad = None if gradient is None else gradient.to(parameter)
+                parameter.grad = None if gradient is None else divided_like(gradient.to(parameter.dtype), parameter)
+
+    def _drop_placeholder_state(self) -> None:
+        """Clear what torch put into optimizers that have not stepped yet, where it saved or read sharded ones."""
+        for role in self._begun_without_state:
+            if not self.updates[role]:
+                self.optimizer_of(role).optimizer.state.clear()
 
     def _pending_gradients(self) -> dict[str, list[Tensor | None]]:
         if self.batches_seen % self.accumulate == 0:
             return {}
-        return {role: [p.grad for p in parameters] for role, parameters in self._trainable.items()}
+        return {
+            role: [None if p.grad is None else full(p.grad) for p in parameters]
+            for role, parameters in self._trainable.items()
+        }
 
-    def _frozen_keys(self) -> set[str]:
-        frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
+    def _excluded_keys(self) -> set[str]:
+        """The keys of the state that checkpoints leave out."""
         parts = tuple(f"{path}." for path in self.excluded_from_checkpoint)
-        return {key for key in self.state_dict() if key in frozen or key.startswith(parts)}
+        kept = tuple(f"{path}." for path in self.frozen)
+        untrained = {
+            name
+            for name, p in self.named_parameters(remove_duplicate=False)
+            if not p.requires_grad and not name.startswith(kept)
+        }
+        return {key for key in self.state_dict() if key in untrained or key.startswith(parts)}
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from adc.interfaces import Prunable, Student
 from adc.ops.clip import per_frame
 from adc.ops.padding import crop, pad_to_multiple
+from adc.ops.sharded import full
 from adc_sd21 import inherit, networks
 from adc_sd21.after import After, unchanged, within
 from adc_sd21.decoder import HalfDecoder, middle
@@ -134,7 +135,10 @@ class AdcSRStudent(Student):
 
     def sync_from_decoder(self) -> None:
         """Copy the decoder's middle block, with which the student's own begins (AdcSR, section 1.1)."""
-        self.mid_block.load_state_dict(self.decoder.mid_block.state_dict())
+        own, source = self.mid_block.state_dict(), self.decoder.mid_block.state_dict()
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(full(source[name]))
 
     def prunable(self) -> Prunable:
         """Both ways into the decoder are traced together, so that they are cut alike."""

@@ -122,7 +122,7 @@ def options(**changes):
         ({"examples": None}, "examples: head 'realism' needs a kind labelled 1 and one labelled -1"),
         ({"examples": {"student": Example({"realism": -1})}}, "head 'realism' needs a kind labelled 1"),
         ({"examples": {"real": Example({"realsm": 1})}}, "examples.real.labels: .*head 'real"),
-        ({"discriminators": None}, "roles: AdversarialDistillation trains student; found student, discriminators"),
+        ({"discriminators": None, "examples": None}, "AdversarialDistillation trains student; found student, disc"),
         ({"roles": {"student": Role(torch.optim.SGD)}}, "trains discriminators, student; found student"),
         (
             {"adversarial_weight": {}},
@@ -139,7 +139,7 @@ def options(**changes):
 )
 def test_what_does_not_fit_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        AdversarialDistillation(**options(**changes))
+        AdversarialDistillation(**options(**changes)).check()
 
 
 def test_without_discriminators_it_is_distillation_alone():

@@ -119,7 +119,7 @@ def options(**changes):
 )
 def test_what_does_not_fit_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        DecoderPretraining(**options(**changes))
+        DecoderPretraining(**options(**changes)).check()
 
 
 def test_what_is_shown_and_written_has_adopted_the_decoder():

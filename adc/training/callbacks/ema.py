@@ -7,8 +7,11 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from adc.ops.sharded import full
 from adc.training.callbacks.schedule import count
+from adc.training.sharding import divided_like, local
 
 
 class StudentEMA(pl.Callback):
@@ -45,7 +48,7 @@ class StudentEMA(pl.Callback):
         parameters = stage.parameters_of(self.role)
         if [p.shape for p in parameters] != [tensor.shape for tensor in loaded["average"]]:
             raise ValueError(f"StudentEMA: the checkpoint averages another network than role {self.role!r}.")
-        self.average = [own.to(p.device) for own, p in zip(loaded["average"], parameters, strict=True)]
+        self.average = [divided_like(own, p) for own, p in zip(loaded["average"], parameters, strict=True)]
         self.count = loaded["count"]
 
     @torch.no_grad()
@@ -55,8 +58,8 @@ class StudentEMA(pl.Callback):
             return
         self.count = pl_module.updates[self.role]
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        raw = [p.detach().float() for p in pl_module.parameters_of(self.role)]
-        torch._foreach_lerp_(self.average, raw, 1 - decay)
+        raw = [local(p.detach()).float() for p in pl_module.parameters_of(self.role)]
+        get_ema_multi_avg_fn(decay)([local(average) for average in self.average], raw, self.count)
 
     @torch.no_grad()
     def swap_in(self, stage: Any) -> None:
@@ -106,7 +109,7 @@ class StudentEMA(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The average and its count."""
-        return {"average": self.average, "count": self.count}
+        return {"average": [full(average) for average in self.average], "count": self.count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Kept until the parameters are known."""

@@ -22,14 +22,14 @@ class Export(pl.Callback):
         self.folder = folder
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Write it on the first process."""
-        if not trainer.is_global_zero:
-            return
+        """Write it on the first process; a sharded one is put together by all of them."""
         averages = [callback for callback in trainer.callbacks if isinstance(callback, StudentEMA)]  # type: ignore[attr-defined]
         for average in averages:
             average.swap_in(pl_module)
         try:
-            self.export(pl_module.restorer, self.folder or str(run_folder(trainer)))
+            restorer = pl_module.whole_restorer()
+            if trainer.is_global_zero:
+                self.export(restorer, self.folder or str(run_folder(trainer)))
         finally:
             for average in averages:
                 average.swap_out(pl_module)

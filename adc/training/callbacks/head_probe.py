@@ -1,4 +1,4 @@
-"""What the discriminators have learned to hear."""
+"""Losses of discriminator heads on changed validation clips."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adc.degradation.filters import blur
 from adc.degradation.kernels import gaussian
+from adc.files import replacing
 from adc.ops import gan
 from adc.ops.clip import shuffled, to_unit
 from adc.training.callbacks.schedule import run_folder
@@ -20,7 +21,7 @@ FILE = "heads.json"
 
 
 class HeadProbe(pl.Callback):
-    """At each validation, shows validation clips to every head as they are, with frames out of order, and blurred.
+    """Losses of every head on validation clips as they are, with frames out of order, and blurred.
 
     Written into the run folder as ``heads.json``: ``{domain: {head: {variant: loss}}}``, where the loss is the
     discriminators' own for the label 1
@@ -38,15 +39,15 @@ class HeadProbe(pl.Callback):
             raise ValueError(f"blur_sigma: {blur_sigma} pixels; above 0.")
         self.clips, self.blur_sigma = clips, blur_sigma
         self._found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-        self._shown = 0
+        self._probed = 0
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Show the variants of a clip."""
-        if self._shown >= self.clips or not trainer.is_global_zero:
+        """Compute the losses of a clip's variants; on all processes, since a sharded network needs all of them."""
+        if self._probed >= self.clips:
             return
-        self._shown += len(batch["hr"])
+        self._probed += len(batch["hr"])
         for variant, clip in self.variants(batch["hr"]).items():
             for domain, head, logits in pl_module.head_logits(clip, batch):
                 loss = gan.discriminator_loss(logits, 1, pl_module.adversarial).item()
@@ -54,17 +55,15 @@ class HeadProbe(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the means, and log them."""
-        found, self._found, self._shown = self._found, defaultdict(list), 0
-        if not found or trainer.sanity_checking:
+        found, self._found, self._probed = self._found, defaultdict(list), 0
+        if not found or trainer.sanity_checking or not trainer.is_global_zero:
             return
         table: dict[str, dict[str, dict[str, float]]] = {}
         for (domain, head, variant), losses in found.items():
             table.setdefault(domain, {}).setdefault(head, {})[variant] = sum(losses) / len(losses)
         path = run_folder(trainer) / FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".partial")
-        scratch.write_text(json.dumps(table, indent=2) + "\n")
-        scratch.replace(path)
+        with replacing(path) as scratch:
+            scratch.write_text(json.dumps(table, indent=2) + "\n")
         experiment: Any = getattr(trainer.logger, "experiment", None)
         if hasattr(experiment, "add_scalar"):
             for domain, heads in table.items():

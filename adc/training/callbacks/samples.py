@@ -1,4 +1,4 @@
-"""Pictures of validation clips, where people would rather look."""
+"""Validation samples for TensorBoard."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Samples(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Collect a row."""
-        if len(self._rows) >= self.clips or not trainer.is_global_zero:
+        """Collect a row; all processes compute it, since a sharded network needs all of them."""
+        if len(self._rows) >= self.clips:
             return
         with torch.no_grad():
             views = (
