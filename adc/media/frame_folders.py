@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adc.media.images import EXTENSIONS, BrokenImageError, read_image, to_bytes, to_frame, write_image
+from adc.media.images import EXTENSIONS, BrokenImageError, no_image, read_image, to_bytes, to_frame, write_image
 from adc.media.video_reader import Damage, Frame
 
 
@@ -22,12 +22,9 @@ class FrameFolder:
     stands in for an image that cannot be read, which is reported in `damage`; those with none before them are left out.
 
     Attributes:
-        path: The folder.
-        name: Its name.
         files: Its images in display order.
-        rate: Frames per second.
         time_base: Seconds per frame.
-        count: How many images there are.
+        count: Number of its images.
         damage: What could not be read so far.
     """
 
@@ -48,7 +45,7 @@ class FrameFolder:
         self.name = self.path.name if name is None else name
         self.files = frame_files(self.path)
         if not self.files:
-            raise ValueError(f"{path}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
+            raise no_image(path)
         self.count = len(self.files)
         self.damage: list[Damage] = []
 
@@ -64,7 +61,7 @@ class FrameFolder:
 
     @property
     def keyframes(self) -> list[int]:
-        """The numbers of the frames that are read without others: all."""
+        """Numbers of the frames that need no others to be decoded: all."""
         return list(range(self.count))
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
@@ -79,11 +76,11 @@ class FrameFolder:
             self._check_size(self.files[number], frame.shape[:2], frames[0].shape[:2])
         return frames
 
-    def frames(self, pass_on: Callable[[Any], None] | None = None) -> Iterator[Frame]:
+    def frames(self, on_packet: Callable[[Any], None] | None = None) -> Iterator[Frame]:
         """All frames in order; `Frame.start` counts them.
 
         Args:
-            pass_on: Not called: a folder has neither sound nor subtitles.
+            on_packet: Not called: a folder has neither sound nor subtitles.
 
         Raises:
             ValueError: If an image has another size than the first, or none can be read.
@@ -122,16 +119,16 @@ def frame_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder.")
     files = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and path.name[0] != "."]
-    return sorted((path for path in files if path.is_file()), key=lambda path: (in_order(path.stem), path.name))
+    return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.stem), path.name))
 
 
-def in_order(name: str) -> list[tuple[int, int, str]]:
-    """A key by which names are sorted by the numbers in them: ``2`` before ``10``."""
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key of a name by the numbers in it: ``2`` before ``10``."""
     return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 class FrameFolderWriter:
-    """Frames as numbered images, ``000001.png`` and so on, each of which appears whole or not at all."""
+    """Writer of frames as numbered images, ``000001.png`` and so on."""
 
     def __init__(
         self, path: str | os.PathLike[str], names: list[str] | None = None, ending: str = ".png", quality: int = 95
@@ -139,9 +136,9 @@ class FrameFolderWriter:
         """
         Args:
             path: A folder; it is made if it is not there.
-            names: What the frames are called, by their `Frame.start`, without the ending; None numbers them from 1.
-            ending: Of the files; names the format.
-            quality: Of formats that lose something, 1 to 100.
+            names: Names of the frames by their `Frame.start`, without the ending; None numbers them from 1.
+            ending: Ending of the files, which names the format.
+            quality: Quality of lossy formats, 1 to 100.
 
         Raises:
             ValueError: If the ending names no image format, or the folder is a file.

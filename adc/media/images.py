@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from adc.files import replacing
 from adc.media.tar_shards import CAPTION, Packed, members
 from adc.ops.clip import to_unit
 
@@ -51,7 +52,7 @@ def read_image(path: str | os.PathLike[str] | Packed) -> np.ndarray:
 
 @contextmanager
 def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
-    """An image whose pixels have been read; what goes wrong with it in the block is told as `read_image` tells it.
+    """An image whose pixels have been read; errors in the block are raised as those of `read_image`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -63,7 +64,8 @@ def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
         if not held.exists():
             raise FileNotFoundError(f"{held}: no such file.")
         if not held.is_file():
-            raise BrokenImageError(f"{held}: is {_kind_of(held)}, not an image file.")
+            kind = "a folder" if held.is_dir() else "a pipe, a socket or a device"
+            raise BrokenImageError(f"{held}: is {kind}, not an image file.")
     except OSError as error:
         if error.errno is None:
             raise
@@ -81,22 +83,13 @@ def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
         OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, struct.error, zlib.error,
         Image.DecompressionBombError,
     ) as error:  # fmt: skip
-        raise BrokenImageError(f"{path}: cannot be read as an image ({_one_line(error)}). Replace it.") from None
-
-
-def _kind_of(path: Path) -> str:
-    return "a folder" if path.is_dir() else "a pipe, a socket or a device"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BrokenImageError(f"{path}: cannot be read as an image ({reason}). Replace it.") from None
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in DEEP_GRAY:
-        return _gray_to_rgb(np.asarray(image).astype(np.int64))
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")
+    if (gray := deep_gray(image)) is not None:
+        return np.repeat(((gray + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -104,11 +97,20 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _gray_to_rgb(values: np.ndarray) -> np.ndarray:
+def deep_gray(image: Image.Image) -> np.ndarray | None:
+    """The int64 values ``(H, W)`` of 16-bit grey; None for other modes.
+
+    Raises:
+        ValueError: If the values do not fit into 16 bits, or are floating-point numbers.
+    """
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")
+    if image.mode not in DEEP_GRAY:
+        return None
+    values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("its grey values do not fit into 16 bits")
-    scaled = ((values + 128) // 257).astype(np.uint8)
-    return np.repeat(scaled[..., None], 3, axis=2)
+    return values
 
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int = 95) -> None:
@@ -123,18 +125,22 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int =
         ValueError: If the ending is none of `EXTENSIONS`, or the pixels are no 8-bit RGB image.
     """
     path = Path(path)
-    if path.suffix.lower() not in EXTENSIONS:
-        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(EXTENSIONS)}.")
+    ending = check_ending(path)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"{path}: an image is written from uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    image_format = Image.registered_extensions()[path.suffix.lower()]
-    try:
-        Image.fromarray(pixels).save(temporary, image_format, quality=quality)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as scratch:
+        Image.fromarray(pixels).save(scratch, Image.registered_extensions()[ending], quality=quality)
+
+
+def check_ending(path: Path) -> str:
+    """The ending of an image file, in lower case.
+
+    Raises:
+        ValueError: If it names no image format.
+    """
+    if (ending := path.suffix.lower()) not in EXTENSIONS:
+        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(EXTENSIONS)}.")
+    return ending
 
 
 def to_frame(pixels: np.ndarray) -> Tensor:
@@ -160,8 +166,13 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """
     found = [path for path in list_files(Path(folder)) if _is_image(path.name)]
     if not found:
-        raise ValueError(f"{folder}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
+        raise no_image(folder)
     return found
+
+
+def no_image(folder: str | os.PathLike[str], *others: str) -> ValueError:
+    """The error of a folder without images, or files with one of the `others` endings."""
+    return ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, *others))}).")
 
 
 def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
@@ -181,7 +192,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
         elif _is_image(path.name):
             found.append(path)
     if not found:
-        raise ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, SHARD))}).")
+        raise no_image(folder, SHARD)
     return found
 
 

@@ -1,4 +1,4 @@
-"""PNG files, written row by row: Pillow writes no colours of 16 bits and holds the picture whole."""
+"""PNG files, written row by row: Pillow writes no 16-bit colour and holds the whole image."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class PngWriter:
             self._chunk(b"IDAT", packed)
 
     def finish(self) -> None:
-        """Write what is left; the file stays open."""
+        """Write the end; the file stays open."""
         self._chunk(b"IDAT", self.packer.flush())
         self._chunk(b"IEND", b"")
 
     def _filtered(self, rows: np.ndarray) -> np.ndarray:
-        """Each row less what its neighbours foretell, by the one of three rules that leaves least."""
+        """Each row less its prediction, by the one of three PNG filters that leaves least."""
         above = np.concatenate([self.row[None], rows[:-1]])
         self.row = rows[-1].copy()
         left, corner = np.zeros_like(rows), np.zeros_like(rows)
@@ -75,8 +75,8 @@ class PngWriter:
         corner[:, self.bytes :] = above[:, : -self.bytes]
         best = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
         least = np.full(len(rows), np.iinfo(np.int64).max)
-        for number, foretold in ((1, left), (2, above), (4, _paeth(left, above, corner))):
-            rest = rows - foretold
+        for number, predicted in ((1, left), (2, above), (4, _paeth(left, above, corner))):
+            rest = rows - predicted
             cost = np.minimum(rest, 0 - rest).sum(axis=1, dtype=np.int64)
             better = cost < least
             least[better] = cost[better]

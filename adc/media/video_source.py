@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,19 +15,13 @@ from adc.media.video_seek import VideoFile
 
 
 class ImageFile:
-    """An image as a video of one frame."""
+    """An image, perhaps inside a tar file, as a video of one frame."""
 
     def __init__(self, path: Path | Packed, name: str) -> None:
-        """
-        Args:
-            path: Its file, perhaps inside a tar file.
-            name: Its name.
-        """
         self.path, self.name = path, name
         self.keyframes = [0]
 
     def __len__(self) -> int:
-        """One."""
         return 1
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
@@ -90,36 +83,25 @@ def has_photos(where: str) -> bool:
 
 def _within(root: Path) -> list[VideoSource]:
     found: list[VideoSource] = []
-    folders: set[Path] = set()
-    for path in list_files(root):
-        if path.name.startswith("."):
-            continue
-        if is_video(path):
-            found.append(VideoFile(path, name_of(path, root)))
-        elif path.suffix.lower() in EXTENSIONS and path != root:
-            folders.add(path.parent)
-    for folder in folders:
-        name = root.name if folder == root else folder.relative_to(root).as_posix()
-        found.append(FrameFolder(folder, name=name))
+    files = [path for path in list_files(root) if not path.name.startswith(".")]
+    found += [VideoFile(path, name_of(path, root)) for path in files if is_video(path)]
+    for folder in {path.parent for path in files if path.suffix.lower() in EXTENSIONS and path != root}:
+        found.append(FrameFolder(folder, name=root.name if folder == root else folder.relative_to(root).as_posix()))
     return found
 
 
 def _starred(where: str) -> list[VideoSource]:
-    parts = Path(where).parts
-    first = next(number for number, part in enumerate(parts) if "*" in part)
     if where.count("*") > 1:
         raise ValueError(f"{where}: has more than one star; the one there may be stands for the names of the videos.")
-    pattern = Path(*parts[first:]).as_posix()
-    named = re.compile("(.*)".join(re.escape(piece) for piece in pattern.split("*")))
-    root = Path(*parts[:first])
+    root = Path(where.partition("*")[0] + "_").parent
+    before, after = Path(where).relative_to(root).as_posix().split("*")
     found: list[VideoSource] = []
-    for path in sorted(root.glob(pattern)):
-        match = named.fullmatch(path.relative_to(root).as_posix())
-        assert match is not None
-        if path.is_dir():
-            found += [FrameFolder(path, name=match[1])] if frame_files(path) else []
-        elif is_video(path):
-            found.append(VideoFile(path, match[1]))
+    for path in sorted(root.glob(f"{before}*{after}")):
+        name = path.relative_to(root).as_posix().removeprefix(before).removesuffix(after)
+        if path.is_dir() and frame_files(path):
+            found.append(FrameFolder(path, name=name))
+        elif path.is_file() and is_video(path):
+            found.append(VideoFile(path, name))
     return found
 
 
