@@ -1,4 +1,4 @@
-"""The clips that discriminators are shown besides the student's."""
+"""Sources of clips for discriminators, besides the student's."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from adc.files import replacing
-from adc.media.tar_shards import CAPTION, Packed, members
+from adc.media.tar_shards import CAPTION, TarMember, members
 from adc.ops.clip import to_unit
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -29,7 +29,7 @@ class BrokenImageError(ValueError):
     """A file that is not a readable image; the message names it."""
 
 
-def read_image(path: str | os.PathLike[str] | Packed) -> np.ndarray:
+def read_image(path: str | os.PathLike[str] | TarMember) -> np.ndarray:
     """Read an image of any mode.
 
     Grey becomes three equal channels; palettes and CMYK become RGB; transparent pixels are laid
@@ -51,15 +51,15 @@ def read_image(path: str | os.PathLike[str] | Packed) -> np.ndarray:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
+def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[Image.Image]:
     """An image whose pixels have been read; errors in the block are raised as those of `read_image`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         BrokenImageError: If it is truncated or not an image, or the block cannot make sense of it.
     """
-    path = path if isinstance(path, Packed) else Path(path)
-    held = path.shard if isinstance(path, Packed) else path
+    path = path if isinstance(path, TarMember) else Path(path)
+    held = path.shard if isinstance(path, TarMember) else path
     try:
         if not held.exists():
             raise FileNotFoundError(f"{held}: no such file.")
@@ -72,7 +72,7 @@ def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
         raise BrokenImageError(f"{held}: cannot be read ({error.strerror}).") from None
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing pyiqa switches it on for the whole process
     try:
-        with Image.open(path.stream() if isinstance(path, Packed) else path) as image:
+        with Image.open(path.stream() if isinstance(path, TarMember) else path) as image:
             image.load()
             yield image
     except UnidentifiedImageError:
@@ -175,7 +175,7 @@ def no_image(folder: str | os.PathLike[str], *others: str) -> ValueError:
     return ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, *others))}).")
 
 
-def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
+def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
     """What `list_images` lists, and the images inside the uncompressed tar files that lie there.
 
     Args:
@@ -185,7 +185,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
         FileNotFoundError: If there is no such folder.
         ValueError: If no image is in it, or a tar file cannot be read.
     """
-    found: list[Path | Packed] = []
+    found: list[Path | TarMember] = []
     for path in list_files(Path(folder)):
         if path.suffix.lower() == SHARD:
             found += members(path, EXTENSIONS)
@@ -222,13 +222,13 @@ def list_files(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
-def caption_of(path: Path | Packed) -> str:
+def caption_of(path: Path | TarMember) -> str:
     """The text beside an image: ``photo.txt`` beside ``photo.png``, white space at its ends left off.
 
     Raises:
         FileNotFoundError: If there is none.
     """
-    if isinstance(path, Packed):
+    if isinstance(path, TarMember):
         text = path.text()
     else:
         beside = path.with_suffix(CAPTION)
@@ -242,9 +242,9 @@ def _is_image(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
 
 
-def name_of(path: Path | Packed, folder: str | os.PathLike[str] | None) -> str:
+def name_of(path: Path | TarMember, folder: str | os.PathLike[str] | None) -> str:
     """What an image is called: its path in its folder or tar file, without the ending."""
-    if isinstance(path, Packed):
+    if isinstance(path, TarMember):
         return path.stem
     root = Path(folder) if folder is not None else path.parent
     relative = Path(path.name) if root.is_file() or not path.is_relative_to(root) else path.relative_to(root)

@@ -11,7 +11,7 @@ CAPTION = ".txt"
 
 
 @dataclass(frozen=True)
-class Packed:
+class TarMember:
     """A file inside a tar file that is not compressed.
 
     Attributes:
@@ -55,7 +55,7 @@ class Packed:
         return f"{self.shard}:{self.member}"
 
 
-def members(shard: Path, extensions: tuple[str, ...]) -> list[Packed]:
+def members(shard: Path, extensions: tuple[str, ...]) -> list[TarMember]:
     """The files of a tar file that end in one of ``extensions`` (lower case), in their order there.
 
     Only the headers are read. A file that was cut off lists what is whole up to there.
@@ -73,7 +73,7 @@ def members(shard: Path, extensions: tuple[str, ...]) -> list[Packed]:
         if not held:
             raise ValueError(f"{shard}: cannot be read as an uncompressed tar file ({error}).") from None
     return [
-        Packed(shard, name, *place, held.get(str(PurePosixPath(name).with_suffix(CAPTION))))
+        TarMember(shard, name, *place, held.get(str(PurePosixPath(name).with_suffix(CAPTION))))
         for name, place in held.items()
         if name.lower().endswith(extensions) and not PurePosixPath(name).name.startswith(".")
     ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from adc.media.frame_folders import FrameFolder, frame_files
 from adc.media.images import EXTENSIONS, SHARD, list_files, list_photos, name_of, read_image
-from adc.media.tar_shards import Packed
+from adc.media.tar_shards import TarMember
 from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
 from adc.media.video_seek import VideoFile
 
@@ -17,7 +17,7 @@ from adc.media.video_seek import VideoFile
 class ImageFile:
     """An image, perhaps inside a tar file, as a video of one frame."""
 
-    def __init__(self, path: Path | Packed, name: str) -> None:
+    def __init__(self, path: Path | TarMember, name: str) -> None:
         self.path, self.name = path, name
         self.keyframes = [0]
 
@@ -32,7 +32,7 @@ class ImageFile:
 VideoSource = VideoFile | FrameFolder | ImageFile
 
 
-def image_sources(paths: Sequence[Path | Packed], folder: str | None = None) -> list[VideoSource]:
+def image_sources(paths: Sequence[Path | TarMember], folder: str | None = None) -> list[VideoSource]:
     """Images as videos of one frame, named by their paths in a folder."""
     return [ImageFile(path, name_of(path, folder)) for path in paths]
 
@@ -143,7 +143,7 @@ class VideoSourceReader:
             megabytes: Room for decoded frames.
         """
         self.room = megabytes * 2**20
-        self.kept: dict[tuple[Path | Packed, int], np.ndarray] = {}
+        self.kept: dict[tuple[Path | TarMember, int], np.ndarray] = {}
 
     def __call__(self, source: VideoSource, numbers: Sequence[int]) -> list[np.ndarray]:
         """Frames by their ascending numbers, uint8 ``(H, W, 3)``; not to be written to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from adc.interfaces import Degradation
 from adc.media.images import caption_of
 
 DRAWS = "draws"
-"""Of an item or a batch: states of the generators with which clips are still to be degraded."""
+"""Key of an item or a batch: states of the generators with which clips are still to be degraded."""
 
 Key = int | tuple[int, int]
 """An index, which means epoch 0, or a pair (position, index) of a `PositionSampler`."""
@@ -57,24 +58,21 @@ class TrainingClips(Dataset[dict[str, Any]]):
         return self.maker.skipped | (self.stills.skipped if self.stills is not None else set())
 
     def __len__(self) -> int:
-        """Number of files."""
         return len(self.maker)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """The item of an index in epoch 0, or of a pair (position, index) in the position's epoch."""
         position, index = key if isinstance(key, tuple) else (0, key)
         generator = generator_of(self.seed, index, position // len(self))
-        made, augment = self.maker.draw(index, generator), self.maker.wanted.augment
-        hr = made.hr
+        clip, augment = self.maker.draw(index, generator), self.maker.spec.augment
         if augment is not None and augment.blends(generator):
             other = self.maker.draw(randint(generator, 0, len(self) - 1), generator).hr
-            hr = augment.mix(hr, other, generator)
-        made = ClipSample(made.name, made.path, hr, made.lr)
-        item = _item(made, None if self.on_device else self.degradation, generator, self.captions)
+            clip = replace(clip, hr=augment.mix(clip.hr, other, generator))
+        item = _item(clip, None if self.on_device else self.degradation, generator, self.captions)
         if self.on_device:
             item[DRAWS] = generator.get_state()
         if self.stills is not None:
-            item["stills"] = self.stills.draw(hr.shape[0], generator, index)
+            item["stills"] = self.stills.draw(clip.hr.shape[0], generator, index)
         return item
 
 
@@ -101,7 +99,6 @@ class ValidationClips(Dataset[dict[str, Any]]):
         self.limit, self.captions = limit, captions
 
     def __len__(self) -> int:
-        """Number of files."""
         return min(len(self.maker), len(self.maker) if self.limit is None else self.limit)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -110,10 +107,10 @@ class ValidationClips(Dataset[dict[str, Any]]):
         return _item(self.maker.first(index, generator), self.degradation, generator, self.captions)
 
 
-def _item(made: ClipSample, degradation: Degradation | None, generator: Generator, captions: bool) -> dict[str, Any]:
-    item: dict[str, Any] = {"hr": made.hr, "name": made.name}
-    lr = made.lr if degradation is None else degradation(made.hr, generator)
-    return item | ({} if lr is None else {"lr": lr}) | ({"text": caption_of(made.path)} if captions else {})
+def _item(clip: ClipSample, degradation: Degradation | None, generator: Generator, captions: bool) -> dict[str, Any]:
+    item: dict[str, Any] = {"hr": clip.hr, "name": clip.name}
+    lr = clip.lr if degradation is None else degradation(clip.hr, generator)
+    return item | ({} if lr is None else {"lr": lr}) | ({"text": caption_of(clip.path)} if captions else {})
 
 
 def degraded(batch: dict[str, Any], degradation: Degradation) -> dict[str, Any]:
@@ -122,10 +119,10 @@ def degraded(batch: dict[str, Any], degradation: Degradation) -> dict[str, Any]:
     The draws are those of a worker. Sums on another device may differ in their last bit, and so
     may a pixel by one step of 8 bits.
     """
-    small = []
+    lr = []
     with torch.autocast(batch["hr"].device.type, enabled=False):
         for hr, state in zip(batch["hr"], batch[DRAWS], strict=True):
             generator = Generator()
             generator.set_state(state.cpu().clone())
-            small.append(degradation(hr.float(), generator))
-    return {**{key: value for key, value in batch.items() if key != DRAWS}, "lr": torch.stack(small)}
+            lr.append(degradation(hr.float(), generator))
+    return {**{key: value for key, value in batch.items() if key != DRAWS}, "lr": torch.stack(lr)}

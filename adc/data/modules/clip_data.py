@@ -52,7 +52,7 @@ class ClipData(LightningDataModule, ABC):
         """A dataset in order, or nothing."""
 
     def setup(self, stage: str) -> None:
-        """Look for the files, so that what is missing is missed before anything runs."""
+        """Look for the files, so that a missing one ends the run before it begins."""
         if stage == "fit":
             self._training_set = self.training_set()
         self._validation_set = self.validation_set()
@@ -88,13 +88,7 @@ class ClipData(LightningDataModule, ABC):
             return []
         return clip_loader(self._validation_set, workers=min(self.workers, 2), pin_memory=self._on_gpu())
 
-    def test_dataloader(self) -> ClipLoader | list[Any]:
-        """The same as `val_dataloader`."""
-        return self.val_dataloader()
-
-    def predict_dataloader(self) -> ClipLoader | list[Any]:
-        """The same as `val_dataloader`."""
-        return self.val_dataloader()
+    test_dataloader = predict_dataloader = val_dataloader
 
     def teardown(self, stage: str) -> None:
         """Name the broken files that were skipped."""
