@@ -10,12 +10,10 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from adc.cli import INTERRUPTED
 from adc.cli.errors import place_of_value, root_cause
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
-from adc.cli.train import TERMINATED, RecipeCLI, silence
+from adc.cli.train import RecipeCLI, silence, stop_status
 from adc.data.modules.clip_data import ClipData
 from adc.errors import UsageError, describe
 from adc.interfaces import Prompt, Teacher
@@ -24,16 +22,7 @@ from adc.teacher_cache.store import fingerprint
 from adc.teacher_cache.teacher import CachedTeacher
 
 DOMAINS = ("pixel", "feature")
-NO_MATTER = (
-    "workers",
-    "cache",
-    "val_dir",
-    "val_lr",
-    "val_hr",
-    "validation_size",
-    "validation_limit",
-    "multiple",
-)
+NO_MATTER = ("workers", "cache", "val_dir", "val_lr", "val_hr", "validation_size", "validation_limit", "multiple")
 """Arguments of data modules on which training clips do not depend."""
 TRAINER = ("accelerator", "devices", "num_nodes", "strategy", "precision", "plugins")
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
@@ -77,11 +66,9 @@ def main(argv: list[str]) -> None:
     except MisconfigurationException as error:
         raise UsageError(" ".join(str(error).split())) from error
     except SystemExit as stop:
-        by_key, by_signal = isinstance(stop.__context__, KeyboardInterrupt), isinstance(stop, SIGTERMException)
-        if not by_key and not by_signal:
-            raise
+        status = stop_status(stop)
         sys.stderr.write("adc: stopped; the same command goes on with the next shard.\n")
-        sys.exit(INTERRUPTED if by_key else TERMINATED)
+        sys.exit(status)
     if cli.trainer.is_global_zero:
         print(f"{cli.folder}: {cli.walk.told()}. Train from it with {{class_path: CachedTeacher, "
               f"init_args: {{folder: {cli.folder}}}}} as the teacher.")  # fmt: skip
@@ -104,7 +91,7 @@ class CacheCLI(RecipeCLI):
             parser.add_argument(f"--{option}", type=kind, help=help_text, **required)
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what need not be built."""
+        """Check the options before anything is built."""
         config = self.config
         for option in ("epochs", "batches", "shard", "world"):
             if config[option] is not None and config[option] < 1:
@@ -139,14 +126,14 @@ class CacheCLI(RecipeCLI):
         teacher: Teacher = self._component(Teacher, "teacher", stage.teacher)
         if isinstance(teacher, CachedTeacher):
             raise UsageError("model.init_args.teacher: is a cache already; name the teacher that made it.")
-        wanted = stage.get("prompt") if teacher.takes_prompt else None
-        prompt = None if wanted is None else self._component(Prompt, "prompt", wanted)
+        config = stage.get("prompt") if teacher.takes_prompt else None
+        prompt = None if config is None else self._component(Prompt, "prompt", config)
         about = {
             "teacher": _plain(stage.teacher),
             "weights": fingerprint(teacher),
             "scale": teacher.scale,
             "takes_prompt": teacher.takes_prompt,
-            "prompt": _plain(wanted),
+            "prompt": _plain(config),
         }
         return teacher, prompt, about
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from adc import runs
-from adc.cli import INTERRUPTED
+from adc.cli import COMMANDS, INTERRUPTED
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError
 from adc.training.callbacks.predictions import PredictionWriter
@@ -28,42 +29,13 @@ from adc.training.callbacks.progress import StageProgress
 TERMINATED = 143
 OWN_OPTIONS = ("resume", "restart", "checkpoint")
 CHATTER = (
-    "litlogger",
-    "TPU available",
-    "HPU available",
-    "Seed set to",
-    "`Trainer.fit` stopped",
-    "Detected Keyboard",
+    "litlogger", "TPU available", "HPU available", "Seed set to", "`Trainer.fit` stopped", "Detected Keyboard",
     "`weights_only`",
-)
+)  # fmt: skip
 WARNINGS = (
-    "isinstance.treespec",
-    "module.s. in eval mode",
-    "does not have many workers",
-    "smaller than the logging interval",
-    "no `val_dataloader`",
-    "exists and is not empty",
-)
-
-
-def fit(argv: list[str]) -> None:
-    """Train the stage of a recipe."""
-    _main("fit", argv)
-
-
-def validate(argv: list[str]) -> None:
-    """Measure a checkpoint on the validation data."""
-    _main("validate", argv)
-
-
-def test(argv: list[str]) -> None:
-    """Measure a checkpoint on the test data."""
-    _main("test", argv)
-
-
-def predict(argv: list[str]) -> None:
-    """Restore the clips of a recipe's prediction data."""
-    _main("predict", argv)
+    "isinstance.treespec", "module.s. in eval mode", "does not have many workers", "smaller than the logging interval",
+    "no `val_dataloader`", "exists and is not empty",
+)  # fmt: skip
 
 
 class RecipeParser(OneLineErrors, LightningArgumentParser):
@@ -88,7 +60,7 @@ class RecipeCLI(LightningCLI):
             save_config_callback=None,
             trainer_defaults={"max_epochs": -1, "use_distributed_sampler": False, "enable_model_summary": False},
             seed_everything_default=0,
-            parser_kwargs={"prog": f"adc {command}", "description": _help(command), **PARSER_OPTIONS},
+            parser_kwargs={"prog": f"adc {command}", "description": COMMANDS[command][2], **PARSER_OPTIONS},
             parser_class=RecipeParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -120,7 +92,7 @@ class RecipeCLI(LightningCLI):
         self.recipes: list[str] = getattr(parser, "recipes", [])
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what need not be built."""
+        """Check the command before anything is built."""
         root = self.config.trainer.default_root_dir
         self.run_folder = Path(root) if root else None
         if self.command != "fit":
@@ -196,7 +168,8 @@ class Clock(Callback):
             self.stopwatch.note()
 
 
-def _main(command: str, argv: list[str]) -> None:
+def main(command: str, argv: list[str]) -> None:
+    """Run a recipe's stage: ``fit``, ``validate``, ``test`` or ``predict``."""
     silence()
     load_components(training=True)
     try:
@@ -209,6 +182,9 @@ def _main(command: str, argv: list[str]) -> None:
             work(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli), weights_only=True, **options)
     except MisconfigurationException as error:
         raise UsageError(" ".join(str(error).split())) from error
+
+
+fit, validate, test, predict = (partial(main, command) for command in ("fit", "validate", "test", "predict"))
 
 
 def _fit(cli: RecipeCLI) -> None:
@@ -231,10 +207,10 @@ def _fit(cli: RecipeCLI) -> None:
 
 def _resume(cli: RecipeCLI) -> str | None:
     """The checkpoint to continue from."""
-    wanted = cli.config.resume
-    if wanted not in ("auto", "never"):
-        return _existing(wanted, "--resume")
-    if wanted == "never" or cli.config.restart:
+    resume = cli.config.resume
+    if resume not in ("auto", "never"):
+        return _existing(resume, "--resume")
+    if resume == "never" or cli.config.restart:
         return None
     assert cli.run_folder is not None
     newest = _newest(cli.run_folder)
@@ -247,11 +223,11 @@ def _resume(cli: RecipeCLI) -> str | None:
 
 def _checkpoint(cli: RecipeCLI) -> str | None:
     """The checkpoint to measure."""
-    wanted = cli.config.checkpoint
-    if wanted == "none":
+    checkpoint = cli.config.checkpoint
+    if checkpoint == "none":
         return None
-    if wanted != "newest":
-        return _existing(wanted, "--checkpoint")
+    if checkpoint != "newest":
+        return _existing(checkpoint, "--checkpoint")
     newest = _newest(cli.run_folder) if cli.run_folder is not None else None
     if newest is None:
         folder = cli.run_folder or "trainer.default_root_dir, which is not given,"
@@ -276,15 +252,22 @@ def _existing(path: str, option: str) -> str:
 
 def _stopped(cli: RecipeCLI, stop: SystemExit) -> NoReturn:
     """Print how an interrupted run continues."""
-    by_key, by_signal = isinstance(stop.__context__, KeyboardInterrupt), isinstance(stop, SIGTERMException)
-    if not by_key and not by_signal:
-        raise stop
+    status = stop_status(stop)
     assert cli.run_folder is not None
     newest = _newest(cli.run_folder)
     way = f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
     if cli.trainer.is_global_zero:
         sys.stderr.write(f"adc: stopped; the same command {way}.\n")
-    sys.exit(INTERRUPTED if by_key else TERMINATED)
+    sys.exit(status)
+
+
+def stop_status(stop: SystemExit) -> int:
+    """Exit status of a trainer that an interrupt or a signal ended; other exits are raised again."""
+    if isinstance(stop.__context__, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(stop, SIGTERMException):
+        return TERMINATED
+    raise stop
 
 
 def _listed(value: Any) -> list[Any]:
@@ -295,27 +278,16 @@ def _is_first() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
 
 
-def _help(command: str) -> str:
-    says = {
-        "fit": "Train the stage of a recipe; an interrupted run continues.",
-        "validate": "Measure a checkpoint on the validation data.",
-        "test": "Measure a checkpoint on the test data.",
-        "predict": "Restore the clips of a recipe's prediction data.",
-        "cache": "Store a teacher's outputs for the training clips of a recipe, for CachedTeacher.",
-    }
-    return f"{says[command]} `adc list` shows the components that a recipe can name."
-
-
 def silence() -> None:
     """Leave out messages that libraries print on every run."""
 
-    def worth_reading(record: logging.LogRecord) -> bool:
+    def is_relevant(record: logging.LogRecord) -> bool:
         return not any(words in record.getMessage() for words in CHATTER)
 
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed", "lightning.pytorch"):
         logger = logging.getLogger(name)
-        logger.addFilter(worth_reading)
+        logger.addFilter(is_relevant)
         for handler in logger.handlers:
-            handler.addFilter(worth_reading)
+            handler.addFilter(is_relevant)
     for words in WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{words}")

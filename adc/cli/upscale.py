@@ -13,8 +13,19 @@ from typing import Any
 from adc.cli.options import leave, naming_options
 from adc.errors import UsageError
 from adc.inference.jobs import LIST, Job, plan
-from adc.inference.options import Color, Ending, Precision, UpscaleOptions
+from adc.inference.options import UpscaleOptions
 
+OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "device": (
+        str,
+        "auto",
+        "Where to compute: auto takes a GPU if there is one; cpu, cuda or cuda:1; files are divided among several, "
+        "cuda:0,cuda:1.",
+    ),
+    "codec": (str | None, None, "Encoder of a video, as FFmpeg calls it; null is libx264, or libvpx-vp9 for WebM."),
+    "crf": (int | None, None, "How much a video may lose: lower is better and larger; null loses little."),
+    "rate": (str, "25", "Frames per second of a folder of frames: 25, 30000/1001."),
+}
 FLAGS = {
     "frames": "The input folder holds the frames of a video.",
     "resume": "Leave out files whose result is there.",
@@ -39,12 +50,17 @@ def main(argv: list[str]) -> None:
         required=True,
         help="A file, whose ending says its format, or a folder; for a folder or a list a folder.",
     )
-    parser.add_function_arguments(upscale, skip={"input", "output", *FLAGS}, as_group=False)
+    parser.add_argument("--student", required=True, help="A folder of adc fit or adc prune, or a file of adc export.")
+    parser.add_class_arguments(UpscaleOptions, as_group=False, skip={"devices", *FLAGS})
+    for name, (kind, default, text) in OPTIONS.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, help=text)
     for name, text in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
-    options = vars(parser.parse_args([*_with_dash_last(argv)]))
-    with naming_options(options):
-        upscale(**options)
+    given = vars(parser.parse_args(_with_dash_last(argv)))
+    with naming_options({*given}):
+        shared = {key: given.pop(key) for key in UpscaleOptions.__dataclass_fields__ if key in given}
+        options = UpscaleOptions(**shared, devices=_devices(given["device"]))
+        upscale(**given, options=options)
 
 
 def _with_dash_last(argv: list[str]) -> list[str]:
@@ -56,56 +72,24 @@ def upscale(
     input: str,
     output: str,
     student: str,
-    tile: int | None = None,
-    overlap: int = 32,
-    batch: int | None = None,
-    color: Color = "none",
-    precision: Precision = "fp32",
-    device: str = "auto",
-    scale: float | None = None,
-    format: Ending = "png",
-    depth: int = 8,
-    quality: int = 95,
-    codec: str | None = None,
-    crf: int | None = None,
-    rate: str = "25",
-    frames: bool = False,
-    resume: bool = False,
-    compile: bool = False,
+    device: str,
+    codec: str | None,
+    crf: int | None,
+    rate: str,
+    frames: bool,
+    options: UpscaleOptions,
 ) -> None:
-    """Enlarge images or a video.
+    """Enlarge images or a video; arguments and options are those of the command."""
+    import warnings
 
-    Args:
-        input: An image, a video, a folder, or ``-`` for a list on standard input.
-        output: A file for a file; a folder for a folder or a list.
-        student: A student folder, as adc fit and adc prune write it, or an ONNX file of adc export.
-        tile: Longest side of the tiles, in pixels of the input; null lets free memory decide (512, on a CPU 256).
-        overlap: Pixels that neighbouring tiles share, at least.
-        batch: Tiles enlarged at once; null lets free memory decide on a GPU and is 1 elsewhere.
-        color: Give the result the colours of the input: none, adain (mean and spread) or wavelet (the coarse part).
-        precision: Compute in fp32, bf16 or fp16.
-        device: Where to compute: auto takes a GPU if there is one; cpu, cuda or cuda:1; files are divided among
-            several, cuda:0,cuda:1.
-        scale: How many times larger the result is; null is the student's own factor, another one is a final resize.
-        format: Format of the images in an output folder: png, jpg, webp or tif.
-        depth: Bits per channel, 8 or 16; 16 for PNG only.
-        quality: Of formats that lose something, 1 to 100.
-        codec: Encoder of a video, as FFmpeg calls it; null is libx264, or libvpx-vp9 for WebM.
-        crf: How much a video may lose: lower is better and larger; null is a value at which it is little.
-        rate: Frames per second of a folder of frames: 25, 30000/1001.
-        frames: Whether the input folder holds the frames of a video.
-        resume: Whether to leave out files whose result is there.
-        compile: Whether to compile the student.
-    """
-    options = UpscaleOptions(
-        tile, overlap, batch, color, precision, compile, _devices(device), scale, format, depth, quality, resume
-    )
-    _quieten()
-    jobs = plan(input, Path(output), format, frames)
-    if len(jobs) == 1 and not jobs[0].video:
-        _check_ending(jobs[0].target, depth)
+    warnings.filterwarnings("ignore", module="PIL")
+    jobs = plan(input, Path(output), options.format, frames)
+    single = jobs[0] if len(jobs) == 1 else None
+    if single is not None and not single.video:
+        _check_ending(single.target, options.depth)
     listing = input == LIST
-    waiting = [job for job in jobs if not (resume and job.target.exists())] if not _is_video(jobs) else jobs
+    resume = options.resume and not (single is not None and single.video)  # a single video resumes by itself
+    waiting = [job for job in jobs if not (resume and job.target.exists())]
     for job in jobs if listing else ():
         if job not in waiting:
             print(job.target, flush=True)
@@ -126,11 +110,6 @@ def upscale(
     leave(failed, len(jobs))
 
 
-def _is_video(jobs: Sequence[Job]) -> bool:
-    """A single video resumes by itself."""
-    return len(jobs) == 1 and jobs[0].video
-
-
 def _devices(names: str) -> tuple[str, ...]:
     found = tuple(name.strip() for name in names.split(",") if name.strip())
     if not found:
@@ -145,12 +124,6 @@ def _check_ending(target: Path, depth: int) -> None:
         check_target(target, (1, 1), depth)
     except ValueError as error:
         raise UsageError(f"--output {error}") from None
-
-
-def _quieten() -> None:
-    import warnings
-
-    warnings.filterwarnings("ignore", module="PIL")
 
 
 def _rate(text: str) -> Fraction:

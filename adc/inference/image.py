@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from adc.inference.upscaler import Upscaler
+from adc.inference.upscaler import Upscaler, retry_on_oom
 from adc.media.image_files import DecodedImage, channels_for, check_target, decode_image, image_writer
 from adc.ops.clip import to_unit
 
@@ -38,24 +38,11 @@ def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, 
     check_target(target, (size[1], size[0]), upscaler.options.depth)
     if image.alpha is not None and channels_for(target, image.gray, True) in (1, 3):
         image = _over_white(image)
-    while True:
-        try:
-            _write(image, target, size, upscaler)
-            return image.notes
-        except (RuntimeError, MemoryError) as error:
-            out_of_memory = isinstance(error, MemoryError) or "memory" in str(error)
-            if out_of_memory and upscaler.shrink_tiles():
-                continue
-            raise ValueError(_reason(source, width, height, error, out_of_memory, upscaler)) from error
-
-
-def _reason(source: Path, width: int, height: int, error: Exception, out_of_memory: bool, upscaler: Upscaler) -> str:
-    if out_of_memory:
-        way_out = f"try --tile {256 if upscaler.options.tile is None else max(64, upscaler.options.tile // 2)}"
-        return f"{source}: {width}x{height} pixels need more memory than there is; {way_out}."
-    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    way_out = "; leave --compile out" if upscaler.options.compile else ""
-    return f"{source}: the student failed on {width}x{height} pixels ({first.strip()}){way_out}."
+    tile = 256 if upscaler.options.tile is None else max(64, upscaler.options.tile // 2)
+    advice, hint = f"try --tile {tile}", "; leave --compile out" if upscaler.options.compile else ""
+    pixels = f"{width}x{height} pixels"
+    retry_on_oom(lambda: _write(image, target, size, upscaler), upscaler, source, pixels, advice, hint)
+    return image.notes
 
 
 def _write(image: DecodedImage, target: Path, size: tuple[int, int], upscaler: Upscaler) -> None:

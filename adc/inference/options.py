@@ -18,17 +18,17 @@ class UpscaleOptions:
     """How images and videos are enlarged; the second group concerns files alone.
 
     Attributes:
-        tile: Longest side of the tiles, in pixels of the input; None lets free memory decide.
-        overlap: Pixels of the input that neighbouring tiles share at least.
-        batch: Tiles enlarged at once; None lets free memory decide.
-        color: What is taken over from the colours of the input.
-        precision: What is computed in.
+        tile: Longest side of the tiles, in pixels of the input; null lets free memory decide (512, on a CPU 256).
+        overlap: Pixels of the input that neighbouring tiles share, at least.
+        batch: Tiles enlarged at once; null lets free memory decide on a GPU and is 1 elsewhere.
+        color: Give the result the colours of the input: none, adain (mean and spread) or wavelet (the coarse part).
+        precision: Compute in fp32, bf16 or fp16.
         compile: Whether the student is compiled.
         devices: Names of the devices, ``cuda:0``; files are divided among them.
-        scale: How many times larger the result is; None is the student's own factor.
-        format: Ending of the images in an output folder.
-        depth: Bits per channel of PNG files, 8 or 16.
-        quality: Of formats that lose something, 1 to 100.
+        scale: How many times larger the result is; null is the student's own factor, another one is a final resize.
+        format: Format of the images in an output folder: png, jpg, webp or tif.
+        depth: Bits per channel, 8 or 16; 16 for PNG only.
+        quality: Quality of lossy formats, 1 to 100.
         resume: Whether files whose result is there are left out.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from adc.interfaces import Restorer
 
 if TYPE_CHECKING:
     from fractions import Fraction
+
+Result = TypeVar("Result")
 
 
 def load(
@@ -127,7 +129,7 @@ class Upscaler:
         if image.shape[-3] != 3:
             raise ValueError(f"image: a tensor {tuple(image.shape)}; expected three channels, (3, h, w).")
         clips = image if image.dim() == 5 else image[None, None]
-        large = torch.cat([retry_on_oom(self.restore, "image")(clip[None]) for clip in clips])
+        large = torch.cat([restore_clip(self.restore, clip[None], "image") for clip in clips])
         return large if image.dim() == 5 else large[0, 0]
 
     def _pil(self, image: Image.Image) -> Image.Image:
@@ -260,27 +262,40 @@ class Upscaler:
         return True
 
 
-def retry_on_oom(restore: Callable[[Tensor], Tensor], source: str | Path) -> Callable[[Tensor], Tensor]:
-    """Retries with smaller tiles when memory runs out, and otherwise raises a one-line error that names the source."""
+def retry_on_oom(
+    work: Callable[[], Result], owner: Any, source: str | Path, size: str, advice: str, hint: str = ""
+) -> Result:
+    """Result of a function, called again with smaller tiles while memory runs out.
 
-    def restored(clip: Tensor) -> Tensor:
-        while True:
-            try:
-                return restore(clip)
-            except (RuntimeError, MemoryError) as error:
-                short = isinstance(error, MemoryError) or "memory" in str(error)
-                owner = getattr(restore, "__self__", restore)
-                shrink_tiles = getattr(owner, "shrink_tiles", None)
-                if short and shrink_tiles is not None and shrink_tiles():
-                    continue
-                size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
-                if short:
-                    way_out = "enlarge fewer frames at once, or try --tile 256"
-                    raise ValueError(f"{source}: {size} need more memory than there is; {way_out}.") from error
-                first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-                raise ValueError(f"{source}: the student failed on {size} ({first}).") from error
+    Args:
+        work: The function.
+        owner: Its `shrink_tiles`, if it has one, makes tiles smaller.
+        source: What is enlarged, for messages.
+        size: Its size, for messages.
+        advice: The way out where memory is short.
+        hint: The way out of other failures.
 
-    return restored
+    Raises:
+        ValueError: If memory does not suffice, or the function raises a RuntimeError; one line names the source.
+    """
+    while True:
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            short = isinstance(error, MemoryError) or "memory" in str(error)
+            if short and getattr(owner, "shrink_tiles", lambda: False)():
+                continue
+            if short:
+                raise ValueError(f"{source}: {size} need more memory than there is; {advice}.") from error
+            first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise ValueError(f"{source}: the student failed on {size} ({first}){hint}.") from error
+
+
+def restore_clip(restore: Callable[[Tensor], Tensor], clip: Tensor, source: str | Path) -> Tensor:
+    """Enlarge a clip ``(1, T, 3, h, w)``, in smaller tiles if memory runs out; see `retry_on_oom`."""
+    size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
+    advice = "enlarge fewer frames at once, or try --tile 256"
+    return retry_on_oom(lambda: restore(clip), getattr(restore, "__self__", restore), source, size, advice)
 
 
 def _load(student: str, options: UpscaleOptions) -> Restorer:
@@ -297,5 +312,5 @@ def _load(student: str, options: UpscaleOptions) -> Restorer:
         found = load_student(student)
     for name, tensor in found.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ValueError(f"{student}: tensor {name} holds what is no number (NaN or infinity); export it again.")
+            raise ValueError(f"{student}: tensor {name} is not finite (NaN or infinity); export it again.")
     return found

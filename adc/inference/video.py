@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,11 +70,12 @@ def upscale_video(
         ValueError: If the source is no video, or the target cannot hold what is asked of it.
     """
     from adc.inference.stream import stream
-    from adc.inference.upscaler import Upscaler, retry_on_oom
+    from adc.inference.upscaler import Upscaler, restore_clip
     from adc.media.video_reader import Frame, is_video
 
     context = getattr(restore, "temporal_context", 0)
-    restore = retry_on_oom(restore.restore if isinstance(restore, Upscaler) else restore, source)
+    inner = restore.restore if isinstance(restore, Upscaler) else restore
+    restore = partial(restore_clip, inner, source=source)
     if options is not None and options.resume and is_video(target) and target.is_file():
         return []
     with ExitStack() as open_files:

@@ -1,4 +1,4 @@
-"""Metrics of a clip for validation and the report."""
+"""Metrics of a restored clip for validation and the report."""
 
 from __future__ import annotations
 

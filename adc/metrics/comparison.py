@@ -21,7 +21,7 @@ OPTIONAL = ("flicker", "ewarp", "sharpness", "niqe")
 
 @dataclass
 class Figures:
-    """What one restorer reached.
+    """Figures of one restorer.
 
     Attributes:
         psnr_y: Mean PSNR of the luminance in dB.
@@ -56,15 +56,15 @@ def compare(
     example: tuple[int, int] = (128, 128),
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Figures]:
-    """Measure restorers; every round times all of them in turn, so that a drifting machine hurts none.
+    """Measure restorers; every round times all of them in turn, so that drift of the machine is shared.
 
     Args:
         restorers: By name; they are put in evaluation mode.
         clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
         niqe: Rates clips without a reference.
         rounds: How often each clip is restored.
-        example: Height and width of the small image for which MACs are counted.
-        progress: Told the name of a clip whenever it has been restored by all.
+        example: Height and width of the LR image for which MACs are counted.
+        progress: Called with the name of a clip after all have restored it.
     """
     table = {name: Figures() for name in restorers}
     seconds: dict[str, list[list[float]]] = {name: [[] for _ in range(rounds)] for name in restorers}
@@ -89,7 +89,7 @@ def compare(
 
 
 def steadiness_of_truth(clips: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """The mean ``ewarp`` and ``sharpness`` of the large clips of more than one frame; empty if there are none.
+    """The mean ``ewarp`` and ``sharpness`` of the HR clips of more than one frame; empty if there are none.
 
     Args:
         clips: Batches of one clip with ``hr``.
@@ -111,6 +111,6 @@ def _summarise(figures: Figures, seconds: list[list[float]]) -> None:
     figures.psnr_y = statistics.fmean(image["psnr_y"] for image in images)
     figures.ssim_y = statistics.fmean(image["ssim_y"] for image in images)
     for name in OPTIONAL:
-        if told := [image[name] for image in images if name in image]:
-            setattr(figures, name, statistics.fmean(told))
+        if values := [image[name] for image in images if name in image]:
+            setattr(figures, name, statistics.fmean(values))
     figures.seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds)

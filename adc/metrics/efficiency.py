@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-accumulates, time, memory."""
+"""Cost of a network: parameters, multiply-accumulates, memory."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ ATTENTION = (
 
 PRODUCTS = {"addbmm", "addmv", "addr", "cdist", "dot", "lstm", "gru", "rnn", "trilinear", "vdot"}
 PRODUCTS |= {"attention", "conv", "conv1d", "conv2d", "conv3d", "convolution", "linear", "mm", "mv", "transformer"}
-"""Words in names of torch's operators that multiply and add; those that torch cannot count are named, not left out."""
+"""Words in names of torch's operators with multiply-accumulates; those that torch cannot count are reported."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part of a network costs in one forward pass.
+    """Cost of a part of a network in one forward pass.
 
     Attributes:
         parameters: Elements of the parameters that the pass reads, each counted once.
@@ -49,13 +49,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Efficiency(Cost):
-    """What a network costs in one forward pass.
+    """Cost of a network in one forward pass.
 
     Attributes:
         parts: The cost of each part, by name.
         attention_macs: How many of the MACs multiply activations by activations; counters that look at
             layers alone, with which most papers count, leave them out.
-        uncounted: Operators of the pass whose multiply-accumulates nobody can count: they come on top.
+        uncounted: Operators of the pass whose multiply-accumulates cannot be counted: they come on top.
     """
 
     parts: dict[str, Cost] = field(default_factory=dict)
@@ -95,11 +95,11 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
     uncounted = tuple(sorted(reader.uncounted))
     if uncounted:
         log.warning("multiply-accumulates of %s are not counted: they come on top", ", ".join(uncounted))
-    whole = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
+    total = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
     by_operation = counter.get_flop_counts().get("Global", {})
     attention = sum(flops for operation, flops in by_operation.items() if _multiplies_activations(str(operation)))
     shares = {name: _cost(part, reader, spent) for name, part in parts.items()}
-    return Efficiency(whole.parameters, whole.macs, shares, attention // 2, uncounted)
+    return Efficiency(total.parameters, total.macs, shares, attention // 2, uncounted)
 
 
 def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
@@ -228,7 +228,7 @@ def _watched(start: int, interval: float = 0.002) -> Any:
 
 
 def _give_back_freed_memory() -> None:
-    """What the process has to spare would be used unseen."""
+    """Return freed memory to the system, whose reuse would not be measured."""
     if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 

@@ -29,7 +29,7 @@ CLIP = WeightFile(("RN50.pt",), "clip")
 
 
 class MissingWeightsError(FileNotFoundError):
-    """A file of weights is not on this machine; the message names it."""
+    """A missing file of weights; the message names it."""
 
 
 class _Library(Metric):
@@ -173,7 +173,9 @@ def _quietly(name: str, files: Mapping[WeightFile, Path], build: Callable[[], An
 
 @contextlib.contextmanager
 def only_these(files: Mapping[WeightFile, Path]) -> Iterator[None]:
-    """While libraries load weights: their caches hold these files and nothing else, and nothing is downloaded."""
+    """Context in which the caches of libraries hold these files and nothing else, and nothing is downloaded."""
+    from unittest.mock import patch
+
     import pyiqa.utils.download_util as downloads
     import timm
 
@@ -186,26 +188,14 @@ def only_these(files: Mapping[WeightFile, Path]) -> Iterator[None]:
         """The file of the metric holds the weights of the backbone too."""
         return create(*arguments, **{**options, "pretrained": False})
 
-    logger = logging.getLogger("pyiqa")
     with tempfile.TemporaryDirectory() as hub, contextlib.ExitStack() as stack:
         for file, path in files.items():
             place = Path(hub, file.cache, file.names[0])
             place.parent.mkdir(exist_ok=True)
             place.symlink_to(path.resolve())
-        stack.enter_context(_replaced(torch.hub, "_hub_dir", hub))
-        stack.enter_context(_replaced(torch.hub, "download_url_to_file", refuse))
-        stack.enter_context(_replaced(downloads, "DEFAULT_CACHE_DIR", str(Path(hub, "pyiqa"))))
-        stack.enter_context(_replaced(downloads, "download_url_to_file", refuse))
-        stack.enter_context(_replaced(timm, "create_model", untrained))
-        stack.enter_context(_replaced(logger, "disabled", True))
+        stack.enter_context(patch.multiple(torch.hub, _hub_dir=hub, download_url_to_file=refuse))
+        cache = str(Path(hub, "pyiqa"))
+        stack.enter_context(patch.multiple(downloads, DEFAULT_CACHE_DIR=cache, download_url_to_file=refuse))
+        stack.enter_context(patch.object(timm, "create_model", untrained))
+        stack.enter_context(patch.object(logging.getLogger("pyiqa"), "disabled", True))
         yield
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

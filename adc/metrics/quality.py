@@ -1,4 +1,4 @@
-"""NIQE, by pyiqa, with parameters that are present; nothing is downloaded."""
+"""NIQE of pyiqa, with parameters from a file; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -83,8 +83,7 @@ def _read(path: Path) -> tuple[Tensor, Tensor]:
 
             held = loadmat(str(path))
         else:
-            with numpy.load(path, allow_pickle=False) as archive:
-                held = {name: archive[name] for name in archive.files}
+            held = dict(numpy.load(path, allow_pickle=False))
     except Exception as error:
         raise ValueError(f"{path}: not a file of NIQE parameters ({type(error).__name__}).") from None
     for names in NIQE_NAMES:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from adc.interfaces import Metric, WeightFile
+from adc.metrics.fidelity import check_shapes
 from adc.metrics.flow import Flow, dis, raft, spynet
 from adc.metrics.library import Lpips
 from adc.ops import temporal, warp
@@ -87,7 +89,12 @@ class TemporalLpips(Lpips):
 class _WarpingError(Metric):
     decimals, frames, needs_reference = 3, 2, False
     companions = ("sharpness", "sharpness_ratio")
+    estimator: ClassVar[Callable[..., Flow]]
     flow: Flow
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Build the estimator of flow."""
+        self.flow = type(self).estimator(*(files[file] for file in self.weights), device=device)
 
     def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
         """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``."""
@@ -101,10 +108,7 @@ class RaftWarpingError(_WarpingError):
     options = f"{HALVED}; torchvision raft_large C_T_V1, 20 updates"
     weights = (WeightFile(("raft_large_C_T_V1-22a6c225.pth",), "checkpoints"),)
     packages = ("torchvision",)
-
-    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """Build torchvision's network and read its weights."""
-        self.flow = raft(files[self.weights[0]], device)
+    estimator = raft
 
 
 class SpyNetWarpingError(_WarpingError):
@@ -113,10 +117,7 @@ class SpyNetWarpingError(_WarpingError):
     name, title = "ewarp_spynet", "E*warp (SPyNet)"
     options = f"{HALVED}; SPyNet sintel-final"
     weights = (WeightFile(("spynet_sintel_final.pth", "spynet_sintel_final-3d2a1287.pth"), "checkpoints"),)
-
-    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """Build the network and read its weights."""
-        self.flow = spynet(files[self.weights[0]], device)
+    estimator = spynet
 
 
 class DisWarpingError(_WarpingError):
@@ -125,10 +126,7 @@ class DisWarpingError(_WarpingError):
     name, title = "ewarp_dis", "E*warp (DIS)"
     options = f"{HALVED}; OpenCV DIS, preset medium"
     packages = ("cv2",)
-
-    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """Make OpenCV's estimator."""
-        self.flow = dis()
+    estimator = dis
 
 
 class Flicker(Metric):
@@ -143,10 +141,7 @@ class Flicker(Metric):
         Raises:
             ValueError: If the clips have one frame, or their shapes differ.
         """
-        if restored.shape != reference.shape:
-            raise ValueError(
-                f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
-            )
+        check_shapes(restored, reference)
         return temporal.flicker(to_unit(restored) * 255, to_unit(reference) * 255)
 
 
