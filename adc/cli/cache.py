@@ -78,10 +78,6 @@ class CacheCLI(RecipeCLI):
     """The parts of a recipe that run its teacher: no student, no discriminator, no optimizer."""
 
     def __init__(self, argv: list[str]) -> None:
-        """
-        Args:
-            argv: The arguments after the command.
-        """
         super().__init__("cache", argv)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

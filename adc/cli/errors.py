@@ -27,17 +27,17 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What a constructor raised, without the frames that jsonargparse puts around it."""
+    """The error of a constructor, without those that jsonargparse raises around it."""
     while error.__cause__ is not None and str(error).startswith("Does not validate against any of the Union"):
         error = error.__cause__
     return error
 
 
 def explain(message: str, error: BaseException | None, recipes: Sequence[str], options: Sequence[str] = ()) -> str:
-    """Say in one line what is wrong with a recipe or a command line.
+    """One-line explanation of what is wrong with a recipe or a command line.
 
     Args:
-        message: What jsonargparse says.
+        message: jsonargparse's message.
         error: The exception behind it; its causes name keys and classes from the outside in.
         recipes: Recipe files that were read; later ones win.
         options: Names of the command's options.
@@ -59,7 +59,7 @@ def place(recipes: Sequence[str], keys: Sequence[str], token: str | None) -> str
 
 
 def place_of_value(recipes: Sequence[str], message: str) -> str:
-    """Where a recipe names a file that a message speaks of; nothing if none does, or the message says where."""
+    """Place in a recipe of a file that a message names; empty if there is none, or the message has it."""
     for recipe in reversed(recipes):
         if message.startswith(f"{recipe}:"):
             return ""
@@ -88,7 +88,7 @@ def _context(message: str, error: BaseException | None) -> tuple[list[str], str,
 def _sentence(
     leaf: str, keys: list[str], path: str, recipes: Sequence[str], options: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """What is wrong, and the word of the recipe that is."""
+    """What is wrong, and the word of the recipe at fault."""
     cls = _import(path)
     if found := re.search(r"Expected a dot import path string: (\S+)", leaf):
         return _unknown_component(found[1], keys, cls), found[1]

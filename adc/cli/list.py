@@ -105,11 +105,7 @@ def _explain(component: Component, as_json: bool) -> None:
 
 
 def arguments_of(cls: type) -> list[dict[str, Any]]:
-    """What a recipe may write below ``init_args`` of a class.
-
-    Returns:
-        For each argument ``name``, ``type``, ``required``, ``default`` and ``help``.
-    """
+    """Arguments of a class: for each ``name``, ``type``, ``required``, ``default`` and ``help``."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)

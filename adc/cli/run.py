@@ -29,12 +29,10 @@ class Step:
     """One recipe of a folder.
 
     Attributes:
-        recipe: Its file.
         command: The command that its keys ask for.
         run: Its run folder.
         overlays: Recipes laid over it.
         needs: The steps before it whose run folders it names.
-        state: How far it is.
     """
 
     recipe: Path
@@ -89,11 +87,7 @@ def main(argv: list[str]) -> None:
 
 
 def plan(folder: str, overlays: Sequence[str] = ()) -> list[Step]:
-    """The steps of a folder of recipes, with their states.
-
-    Args:
-        folder: Holds recipes whose names begin with a number.
-        overlays: Recipes laid over those that train.
+    """The steps of a folder of numbered recipes, with their states; overlays apply to those that train.
 
     Raises:
         UsageError: If the folder holds no numbered recipe, or one that no command is for.
@@ -155,7 +149,7 @@ def _state(step: Step) -> str:
 
 
 def _check(steps: list[Step], first: int, folder: str) -> None:
-    """Refuse a plan that would build on results which no longer belong together."""
+    """Check that no step builds on outdated results."""
     for index, step in enumerate(steps):
         earliest = next((other.name for other in steps if other.state != FINISHED), step.name)
         ways = f"`adc run {folder} --from {earliest}` does it and what follows again, --restart everything."
@@ -191,7 +185,7 @@ def _run(step: Step) -> None:
 
 
 def _wait_for_end(process: subprocess.Popen[bytes]) -> int:
-    """The terminal sent the interrupt to the step too: let it end in its own time."""
+    """Wait for a step after an interrupt, which the terminal sent to it too."""
     while True:
         try:
             return process.wait()

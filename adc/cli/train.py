@@ -43,14 +43,9 @@ class RecipeParser(OneLineErrors, LightningArgumentParser):
 
 
 class RecipeCLI(LightningCLI):
-    """Builds trainer, stage and data module of a recipe; runs nothing."""
+    """Trainer, stage and data module of a recipe, built but not run."""
 
     def __init__(self, command: str, argv: list[str]) -> None:
-        """
-        Args:
-            command: ``fit``, ``validate``, ``test`` or ``predict``.
-            argv: The arguments after the command.
-        """
         from adc.training import Stage
 
         self.command = command
@@ -148,13 +143,9 @@ class RecipeCLI(LightningCLI):
 
 
 class Clock(Callback):
-    """Notes now and then how long the run has taken."""
+    """Callback that notes the seconds of a run."""
 
     def __init__(self, stopwatch: runs.Stopwatch) -> None:
-        """
-        Args:
-            stopwatch: Counts the seconds.
-        """
         self.stopwatch = stopwatch
 
     def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:

@@ -26,7 +26,7 @@ _JPEG = ("hubble_deep_field", "retina", "rocket")
 
 
 def photo_path(name: str) -> Path:
-    """Where a bundled photograph lies; scikit-image is looked up, not imported.
+    """File of a bundled photograph; scikit-image is looked up, not imported.
 
     Raises:
         FileNotFoundError: If scikit-image, or this file of it, is not installed.

@@ -20,18 +20,18 @@ def work_through(
     unit: str = "images",
     progress: bool = True,
 ) -> int:
-    """Do something with every item, under a progress bar on a terminal.
+    """Process every item, under a progress bar on a terminal; failures are noted in one line each.
 
     Args:
-        items: What to work on.
-        work: Raises ValueError or OSError, whose message names the file, if an item cannot be done.
+        items: The items.
+        work: Raises ValueError or OSError, whose message names the file, if an item fails.
             Of several, each takes the next item in a thread of its own.
-        doing: What the progress bar says.
-        unit: What items are called; the bar shows how many are done in a second.
+        doing: Description for the progress bar.
+        unit: Unit of the rate.
         progress: Whether there is a bar.
 
     Returns:
-        How many items failed; each is noted in one line.
+        How many items failed.
     """
     workers = [work] if callable(work) else list(work)
     failed = 0

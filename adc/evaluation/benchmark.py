@@ -68,7 +68,7 @@ def bench(
 
 
 def check_options(sizes: Sequence[int], frames: int, precisions: Sequence[str], repeats: int, device: str) -> None:
-    """Refuse what `bench` cannot measure, before anything is loaded.
+    """Check the options of `bench` before anything is loaded.
 
     Raises:
         UsageError: If an option is out of its range, or the device does not compute in a precision.
@@ -90,7 +90,7 @@ def check_options(sizes: Sequence[int], frames: int, precisions: Sequence[str], 
 
 
 def load_restorers(restorers: Mapping[str, Restorer | str | Path] | Sequence[str | Path]) -> dict[str, Restorer]:
-    """Restorers by name; folders and ONNX files are read.
+    """Restorers by name, read from student folders and ONNX files where paths are given.
 
     Raises:
         FileNotFoundError: If there is no such student.
@@ -115,10 +115,10 @@ class Case:
     """A restorer in one precision.
 
     Attributes:
-        name: The restorer's.
+        name: Name of the restorer.
         precision: plain, fp32, bf16, fp16 or onnx.
-        run: What is timed.
-        original: The restorer as it was built, without numbers, for counting; None if it cannot be counted.
+        run: The restorer that is timed.
+        original: Its copy on the meta device, for counting; None if it cannot be counted.
         stored: Bytes of its weights.
         parameters: Numbers in its weights, where counting is not possible.
     """
@@ -134,7 +134,7 @@ class Case:
 def cases_of(
     restorers: Mapping[str, Restorer], precisions: Sequence[str], device: str, compile: bool = False
 ) -> list[Case]:
-    """Each restorer in each precision; an ONNX file has its own. Restorers are used up."""
+    """Each restorer in each precision; an ONNX file has its own. Restorers are consumed."""
     cases = []
     for name, restorer in restorers.items():
         if isinstance(restorer, OnnxStudent):
@@ -158,11 +158,7 @@ def cases_of(
 def measure(
     cases: Sequence[Case], sizes: Sequence[int], frames: int, repeats: int, device: str
 ) -> list[dict[str, Any]]:
-    """Time all cases in turn, round by round, so that a slow moment hits all alike.
-
-    Returns:
-        A row for each size and case.
-    """
+    """A row for each size and case; all are timed in turn, round by round, to share what slows the machine."""
     rows = []
     costs: dict[tuple[int, int], Efficiency | None] = {}
     for size in sizes:

@@ -13,10 +13,10 @@ from adc.evaluation.tables import Results, as_json
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that was measured.
+    """Outcome of an evaluation.
 
     Attributes:
-        results: Figures of the methods of which something could be measured; None if of none.
+        results: Figures of the methods that could be measured; None without any.
         failed: How many pairs could not be compared.
         pairs: How many there were.
     """
@@ -110,7 +110,7 @@ def _check(border: int, level: float, weights_dir: str | Path | None) -> None:
 def _metrics(
     names: Sequence[str] | None, video: bool, folder: str | Path | None, border: int, device: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """What can be measured, and why the rest cannot."""
+    """Metrics by name, and reasons why others are skipped."""
     from adc.interfaces import FileMetric
     from adc.metrics.registry import IMAGE, VIDEO, build, expand, find_metric
 

@@ -36,7 +36,7 @@ def read_heads(run: str | Path) -> Heads:
 
 
 def table_of(heads: Heads) -> dict[str, Any]:
-    """A row for each head and a column for each kind of clip, as the page shows them."""
+    """A row for each head and a column for each kind of clip, for the page."""
     rows = [(f"{domain}: {head}", losses) for domain, named in heads.items() for head, losses in named.items()]
     variants = list(dict.fromkeys(variant for _, losses in rows for variant in losses))
     return {

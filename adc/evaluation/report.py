@@ -45,16 +45,13 @@ def write_report(
     """Measure, and write ``report.json``, ``samples.png``, of video also ``profiles.png``, and ``report.html``.
 
     Args:
-        folder: Where they go.
-        data: Its validation clips are restored.
-        restorers: What is compared, by name.
+        folder: Folder of the report.
+        data: Data module; its validation clips are restored.
+        restorers: The restorers by name.
         stages: Run folders, each holding the student after that stage.
         title: Heading of the page.
         rounds: How often each clip is restored.
         niqe: File of NIQE's parameters, or None for torch's cache.
-
-    Returns:
-        The page.
 
     Raises:
         ValueError: If there is nothing to restore.
@@ -115,7 +112,7 @@ def _displayed(restorers: dict[str, Restorer], video: bool) -> dict[str, Restore
 
 
 def _write_image(path: Path, image: Image.Image | None) -> None:
-    """A file that is whole or, without an image, not there."""
+    """Write an image; without one, remove an earlier file."""
     if image is None:
         path.unlink(missing_ok=True)
         return
@@ -140,7 +137,7 @@ def _spent(run: str) -> dict[str, Any]:
 
 
 def _kept(table: dict[str, Figures]) -> dict[str, float]:
-    """What the student kept of the teacher's gain over bicubic, and at what share of its cost."""
+    """The student's share of the teacher's gain over bicubic, and of its cost."""
     if not {"bicubic", "teacher", "student"} <= set(table):
         return {}
     bicubic, teacher, student = table["bicubic"], table["teacher"], table["student"]

@@ -34,14 +34,7 @@ def render(
     sheet: Image.Image,
     profiles: Image.Image | None = None,
 ) -> str:
-    """The page: tables, loss curves and crops, with nothing to fetch.
-
-    Args:
-        report: What ``report.json`` holds.
-        curves: Scalars of each stage by tag.
-        sheet: The crops.
-        profiles: Temporal profiles, if clips have more than one frame.
-    """
+    """The HTML page: tables of ``report.json``, loss curves by stage and tag, and images, with nothing to fetch."""
     from jinja2 import Environment
 
     source = files("adc.evaluation").joinpath("report.html").read_text(encoding="utf-8")

@@ -18,33 +18,20 @@ HEADER = 18
 GAP = 4
 
 
-def sample_sheet(
-    clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192, zoom: int = 1
-) -> Image.Image:
-    """A row for each clip: its restorations in the order given, then the truth; the crop with the most detail.
-
-    Args:
-        clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
-        restorers: By name.
-        crop: Side of the crop, in pixels of the large clip.
-        zoom: Whole-number enlargement of the crops.
-    """
-    return sheets(clips, restorers, crop, zoom)[0]
-
-
 def sheets(
     clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192, zoom: int = 1
 ) -> tuple[Image.Image, Image.Image | None]:
     """The sheet of samples and, if a clip has more than one frame, a sheet of the same order with temporal profiles.
 
-    A sample is the frame in the middle. A profile is the stretch of a row that changes most in the truth, over
-    time from top to bottom, each frame drawn several lines tall if the clip is short.
+    A row for each clip: the restorations in the order given, then the truth. A sample is the crop of the frame in the
+    middle with the most detail. A profile is the stretch of a row that changes most in the truth, over time from top to
+    bottom, each frame drawn several lines tall if the clip is short.
 
     Args:
         clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
         restorers: By name.
-        crop: Side of the crop and length of the stretch, in pixels of the large clip.
-        zoom: Whole-number enlargement of the crops.
+        crop: Side of the crop and length of the stretch, in pixels of the HR clip.
+        zoom: Integer enlargement of the crops.
     """
     samples, motion = [], []
     for batch in clips:
@@ -58,7 +45,7 @@ def sheets(
 
 
 def to_image(clip: Tensor) -> Image.Image:
-    """The frame in the middle of the first clip as an image."""
+    """Frame in the middle of the first clip as an image."""
     return _image(clip[0, clip.shape[1] // 2])
 
 

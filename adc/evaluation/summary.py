@@ -61,13 +61,7 @@ def intervals(method: Method, level: float) -> dict[str, Interval]:
 
 
 def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: float) -> list[Comparison]:
-    """Every two methods, metric by metric.
-
-    Args:
-        methods: At least two.
-        metrics: By name; says whether more is better.
-        level: Of the intervals.
-    """
+    """Comparisons of every two methods, metric by metric."""
     found = []
     for one, other in combinations(methods, 2):
         theirs = {row["name"]: row for row in other.rows}

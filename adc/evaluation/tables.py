@@ -19,15 +19,15 @@ ROWS_SHOWN = 40
 
 @dataclass
 class Results:
-    """All that was found.
+    """Figures of all methods.
 
     Attributes:
-        methods: What each reached.
+        methods: The methods.
         metrics: By name, those that were measured.
         skipped: By name, why a metric was not.
-        level: Of the intervals.
-        kind: What a row is: an image or a clip.
-        options: What the figures depend on besides: the border, for one.
+        level: Level of the intervals.
+        kind: Kind of a row: image or clip.
+        options: Further options of the figures, such as the border.
     """
 
     methods: list[Method]

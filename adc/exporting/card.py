@@ -49,11 +49,11 @@ _OF_CLIPS = {"task": "video-to-video", "what": "clip", "inputs": "Clips of any n
 
 
 def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
-    """Write ``README.md``.
+    """Write ``README.md`` of an exported student.
 
     Args:
-        folder: Where it goes.
-        source: The student folder; the recipe that made it is read from its ``config.yaml``, if it has one.
+        folder: The folder of the export.
+        source: The student folder; its recipe is read from its ``config.yaml``, if it has one.
         facts: ``title``, ``system``, ``license``, ``parameters``, ``scale``, ``files`` (rows with ``file``,
             ``bytes``, ``what`` and perhaps ``difference`` and ``decibels``), ``of_clips`` (whether it takes clips
             of several frames), and ``metrics``, a JSON file or None.

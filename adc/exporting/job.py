@@ -84,12 +84,7 @@ def export(
 
 
 class _Job:
-    """Files of one student, each compared with it.
-
-    Attributes:
-        rows: What was written.
-        of_clips: Whether the student sees a frame together with those beside it, so that files must take clips.
-    """
+    """Exported files of one student, each compared with it; `of_clips` says whether files take clips or images."""
 
     def __init__(self, source: Path, folder: Path, photos: str | None) -> None:
         from adc.inference.stream import mixes_frames

@@ -65,11 +65,9 @@ class ClipNetwork(ImageNetwork):
 
 
 def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedProgram:
-    """A student as a ``torch.export`` program of images `(N, 3, h, w)` of any number and size.
+    """A student as a ``torch.export`` program of images `(N, 3, h, w)`, or clips `(N, T, 3, h, w)`, of any size.
 
-    Args:
-        student: It is put in evaluation mode and left on its device.
-        of_clips: Whether it takes clips of any length instead, `(N, T, 3, h, w)`.
+    The student is put in evaluation mode and left on its device.
     """
     network = (ClipNetwork if of_clips else ImageNetwork)(student.eval())
     side = 2 * max(network.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
@@ -94,7 +92,7 @@ def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedP
 
 
 def _without_assertions(found: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Tracing notes how the example's sizes compared wherever memory was laid out; other sizes may differ there."""
+    """A program without assertions on sizes: tracing notes comparisons of the example's, which may differ."""
     graph = found.graph_module.graph
     for node in list(graph.nodes):
         if node.target is torch.ops.aten._assert_scalar.default:
@@ -106,7 +104,7 @@ def _without_assertions(found: torch.export.ExportedProgram) -> torch.export.Exp
 
 @contextmanager
 def _without_size_limits(student: nn.Module) -> Iterator[None]:
-    """Without the branches by image size that upsampling blocks of libraries have; a program is for any size."""
+    """Context without the branches by image size that upsampling blocks of libraries have."""
     kept: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in list(student.modules()):
         for name, child in list(parent.named_children()):
@@ -133,9 +131,9 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, facts: dict[st
     """Write a `program` as an ONNX file of opset `OPSET`, with any batch, height and width.
 
     Args:
-        program: What `program` returned.
+        program: A `program`.
         path: The file; weights of more than 1.9 GB go into a second one beside it, ``NAME.data``.
-        facts: Noted in the file for `OnnxStudent`; ``scale`` must be among them.
+        facts: Metadata for `OnnxStudent`; ``scale`` must be among them.
 
     Raises:
         ImportError: If onnx or onnxscript is not installed.
@@ -170,13 +168,13 @@ def write_half(source: Path, target: Path) -> None:
 def write_int8(source: Path, target: Path, images: Sequence[Tensor]) -> None:
     """Write an ONNX file whose convolutions compute in 8-bit integers.
 
-    Weights have a scale for each channel; activations one for each tensor, from the range that the
-    images give them. The first convolution and the last one stay in float32.
+    Weights have a scale for each channel; activations one for each tensor, from their range on
+    calibration images. The first convolution and the last one stay in float32.
 
     Args:
         source: A float32 file of `write_onnx`.
         target: The file that is written.
-        images: Small images ``(1, 3, h, w)``, or clips, in ``[-1, 1]`` of the kind that will be enlarged.
+        images: Calibration images ``(1, 3, h, w)``, or clips, in ``[-1, 1]``.
 
     Raises:
         ValueError: If there is no image.
@@ -257,7 +255,7 @@ def _place(network: nn.Module) -> torch.device:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the progress reports of the libraries."""
+    """Context without the progress reports of the libraries."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -19,19 +19,15 @@ LANCZOS_REACH = 3
 
 
 class Window:
-    """Some rows of an image that comes in bands; those above what was last asked for are forgotten."""
+    """Rolling window of rows of an image that comes in bands ``(..., rows, W)``, from top to bottom."""
 
     def __init__(self, bands: Iterable[Tensor]) -> None:
-        """
-        Args:
-            bands: ``(..., rows, W)``, from top to bottom.
-        """
         self.bands = iter(bands)
         self.first = 0
         self.held: Tensor | None = None
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        """The rows from `top` to before `bottom`; neither may go back."""
+        """The rows from `top` to before `bottom`; neither may decrease."""
         held = [] if self.held is None else [self.held[..., top - self.first :, :]]
         self.first = top
         have = sum(band.shape[-2] for band in held)
@@ -43,13 +39,13 @@ class Window:
 
 
 def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: torch.dtype) -> Iterator[Tensor]:
-    """`adc.ops.color.adain` of the whole image; it waits in a file until all of it is there.
+    """`adc.ops.color.adain` of the whole image, which is buffered in a file.
 
     Args:
         bands: ``(..., C, rows, W)``, from top to bottom.
-        lr: ``(..., C, h, w)``, whose mean and spread the image gets.
+        lr: ``(..., C, h, w)``, whose mean and standard deviation the image gets.
         scratch: Folder of the file; None is the system's.
-        keep: In what pixels are stored: float16 or float32.
+        keep: Type of the buffered pixels: float16 or float32.
     """
     count, mean, spread = 0, torch.zeros(1), torch.zeros(1)
     with tempfile.TemporaryFile(dir=scratch) as file:
@@ -77,13 +73,7 @@ def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: 
 
 
 def with_wavelet(bands: Iterable[Tensor], lr: Tensor, scale: int) -> Iterator[Tensor]:
-    """`adc.ops.color.wavelet` of the whole image, against the enlarged `lr`.
-
-    Args:
-        bands: ``(B, T, 3, rows, scale * w)``, from top to bottom.
-        lr: ``(B, T, 3, h, w)``.
-        scale: How many times larger the image is than `lr`.
-    """
+    """`adc.ops.color.wavelet` of the whole image ``(B, T, 3, rows, scale * w)``, against the upsampled `lr`."""
     reach, height = 2**WAVELET_LEVELS - 1, lr.shape[-2] * scale
     window = Window(bands)
     for top in range(0, height, BAND):
@@ -94,20 +84,14 @@ def with_wavelet(bands: Iterable[Tensor], lr: Tensor, scale: int) -> Iterator[Te
 
 
 def _enlarged(lr: Tensor, scale: int, top: int, bottom: int) -> Tensor:
-    """Some rows of ``enlarge(lr, scale)``."""
+    """Some rows of ``upsample_bicubic(lr, scale)``."""
     first, last = max(0, top // scale - 3), min(lr.shape[-2], -(-bottom // scale) + 3)
     large = upsample_bicubic(lr[..., first:last, :], scale)
     return large[..., top - first * scale : bottom - first * scale, :]
 
 
 def resized(bands: Iterable[Tensor], size: tuple[int, int], wanted: tuple[int, int]) -> Iterator[Tensor]:
-    """Another size, by Lanczos's filter, smoothed where it becomes smaller.
-
-    Args:
-        bands: ``(..., rows, W)``, from top to bottom.
-        size: Height and width of what comes.
-        wanted: Height and width of what is wanted.
-    """
+    """Bands ``(..., rows, W)`` of an image of a size (height, width), resized to the target by Lanczos's filter."""
     reach = int(LANCZOS_REACH * max(1.0, size[0] / wanted[0])) + 2
     window = Window(bands)
     for top in range(0, wanted[0], BAND):

@@ -15,21 +15,16 @@ from adc.ops.clip import to_unit
 
 
 def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, ...]:
-    """Enlarge an image file; the result appears whole or not at all.
+    """Upscale an image file; the result appears whole or not at all.
 
-    Transparency is enlarged apart; where the format knows none, what is transparent is laid over
-    white before. EXIF, colour profile and dots per inch are kept where the format knows them.
-
-    Args:
-        source: The file.
-        target: Its format is the ending's.
-        upscaler: What enlarges.
+    Transparency is resized apart; where the format has none, transparent pixels are laid over
+    white before. EXIF, colour profile and dots per inch are kept where the format has them.
 
     Returns:
         What was left out, each in a few words.
 
     Raises:
-        ValueError: If the file cannot be read, written in this format, or enlarged; the message names it.
+        ValueError: If the file cannot be read, written in this format, or upscaled; the message names it.
         OSError: If the result cannot be written.
     """
     image = decode_image(source)

@@ -14,7 +14,7 @@ LIST = "-"
 
 @dataclass(frozen=True)
 class Job:
-    """One file, or one folder of frames, and what it becomes."""
+    """An input file, or a folder of frames, and its result."""
 
     source: Path
     target: Path
@@ -22,12 +22,12 @@ class Job:
 
 
 def plan(source: str | Path, target: Path, ending: str = "png", frames: bool = False) -> list[Job]:
-    """Which file becomes which.
+    """Input files and the files that their results become.
 
     Args:
         source: An image, a video, a folder, or ``-`` for a list of files on standard input.
         target: A file, or a folder.
-        ending: Of the images in an output folder.
+        ending: Ending of the images in an output folder.
         frames: Whether a folder is the frames of a video.
 
     Raises:
@@ -83,7 +83,7 @@ def _read_list() -> list[Path]:
 
 
 def _listed(path: Path, folder: Path, ending: str) -> Job:
-    """Relative paths keep their folders."""
+    """The job of a listed file; relative paths keep their folders."""
     from adc.media.video_reader import is_video
 
     place = Path(path.name) if path.is_absolute() or ".." in path.parts else path

@@ -37,12 +37,7 @@ def can_pack(number: torch.dtype) -> bool:
 
 @cache
 def obstacle(number: torch.dtype, device: str) -> str | None:
-    """What a device answers that can compute neither convolutions nor linear layers in a number format; else None.
-
-    Args:
-        number: The number format.
-        device: Name of the device.
-    """
+    """Error of a device that computes neither convolutions nor linear layers in a number format; else None."""
     x, weight, row = (torch.zeros(size, device=device) for size in ((1, 8, 4, 4), (8, 8, 3, 3), (2, 8)))
     half = number != torch.float32
     try:
@@ -54,13 +49,7 @@ def obstacle(number: torch.dtype, device: str) -> str | None:
 
 
 def pack_convolution(weight: Tensor, settings: Settings, size: Sequence[int] | None = None) -> Tensor:
-    """The weight of a convolution in oneDNN's layout.
-
-    Args:
-        weight: ``(O, I, kh, kw)``.
-        settings: Of the convolution.
-        size: Of the input for which the layout is best; None leaves it open.
-    """
+    """A convolution's weight ``(O, I, kh, kw)`` in oneDNN's layout, the best one for inputs of `size` if given."""
     sized: list[Any] = [] if size is None else [list(size)]
     return torch.ops.mkldnn._reorder_convolution_weight(weight, *settings, *sized)
 

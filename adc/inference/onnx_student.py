@@ -19,11 +19,10 @@ NOTE = "adc"
 
 
 class OnnxStudent(Restorer):
-    """A student in an ONNX file, run by ONNX Runtime without gradients; one of images enlarges frames one by one.
+    """A student in an ONNX file, run by ONNX Runtime without gradients; one of images restores frames one by one.
 
     Attributes:
-        facts: What ``adc export`` noted in the file: scale, precision, parameters, opset; empty for files of others.
-        path: The file.
+        facts: Metadata of ``adc export`` in the file: scale, precision, parameters, opset; empty for other files.
     """
 
     def __init__(self, path: str, threads: int | None = None) -> None:

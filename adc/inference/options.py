@@ -15,7 +15,7 @@ Ending = Literal["png", "jpg", "webp", "tif"]
 
 @dataclass(frozen=True)
 class UpscaleOptions:
-    """How images and videos are enlarged; the second group concerns files alone.
+    """Options of upscaling; those of the second group concern files only.
 
     Attributes:
         tile: Longest side of the tiles, in pixels of the input; null lets free memory decide (512, on a CPU 256).

@@ -18,12 +18,11 @@ NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Prepared(Restorer):
-    """A restorer that only restores; `prepare` makes it.
+    """A restorer for inference only, made by `prepare`.
 
     Attributes:
-        network: What restores.
-        precision: What its convolutions and linear layers compute in.
-        stored: Bytes that its parameters take in that precision.
+        precision: Precision of its convolutions and linear layers.
+        stored: Bytes of its parameters in that precision.
     """
 
     def __init__(self, network: Restorer, precision: Precision, device: torch.device, compile: bool) -> None:
@@ -35,7 +34,7 @@ class Prepared(Restorer):
             self._restore = torch.compile(network.restore, options={"freezing": True} if device.type == "cpu" else None)
 
     def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge a clip from anywhere; float32, on the device of `lr`, without gradients."""
+        """Restore a clip on any device; float32, on the device of `lr`, without gradients."""
         half = self.precision != "fp32"
         with torch.no_grad(), torch.autocast(self.device.type, NUMBERS[self.precision], enabled=half):
             hr = self._restore(lr.to(self.device, torch.float32))
@@ -49,23 +48,20 @@ class Prepared(Restorer):
 def prepare(
     restorer: Restorer, precision: Precision = "fp32", device: str | torch.device = "cpu", compile: bool = False
 ) -> Prepared:
-    """Make a restorer ready for use: no gradients, pixels before channels, weights in their final form.
+    """Prepare a restorer for inference: no gradients, channels last, weights in their final precision and layout.
 
-    Weights of convolutions and linear layers are converted once, everything else computes under autocast, so that
-    what a network computes in float32 stays in float32. On a CPU weights are also brought
-    into oneDNN's own layout, once and not with every call, where the CPU can compute with them in that
-    precision, and an enlargement by two before a convolution is folded into it, which is the same sum
+    Weights of convolutions and linear layers are converted once; the rest computes under autocast, so that
+    what a network computes in float32 stays in float32. On a CPU weights are also packed
+    into oneDNN's layout, where the CPU can compute with them in that
+    precision, and an upsampling by two before a convolution is folded into it, which is the same sum
     with 4/9 of the multiplications.
 
     Args:
         restorer: It is changed, and can be neither trained nor saved afterwards; copy it first to keep it.
-        precision: What convolutions, linear layers and attention compute in.
-        device: Where.
+        precision: Precision of convolutions, linear layers and attention.
+        device: Where to compute.
         compile: Compile with torch.compile; it takes minutes at the first image, again at
             the first of another size, and needs a C++ compiler on a CPU.
-
-    Returns:
-        What to use from now on.
 
     Raises:
         ValueError: If it is prepared already, or the device does not compute in that precision.
@@ -89,7 +85,7 @@ def prepare(
 
 
 def why_not(precision: str, device: str | torch.device) -> str | None:
-    """One line about a precision in which a device computes nothing; None if it does compute in it."""
+    """Why a device does not compute in a precision, in one line; None if it does."""
     answers = {name: onednn.obstacle(number, str(device)) for name, number in NUMBERS.items()}
     if answers[precision] is None:
         return None
@@ -105,18 +101,14 @@ def stored_bytes(restorer: nn.Module) -> int:
 
 
 class PackedConv2d(nn.Module):
-    """A convolution whose weight lies in oneDNN's own layout, with a sum behind it if one is wanted.
+    """A zero-padded convolution with its weight in oneDNN's layout, and an optional sum behind it.
 
     In half precision the best layout depends on the size of the input, and oneDNN changes it at
     every call if it is another one (480 channels of 32 x 32 pixels with AMX: 89 ms instead of 1.7).
-    There the weight is laid out for the size at hand, anew whenever that changes.
+    There the weight is packed for the current size, anew whenever that changes.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
-        """
-        Args:
-            convolution: With zeros around it, and numbers for its padding.
-        """
         super().__init__()
         padding, stride, dilation = (list(value) for value in _geometry(convolution))
         self.number, self.bias = convolution.weight.dtype, convolution.bias
@@ -152,17 +144,13 @@ class PackedLinear(nn.Module):
 
 
 class FoldedUpsample(nn.Module):
-    """Nearest enlargement by two and a 3 x 3 convolution, as one 2 x 2 convolution of the LR image.
+    """Nearest upsampling by two and a 3 x 3 convolution, as one 2 x 2 convolution of the LR image.
 
-    Each of the four pixels that a small pixel becomes sees two by two small pixels under the nine
-    weights; weights over the same small pixel are added up beforehand.
+    Each of the four pixels that an LR pixel becomes sees two by two LR pixels under the nine
+    weights; weights over the same LR pixel are added up beforehand. The convolution is padded by one, of stride one.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
-        """
-        Args:
-            convolution: 3 x 3, padded by one, of stride one.
-        """
         super().__init__()
         weight, bias = convolution.weight.detach(), convolution.bias
         shares = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])

@@ -1,4 +1,4 @@
-"""Images of any size through a restorer, in tiles if memory is short."""
+"""Tiled restoration of images of any size."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Color = Literal["none", "adain", "wavelet"]
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut.
+    """Tiling of an image.
 
     Attributes:
-        tile: Longest side of the tiles, in pixels of the LR image; None takes the image whole.
+        tile: Longest side of the tiles, in pixels of the LR image; None is one tile.
         overlap: Pixels of the LR image that neighbouring tiles share, at least.
-        batch: Tiles enlarged at once; those at the right and below may have fewer pixels and go alone.
+        batch: Tiles restored at once; those at the right and below may have fewer pixels and go alone.
     """
 
     tile: int | None = None
@@ -44,24 +44,24 @@ def restore_image(
     batch: int = 1,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Enlarge images of any size.
+    """Restore images of any size.
 
     Tiles are blended where they overlap; colours are matched on the whole image, after that.
 
     Args:
-        restorer: What enlarges; tiles are brought to its device.
+        restorer: Restorer of the tiles, which are brought to its device.
         lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``, on any device.
-        tile: Longest side of the tiles, in pixels of `lr`; None takes the image whole.
+        tile: Longest side of the tiles, in pixels of `lr`; None is one tile.
         overlap: Pixels of `lr` that neighbouring tiles share, at least.
         color: Take the colours of the LR image: all at once (``adain``), or only the coarse ones (``wavelet``).
-        batch: Tiles enlarged at once.
+        batch: Tiles restored at once.
         size: Height and width of the result, if not those of the restorer.
 
     Returns:
         ``(B, T, 3, scale * h, scale * w)`` in ``[-1, 1]``, float32, on the device of `lr`.
 
     Raises:
-        ValueError: If the tiles are too small, or overlap by half a tile or more, or the restorer gives no numbers.
+        ValueError: If the tiles are too small, or overlap by half a tile or more, or the result is not finite.
     """
     tiling = Tiling(tile, overlap, batch)
     return torch.cat(list(restore_bands(restorer, lr, tiling, color, size)), dim=-2)
@@ -76,22 +76,14 @@ def restore_bands(
     keep: torch.dtype = torch.float32,
     scratch: Path | None = None,
 ) -> Iterator[Tensor]:
-    """What `restore_image` returns, in bands from top to bottom; the large image is never held whole.
+    """The result of `restore_image` in bands ``(B, T, 3, rows, W)`` from top to bottom, never held whole.
 
     Args:
-        restorer: As in `restore_image`.
-        lr: As in `restore_image`.
-        tiling: How the image is cut.
-        color: As in `restore_image`; ``adain`` keeps the image in a file until all of it is there.
-        size: As in `restore_image`.
-        keep: In what the parts that wait are held: float16 is enough for eight bits.
+        restorer: As in `restore_image`, like `lr`, `size` and the errors.
+        tiling: Tiling of the image.
+        color: As in `restore_image`; ``adain`` buffers the image in a file.
+        keep: Type of what is buffered: float16 is enough for eight bits.
         scratch: Folder of that file; None is the system's.
-
-    Yields:
-        ``(B, T, 3, rows, W)`` in ``[-1, 1]``, float32.
-
-    Raises:
-        ValueError: As `restore_image`.
     """
     height, width = lr.shape[-2:]
     scale = restorer.scale

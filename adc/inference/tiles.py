@@ -46,11 +46,11 @@ class Axis:
 
 
 def plan_tiles(side: int, longest: int | None, overlap: int) -> Axis:
-    """As few tiles as cover a side, no longer than they need to be.
+    """The fewest tiles that cover a side, no longer than needed.
 
     Args:
         side: Pixels of the image.
-        longest: Pixels of a tile, at most; None takes the side whole.
+        longest: Pixels of a tile, at most; None is one tile.
         overlap: Pixels that neighbours share, at least.
 
     Raises:
@@ -82,10 +82,10 @@ def _up(value: int, grid: int) -> int:
 
 
 def blend_weights(axis: Axis, scale: int) -> list[Tensor]:
-    """What each tile counts for along its enlarged side; the shares of a pixel add up to one.
+    """Weight of each tile along its upscaled side; the weights of a pixel add up to one.
 
-    Where two tiles overlap, they fade into each other in the middle, over `FADE` pixels. Outside of that each
-    knows least of what lies around it and counts for nothing.
+    Where two tiles overlap, they fade into each other in the middle, over `FADE` pixels; outside of that, where a tile
+    has least context, its weight is zero.
     """
     total = torch.zeros(axis.covered * scale)
     found = []
@@ -118,18 +118,16 @@ def in_bands(
     batch: int = 1,
     keep: torch.dtype = torch.float32,
 ) -> Iterator[Tensor]:
-    """Enlarge an image tile by tile; what is done comes out from top to bottom.
-
-    No more is held than one row of enlarged tiles.
+    """Tiled restoration of an image, as bands from top to bottom; no more than one row of tiles is held.
 
     Args:
-        restore: Enlarges ``(N, T, 3, tile, tile)``, or less at the right and below; results are on the device of `lr`.
+        restore: Restores ``(N, T, 3, tile, tile)``, or less at the right and below; results are on the device of `lr`.
         lr: ``(B, T, 3, h, w)``.
         scale: How many times larger the result is.
         rows: Tiles along the height.
         columns: Tiles along the width.
-        batch: Tiles enlarged at once.
-        keep: In what the row of tiles is held.
+        batch: Tiles restored at once.
+        keep: Type of the buffer of the row of tiles.
 
     Yields:
         ``(B, T, 3, at most BAND, scale * w)``, float32; heights add up to ``scale * h``.

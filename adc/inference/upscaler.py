@@ -60,11 +60,11 @@ def load(
 
 
 class Upscaler:
-    """A student that enlarges images and videos, in memory or from file to file.
+    """A student for images and videos, in memory or from file to file.
 
     Attributes:
-        tiles: The longest side of tiles that is used where the options leave it open, by the number of frames that are
-            enlarged at once; halved when memory ran out.
+        tiles: Longest side of tiles where the options leave it open, by the number of frames restored at once; halved
+            when memory ran out.
     """
 
     def __init__(self, student: str | Path, device: str, options: UpscaleOptions) -> None:
@@ -143,17 +143,10 @@ class Upscaler:
         return large
 
     def image(self, source: str | Path, target: str | Path) -> Path:
-        """Enlarge an image file; EXIF, colour profile, transparency and 16 bits are kept where the format has them.
-
-        Args:
-            source: The file.
-            target: The file that is written, in the format of its ending.
-
-        Returns:
-            The target.
+        """Upscale an image file; EXIF, colour profile, transparency and 16 bits are kept where the format has them.
 
         Raises:
-            ValueError: If the file cannot be read, written in this format, or enlarged; the message names it.
+            ValueError: If the file cannot be read, written in this format, or upscaled; the message names it.
             OSError: If the result cannot be written.
         """
         from adc.inference.image import upscale_image
@@ -175,25 +168,7 @@ class Upscaler:
         layout: str | None = None,
         rate: Fraction | int = 25,
     ) -> Path:
-        """Enlarge a video file or a folder of frames; see `adc.inference.video.upscale_video`.
-
-        Args:
-            source: A video file, or a folder of images of one size.
-            target: A video file to write, by its ending; anything else is a folder for numbered images.
-            chunk: Frames enlarged at once.
-            chunk_overlap: Frames that neighbouring chunks share.
-            codec: FFmpeg's name of the encoder.
-            crf: Constant rate factor: lower is better and larger.
-            layout: FFmpeg's name of the pixel format.
-            rate: Frames per second of a folder.
-
-        Returns:
-            The target.
-
-        Raises:
-            FileNotFoundError: If there is no such source.
-            ValueError: If the source is no video, or the target cannot hold what is asked of it.
-        """
+        """Upscale a video file or a folder of frames; arguments and errors are those of `upscale_video`."""
         from adc.inference.video import upscale_video
 
         settings: dict[str, Any] = {"chunk": chunk, "chunk_overlap": chunk_overlap, "codec": codec, "crf": crf}
@@ -202,18 +177,18 @@ class Upscaler:
 
     @property
     def temporal_context(self) -> int:
-        """Frames before and after a frame on which its result depends, as the student declares it; 0 if it does not."""
+        """Frames before and after a frame on which its result depends, declared by the student; else 0."""
         return int(getattr(self.restorer.network, "temporal_context", 0))
 
     def restore(self, clip: Tensor) -> Tensor:
-        """Enlarge a clip ``(1, T, 3, h, w)`` in ``[-1, 1]``, to the size that was asked for."""
+        """Restore a clip ``(1, T, 3, h, w)`` in ``[-1, 1]``, in the size of the options."""
         height, width = clip.shape[-2:]
         cut = self.tiling(height, width, clip.shape[1])
         size = self.size(height, width)
         return restore_image(self.restorer, clip, cut.tile, cut.overlap, self.options.color, cut.batch, size)
 
     def bands(self, lr: Tensor, keep: torch.dtype, scratch: Path) -> Iterator[Tensor]:
-        """What a call returns for one image, in bands from top to bottom; see `restore_bands`."""
+        """Result for one image, in bands from top to bottom; see `restore_bands`."""
         height, width = lr.shape[-2:]
         size = self.size(height, width)
         return restore_bands(
@@ -226,7 +201,7 @@ class Upscaler:
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def tiling(self, height: int, width: int, frames: int = 1) -> Tiling:
-        """How an image, or so many frames at once, is cut."""
+        """Tiling of an image, or of so many frames at once."""
         tile, overlap = self._tile(frames), self.options.overlap
         if self.options.tile is None:
             overlap = min(overlap, (tile - 1) // 2)
@@ -251,7 +226,7 @@ class Upscaler:
         return self._batches[key]
 
     def shrink_tiles(self) -> bool:
-        """After memory ran out: take smaller tiles from now on; False if they were chosen by hand or are small."""
+        """Take smaller tiles after memory ran out; False if they were chosen by hand or are small."""
         if all(tile <= SIDES[-1] for tile in self.tiles.values()):
             return False
         self.tiles = {frames: max(SIDES[-1], tile // 2) for frames, tile in self.tiles.items()}
@@ -270,7 +245,7 @@ def retry_on_oom(
     Args:
         work: The function.
         owner: Its `shrink_tiles`, if it has one, makes tiles smaller.
-        source: What is enlarged, for messages.
+        source: Input, for messages.
         size: Its size, for messages.
         advice: The way out where memory is short.
         hint: The way out of other failures.

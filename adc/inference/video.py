@@ -41,33 +41,33 @@ def upscale_video(
     layout: str | None = None,
     rate: Fraction | int = 25,
 ) -> list[Damage]:
-    """Enlarge a video or a folder of frames, in memory that does not grow with its length.
+    """Upscale a video or a folder of frames, in memory that does not grow with its length.
 
     Times, audio, subtitles, colour tags, metadata and chapters are carried over from video to
-    video; a rotation is applied to the pixels. What is damaged is noted by its time or its file, and
+    video; a rotation is applied to the pixels. Damage is noted by its time or its file, and
     the rest goes on.
 
     Args:
         source: A video file, or a folder of images of one size.
         target: A video file to write, by its ending; anything else is a folder for numbered images.
         restore: ``(1, T, 3, h, w)`` in ``[-1, 1]`` to ``(1, T, 3, H, W)``.
-        options: Of these `resume`, `format` and `quality` count here; `restore` heeds the others.
-        chunk: Frames enlarged at once; None is three times the context if `restore` mixes frames, else as many as make
+        options: `resume`, `format` and `quality` are used here.
+        chunk: Frames restored at once; None is three times the context if `restore` mixes frames, else as many as make
             up one of 512x512.
         chunk_overlap: Frames that neighbouring chunks share; None is the context, the `temporal_context` of `restore`
             or 8, if it mixes frames, else 0.
         codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
-        crf: Constant rate factor: lower is better and larger; None is a value at which little is lost.
+        crf: Constant rate factor: lower is better and larger; None is a high-quality value.
         layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.
         rate: Frames per second of a folder.
 
     Returns:
-        What was damaged; nothing if the result is whole, or was there already and `options` say to resume.
+        The damage; nothing if the result is whole, or was there already and `options` say to resume.
 
     Raises:
         FileNotFoundError: If there is no such source.
         OSError: If the target cannot be written.
-        ValueError: If the source is no video, or the target cannot hold what is asked of it.
+        ValueError: If the source is no video, or the target cannot hold its streams.
     """
     from adc.inference.stream import stream
     from adc.inference.upscaler import Upscaler, restore_clip
@@ -148,12 +148,7 @@ def _noted(first: Frame, rest: Iterator[Frame], notes: deque[tuple[int, int]]) -
 
 
 def _in_runs(damage: list[Damage], spacing: float) -> Iterator[str]:
-    """What was damaged, neighbours of one cause in one line.
-
-    Args:
-        damage: In order.
-        spacing: Seconds from frame to frame.
-    """
+    """Damage in lines, neighbours (up to 1.5 frames of `spacing` seconds apart) of one cause in one line."""
     runs: list[list[Damage]] = []
     for found in damage:
         before = runs[-1][-1] if runs else None

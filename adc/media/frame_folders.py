@@ -16,7 +16,7 @@ from adc.media.video_reader import Damage, Frame
 
 
 class FrameFolder:
-    """A folder of images as a video: streamed with `frames`, or read by number with `read`; nothing is kept.
+    """A folder of images of one size as a video: streamed with `frames`, or read by number with `read`.
 
     ``2.png`` comes before ``10.png``; images in its sub-folders are not part of it. In `frames` the frame before
     stands in for an image that cannot be read, which is reported in `damage`; those with none before them are left out.
@@ -30,14 +30,9 @@ class FrameFolder:
 
     def __init__(self, path: str | os.PathLike[str], rate: Fraction | int = 25, name: str | None = None) -> None:
         """
-        Args:
-            path: A folder of images, all of one size.
-            rate: Frames per second.
-            name: Its name; None is that of the folder.
-
         Raises:
             FileNotFoundError: If there is no such folder.
-            ValueError: If there is no image in it, or the rate is not above 0.
+            ValueError: If there is no image in it, or the rate (frames per second) is not above 0.
         """
         if rate <= 0:
             raise ValueError(f"rate: {rate} frames per second; above 0.")
@@ -77,10 +72,7 @@ class FrameFolder:
         return frames
 
     def frames(self, on_packet: Callable[[Any], None] | None = None) -> Iterator[Frame]:
-        """All frames in order; `Frame.start` counts them.
-
-        Args:
-            on_packet: Not called: a folder has neither sound nor subtitles.
+        """All frames in order, `Frame.start` being their number; there are no packets of sound or subtitles.
 
         Raises:
             ValueError: If an image has another size than the first, or none can be read.
@@ -128,14 +120,14 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 class FrameFolderWriter:
-    """Writer of frames as numbered images, ``000001.png`` and so on."""
+    """Writer of frames as numbered images, ``000001.png`` and so on; the folder is made if it is not there."""
 
     def __init__(
         self, path: str | os.PathLike[str], names: list[str] | None = None, ending: str = ".png", quality: int = 95
     ) -> None:
         """
         Args:
-            path: A folder; it is made if it is not there.
+            path: The folder.
             names: Names of the frames by their `Frame.start`, without the ending; None numbers them from 1.
             ending: Ending of the files, which names the format.
             quality: Quality of lossy formats, 1 to 100.

@@ -178,7 +178,7 @@ def check_target(path: Path, size: tuple[int, int], depth: int = 8) -> None:
 
 
 def channels_for(path: Path, gray: bool, alpha: bool) -> int:
-    """How many channels a file of that name gets: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+    """Number of channels of a file of that name: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
     return (1 if gray else 3) + (1 if alpha and path.suffix.lower() in WITH_ALPHA else 0)
 
 
@@ -196,12 +196,12 @@ def image_writer(
     PNG is written as rows come; the other formats wait in memory, in eight bits.
 
     Args:
-        path: Where to; missing folders are made.
+        path: The file; missing folders are made.
         size: Width and height.
         channels: Those of `channels_for`.
         metadata: Written as far as the format can hold it.
         depth: Bits per channel.
-        quality: Of formats that lose something, 1 to 100.
+        quality: Quality of lossy formats, 1 to 100.
 
     Raises:
         ValueError: As `check_target`.

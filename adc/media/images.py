@@ -30,17 +30,11 @@ class BrokenImageError(ValueError):
 
 
 def read_image(path: str | os.PathLike[str] | TarMember) -> np.ndarray:
-    """Read an image of any mode.
+    """An image of any mode (perhaps inside a tar file) as uint8 ``(H, W, 3)``, writable.
 
     Grey becomes three equal channels; palettes and CMYK become RGB; transparent pixels are laid
     over white; 16-bit grey is scaled to 8 bits, of 16-bit colour the high byte is taken; an
     EXIF orientation is applied. Of several pages or frames the first one is read.
-
-    Args:
-        path: An image file, perhaps one inside a tar file.
-
-    Returns:
-        uint8 ``(H, W, 3)``, writable.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -52,12 +46,7 @@ def read_image(path: str | os.PathLike[str] | TarMember) -> np.ndarray:
 
 @contextmanager
 def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[Image.Image]:
-    """An image whose pixels have been read; errors in the block are raised as those of `read_image`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        BrokenImageError: If it is truncated or not an image, or the block cannot make sense of it.
-    """
+    """An open image whose pixels have been read; errors in the block are raised as those of `read_image`."""
     path = path if isinstance(path, TarMember) else Path(path)
     held = path.shard if isinstance(path, TarMember) else path
     try:
@@ -114,12 +103,7 @@ def deep_gray(image: Image.Image) -> np.ndarray | None:
 
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int = 95) -> None:
-    """Write an image in the format of its ending; the file appears whole or not at all.
-
-    Args:
-        path: Where to; missing folders are made.
-        pixels: uint8 ``(H, W, 3)``.
-        quality: Of formats that lose something, 1 to 100.
+    """Write uint8 ``(H, W, 3)`` in the format of the ending; the file appears whole or not at all.
 
     Raises:
         ValueError: If the ending is none of `EXTENSIONS`, or the pixels are no 8-bit RGB image.
@@ -157,8 +141,7 @@ def to_bytes(frame: Tensor) -> np.ndarray:
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """All images of a folder and of the folders in it, sorted by relative path; hidden files are left out.
 
-    Args:
-        folder: A folder; links in it are followed. An image file stands for itself.
+    Links are followed. An image file stands for itself.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -176,10 +159,7 @@ def no_image(folder: str | os.PathLike[str], *others: str) -> ValueError:
 
 
 def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
-    """What `list_images` lists, and the images inside the uncompressed tar files that lie there.
-
-    Args:
-        folder: A folder, or one tar file.
+    """The images of `list_images`, and those inside uncompressed tar files; a tar file stands for itself.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -199,8 +179,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
 def list_files(root: Path) -> list[Path]:
     """All files of a folder and of the folders in it, sorted by relative path; links are followed.
 
-    Args:
-        root: A folder, of which hidden sub-folders are left out, or a file, which stands for itself.
+    Hidden folders are left out. A file stands for itself.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -243,7 +222,7 @@ def _is_image(name: str) -> bool:
 
 
 def name_of(path: Path | TarMember, folder: str | os.PathLike[str] | None) -> str:
-    """What an image is called: its path in its folder or tar file, without the ending."""
+    """Name of an image: its path in its folder or tar file, without the ending."""
     if isinstance(path, TarMember):
         return path.stem
     root = Path(folder) if folder is not None else path.parent

@@ -15,7 +15,7 @@ LEVEL = 6
 
 
 class PngWriter:
-    """Writes a PNG file from top to bottom."""
+    """Writer of a PNG file from top to bottom."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class PngWriter:
             size: Width and height.
             channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
             depth: Bits per channel, 8 or 16.
-            icc: A colour profile.
+            icc: Colour profile.
             exif: EXIF data, from the TIFF header on.
             dpi: Dots per inch, across and down.
         """
@@ -50,11 +50,7 @@ class PngWriter:
             self._chunk(b"eXIf", exif)
 
     def write(self, pixels: np.ndarray) -> None:
-        """Write the next rows.
-
-        Args:
-            pixels: uint8 or uint16, as the depth says, ``(rows, width, channels)``.
-        """
+        """Write rows ``(rows, width, channels)``, uint8 or uint16 by the depth."""
         deep = pixels.dtype == np.uint16
         rows = np.ascontiguousarray(pixels.astype(">u2") if deep else pixels).view(np.uint8).reshape(len(pixels), -1)
         packed = self.packer.compress(self._filtered(rows).data)

@@ -12,14 +12,14 @@ CAPTION = ".txt"
 
 @dataclass(frozen=True)
 class TarMember:
-    """A file inside a tar file that is not compressed.
+    """A file inside an uncompressed tar file.
 
     Attributes:
         shard: The tar file.
         member: Its path in there.
-        start: Where its bytes begin.
-        length: How many there are.
-        caption: Where those of the text beside it begin, and how many there are; none without a text.
+        start: Offset of its bytes.
+        length: Number of its bytes.
+        caption: Offset and length of the text beside it; None without a text.
     """
 
     shard: Path
@@ -58,10 +58,10 @@ class TarMember:
 def members(shard: Path, extensions: tuple[str, ...]) -> list[TarMember]:
     """The files of a tar file that end in one of ``extensions`` (lower case), in their order there.
 
-    Only the headers are read. A file that was cut off lists what is whole up to there.
+    Only the headers are read. Of a truncated file those before its end are listed.
 
     Raises:
-        ValueError: If it is not a tar file, or a compressed one, in which nothing can be found without reading it all.
+        ValueError: If it is not a tar file, or a compressed one.
     """
     held: dict[str, tuple[int, int]] = {}
     try:

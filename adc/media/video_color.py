@@ -48,14 +48,10 @@ class Color:
         return self.matrix if self.matrix in CONVERTIBLE else BT601
 
     def upscaled(self, before: tuple[int, int], after: tuple[int, int]) -> Color:
-        """The tags of the upscaled video.
+        """The tags of the upscaled video; sizes are width and height.
 
         Players take a small video without a matrix for BT.601 and a large one for BT.709. Where the
-        new size would change what they take it for, the matrix is named.
-
-        Args:
-            before: Width and height.
-            after: Width and height of the result.
+        new size would change that, the matrix is named.
         """
         if self.matrix in CONVERTIBLE or _seems_hd(*before) or not _seems_hd(*after):
             return self
@@ -69,7 +65,7 @@ def _seems_hd(width: int, height: int) -> bool:
 def to_pixels(
     av_frame: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
 ) -> Tensor:
-    """A decoded frame as ``(3, H, W)`` in ``[-1, 1]``; the rest is as of `to_rgb`."""
+    """A decoded frame as ``(3, H, W)`` in ``[-1, 1]``; arguments are those of `to_rgb`."""
     upright = to_rgb(av_frame, color, width, height, deep, transform)
     if not deep:
         return to_frame(upright)
@@ -79,15 +75,15 @@ def to_pixels(
 def to_rgb(
     av_frame: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
 ) -> np.ndarray:
-    """A decoded frame as uint8 ``(H, W, 3)``, or uint16 if it is deep; transparency is dropped.
+    """A decoded frame as uint8 ``(H, W, 3)``, or uint16 if `deep`; transparency is dropped.
 
     Args:
         av_frame: A frame of any format.
-        color: How its colours are coded.
+        color: Its colour tags.
         width: Columns before it is turned upright.
         height: Rows before it is turned upright.
-        deep: Whether more than eight bits per channel are wanted.
-        transform: How it is turned; see `transform_of`.
+        deep: Whether the result has 16 bits per channel.
+        transform: Display transform; see `transform_of`.
     """
     if av_frame.format.is_rgb:
         av_frame.color_range = FULL
@@ -99,11 +95,11 @@ def to_rgb(
 
 
 def to_av_frame(pixels: Tensor, color: Color, layout: str, deep: bool) -> av.VideoFrame:
-    """``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, as a frame for an encoder.
+    """A frame ``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, for an encoder.
 
     Args:
         pixels: The frame.
-        color: How its colours are to be coded and what it is tagged with.
+        color: Its colour tags.
         layout: FFmpeg's name of its pixel format.
         deep: Whether that has more than eight bits per channel.
     """

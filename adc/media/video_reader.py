@@ -38,12 +38,12 @@ class BrokenVideoError(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """An image with its start and duration in a video.
+    """A frame with its start and duration, in units of the video's time base.
 
     Attributes:
         pixels: ``(3, H, W)`` in ``[-1, 1]``, upright.
-        start: When it appears, in units of the video's time base.
-        duration: For how long, in the same units; 0 of a last frame of which the file does not say.
+        start: Presentation time.
+        duration: 0 of a last frame whose duration is unknown.
     """
 
     pixels: Tensor
@@ -73,29 +73,28 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 
 
 class VideoReader:
-    """The first video of a file, frame by frame; what has been read is not kept.
+    """Streaming reader of the first video of a file.
 
-    Frames are upright: a rotation or reflection that the file asks for is applied to the pixels.
+    Frames are upright: a rotation or reflection of the file is applied to the pixels.
     Colours become RGB by the file's own matrix and range, by BT.601 if it names none, as in FFmpeg;
     primaries and transfer are left as they are. Transparency is dropped. Frames of another size
-    than the first are brought to it.
+    than the first are resized to it.
 
     Damage is reported in `damage` and does not end the reading. Where the decoder delivers nothing, the
     frame before stands in, with the times of the missing one. So it does for a damaged frame in
-    codecs that keep each frame to itself (MJPEG, FFV1, ProRes); in the others what the decoder makes
+    intra-only codecs (MJPEG, FFV1, ProRes); in the others what the decoder makes
     of a damaged frame is kept, as the next ones are built on it. Missing frames with none before
     them are left out. Damage that the decoder does not notice is not reported, nor are missing frames
     where times are counted (`WITHOUT_TIMES`): those after them come earlier.
 
     Attributes:
-        path: The file.
         width: Columns as they are stored, before frames are turned upright.
         height: Rows, likewise.
         time_base: Seconds per unit of time.
         rate: Frames per second, on average.
-        count: How many frames the file says it has; 0 if it does not say.
+        count: Number of frames by the file's header; 0 if it has none.
         color: Its colour tags.
-        layout: Its pixel format, by FFmpeg's name.
+        layout: FFmpeg's name of its pixel format.
         deep: Whether it has more than eight bits per channel.
         pixel_aspect: Width of an upright pixel over its height; right from the first frame on.
         damage: What could not be read so far.
@@ -103,9 +102,6 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """
-        Args:
-            path: A video file.
-
         Raises:
             FileNotFoundError: If there is no such file.
             BrokenVideoError: If it is no video, or of a codec that is not known here.

@@ -37,22 +37,17 @@ class FrameIndex:
 
 
 class VideoFile:
-    """A video whose frames are read by their number, each as reading from the beginning gives it.
+    """A video whose frames are read by their number, equal to those of a reading from the beginning.
 
-    The packets of the file are listed when something is first asked of it. To read frames, decoding begins at the
-    key frame before the first of them; if that does not bring forth all of them (the container lands elsewhere, or
+    The packets of the file are listed at its first use. To read frames, decoding begins at the
+    key frame before the first of them; if that does not give all of them (the container lands elsewhere, or
     the key frame is no clean start), it begins earlier, at last at the beginning. It always begins there in files
-    that do not say when their frames are shown, such as AVI files with frames that are stored in another order than
-    shown. Frames are upright, and their colours are converted as those of `VideoReader`. What comes before the first
-    key frame does not count.
+    without presentation times, such as AVI files with reordered frames.
+    Frames are upright, and their colours are converted as those of `VideoReader`. Frames before the first
+    key frame do not count.
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        """
-        Args:
-            path: A video file; it is not opened yet.
-            name: Its name.
-        """
         self.path, self.name = path, name
         self._transform: Transform | None = None
 
@@ -98,15 +93,12 @@ class VideoFile:
 
     @property
     def keyframes(self) -> list[int]:
-        """The numbers of the frames that are read without others: the key frames."""
+        """Numbers of the frames that need no others to be decoded."""
         numbers = {start: number for number, start in enumerate(self.index.starts)}
         return [numbers[key] for key in self.index.keys if key in numbers]
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
-        """Frames, uint8 ``(H, W, 3)``.
-
-        Args:
-            numbers: Ascending, from 0.
+        """Frames, uint8 ``(H, W, 3)``, by their ascending numbers.
 
         Raises:
             BrokenVideoError: If one of them, or one on which it may be built, is damaged or cannot be decoded.

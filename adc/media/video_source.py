@@ -9,6 +9,7 @@ import numpy as np
 
 from adc.media.frame_folders import FrameFolder, frame_files
 from adc.media.images import EXTENSIONS, SHARD, list_files, list_photos, name_of, read_image
+from adc.media.pairing import by_name, check_partners
 from adc.media.tar_shards import TarMember
 from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
 from adc.media.video_seek import VideoFile
@@ -38,16 +39,7 @@ def image_sources(paths: Sequence[Path | TarMember], folder: str | None = None) 
 
 
 def list_sources(where: str, frames: int = 1) -> list[VideoSource]:
-    """The images of a folder for clips of one frame, if it has any; else its videos.
-
-    Args:
-        where: A folder, one file, or a path with a star; see `list_video_sources`.
-        frames: Frames per clip.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If nothing is in it, or a tar file cannot be read.
-    """
+    """The images of a folder for clips of one frame, if it has any; else its videos; see `list_video_sources`."""
     if frames == 1 and "*" not in where and has_photos(where):
         return image_sources(list_photos(where), where)
     return list_video_sources(where)
@@ -112,41 +104,20 @@ def match_sources(lr: str, hr: str, frames: int = 1) -> list[tuple[VideoSource, 
         FileNotFoundError: If there is no such folder.
         ValueError: If a video has no partner, or two of a folder have one name.
     """
-    small, large = _by_name(lr, frames), _by_name(hr, frames)
-    for own, other, place in ((small, large, hr), (large, small, lr)):
-        lonely = [name for name in own if name not in other]
-        if lonely:
-            more = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
-            raise ValueError(
-                f"{own[lonely[0]].path}: no partner called '{lonely[0]}' in {place}{more}. Add or remove it."
-            )
-    return [(small[name], large[name]) for name in sorted(small)]
-
-
-def _by_name(where: str, frames: int) -> dict[str, VideoSource]:
-    named: dict[str, VideoSource] = {}
-    for source in list_sources(where, frames):
-        if source.name in named:
-            raise ValueError(
-                f"{source.path}: {named[source.name].path} has the same name. Remove or rename one of them."
-            )
-        named[source.name] = source
-    return named
+    ours, theirs = (by_name((source.name, source) for source in list_sources(where, frames)) for where in (lr, hr))
+    check_partners(ours, theirs, lr, hr)
+    return [(ours[name], theirs[name]) for name in sorted(ours)]
 
 
 class VideoSourceReader:
-    """Reads frames, and keeps the first ones decoded as long as there is room."""
+    """Reader of frames that keeps the first ones decoded, up to a number of megabytes."""
 
     def __init__(self, megabytes: int = 0) -> None:
-        """
-        Args:
-            megabytes: Room for decoded frames.
-        """
         self.room = megabytes * 2**20
         self.kept: dict[tuple[Path | TarMember, int], np.ndarray] = {}
 
     def __call__(self, source: VideoSource, numbers: Sequence[int]) -> list[np.ndarray]:
-        """Frames by their ascending numbers, uint8 ``(H, W, 3)``; not to be written to."""
+        """Frames by their ascending numbers, uint8 ``(H, W, 3)``; read-only."""
         frames = {number: self.kept[source.path, number] for number in numbers if (source.path, number) in self.kept}
         missing = [number for number in numbers if number not in frames]
         if missing:

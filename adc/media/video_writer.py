@@ -35,10 +35,9 @@ UNTAGGED = Color(BT709, LIMITED, BT709, BT709)
 class VideoWriter:
     """A video file that appears whole, at the end, or not at all.
 
-    It is written under a temporary name beside its own. Leaving the context by an error, or before
-    a frame was written, removes that.
+    It is written under a temporary name beside its own, which is removed on an error or without a frame.
 
-    Written over from `like`: the colour tags, the shape of pixels, audio and subtitle packets as
+    Copied from `like`: the colour tags, the shape of pixels, audio and subtitle packets as
     they are, metadata, chapters. Its pixel format is kept where the codec has it; otherwise the
     result is 4:2:0, in ten bits if it has more than eight. 4:2:0 has even sides only: an odd last
     row or column is cut off. Times are exact if the container's clock is as fine as the source's:
@@ -178,13 +177,10 @@ class VideoWriter:
             self._waiting.append(packet)
 
     def write(self, frame: Frame) -> None:
-        """Encode a frame.
-
-        Args:
-            frame: Its time counts in the time base of `like`, or in frames. All are of the first one's size.
+        """Encode a frame; times count in the time base of `like`, or in frames. All are of one size.
 
         Raises:
-            OSError: If it cannot be written, for want of room for one.
+            OSError: If it cannot be written, on a full disk for one.
             ValueError: If the encoder refuses it.
         """
         pixels = frame.pixels[:, : self._even(frame.pixels.shape[1], 1), : self._even(frame.pixels.shape[2], 0)]
@@ -209,7 +205,7 @@ class VideoWriter:
         return side - side % 2 if chroma == 1 else side
 
     def _begin(self, pixels: Tensor) -> None:
-        """Settings that depend on the first frame; then the packets that came before it."""
+        """Set up the encoder by the first frame; then write the packets that came before it."""
         import av
 
         context, like = self._stream.codec_context, self.like

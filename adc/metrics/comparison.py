@@ -21,15 +21,9 @@ OPTIONAL = ("flicker", "ewarp", "sharpness", "niqe")
 
 @dataclass
 class Figures:
-    """Figures of one restorer.
+    """Figures of one restorer, those of motion over the clips of more than one frame; None where there are none.
 
     Attributes:
-        psnr_y: Mean PSNR of the luminance in dB.
-        ssim_y: Mean SSIM of the luminance.
-        flicker: Mean flicker of the clips of more than one frame, or None if there are none.
-        ewarp: Their mean warping error, or None also if OpenCV is not installed.
-        sharpness: Their mean sharpness, or None.
-        niqe: Mean NIQE, or None if its parameters are not there.
         parameters: Parameters that one forward reads.
         macs: Multiply-accumulates of one forward of the cost example.
         seconds_per_image: Median over rounds of the mean time of a clip.
@@ -89,11 +83,7 @@ def compare(
 
 
 def steadiness_of_truth(clips: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """The mean ``ewarp`` and ``sharpness`` of the HR clips of more than one frame; empty if there are none.
-
-    Args:
-        clips: Batches of one clip with ``hr``.
-    """
+    """The mean ``ewarp`` and ``sharpness`` of the HR clips of more than one frame; empty if there are none."""
     moving = [steadiness(batch["hr"]) for batch in clips if batch["hr"].shape[1] > 1]
     return {name: statistics.fmean(one[name].item() for one in moving) for name in (moving[0] if moving else ())}
 

@@ -103,11 +103,7 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
 
 
 def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
-    """Copies on the ``meta`` device: shapes without numbers, so that `count` is quick and needs no memory.
-
-    Args:
-        modules: What is copied; what they share stays shared.
-    """
+    """Copies on the ``meta`` device, for which `count` is quick and needs no memory; what they share stays shared."""
     memory: dict[int, Any] = {}
     for module in modules:
         for parameter in module.parameters():
@@ -118,12 +114,10 @@ def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
 
 
 def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu") -> int:
-    """The most bytes that a call held beyond what was held before.
+    """Peak of the bytes that a call holds beyond those held before.
 
-    Args:
-        function: What is measured.
-        device: On CUDA the allocator says exactly; elsewhere the process's resident memory is
-            watched every few milliseconds, after memory it had to spare is given back.
+    On CUDA the allocator counts them; elsewhere the process's resident memory is
+    watched every few milliseconds, after freed memory is returned to the system.
     """
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
@@ -140,7 +134,7 @@ def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu")
 
 
 class _Reader(TorchDispatchMode):
-    """Notes which parameters operations read, and which operations may multiply but are not counted."""
+    """Parameters that operations read, and operations that may multiply but are not counted."""
 
     def __init__(self, counted: Mapping[Any, Any]) -> None:
         super().__init__()
@@ -158,7 +152,7 @@ class _Reader(TorchDispatchMode):
 
 @contextmanager
 def _credited(network: nn.Module, counter: FlopCounterMode, spent: Counter[nn.Module]) -> Any:
-    """While this lasts, every operation is credited to the innermost module that is running."""
+    """Context in which every operation is credited to the innermost module that is running."""
     running = [network]
     seen = 0
 

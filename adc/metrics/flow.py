@@ -37,22 +37,14 @@ def dis(device: torch.device | str = "cpu") -> Flow:
 
 
 def spynet(file: Path, device: torch.device | str = "cpu") -> Flow:
-    """SPyNet (Ranjan and Black, 2017).
-
-    Raises:
-        ValueError: If the file does not hold its weights.
-    """
+    """SPyNet (Ranjan and Black, 2017), with weights from a file."""
     from adc.metrics.spynet import SpyNet
 
     return _network(SpyNet(), file, device)
 
 
 def raft(file: Path, device: torch.device | str = "cpu") -> Flow:
-    """RAFT (Teed and Deng, 2020), torchvision's large network, 20 updates.
-
-    Raises:
-        ValueError: If the file does not hold its weights.
-    """
+    """RAFT (Teed and Deng, 2020), torchvision's large network, 20 updates, with weights from a file."""
     from torchvision.models.optical_flow import raft_large
 
     network = _network(raft_large(weights=None), file, device)

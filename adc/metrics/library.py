@@ -33,22 +33,18 @@ class MissingWeightsError(FileNotFoundError):
 
 
 class _Library(Metric):
-    """A metric of pyiqa; of a clip the mean over frames.
-
-    Attributes:
-        library_name: What pyiqa calls it.
-    """
+    """A metric of pyiqa, called `library_name` there; of a clip the mean over frames."""
 
     library_name: ClassVar[str]
     packages = ("pyiqa",)
     network: Any
 
     def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """Build pyiqa's network from files that are there.
+        """Build pyiqa's network from the files.
 
         Raises:
-            MissingWeightsError: If it asks for another file; the message names it.
-            ValueError: If a file does not hold what it should.
+            MissingWeightsError: If it needs another file; the message names it.
+            ValueError: If a file does not hold its weights.
         """
 
         def build() -> Any:

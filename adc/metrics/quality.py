@@ -49,14 +49,11 @@ class Niqe(Metric):
 
 
 def find_niqe(file: str | None = None) -> tuple[Niqe | None, str]:
-    """NIQE if pyiqa and its parameters are on this machine.
+    """NIQE and the file of its parameters; None and a reason if pyiqa or the parameters are not there.
 
     Args:
-        file: Parameters as BasicSR's ``niqe_pris_params.npz`` or the authors' ``.mat``; null looks
-            for pyiqa's copy in torch's cache.
-
-    Returns:
-        The metric and where its parameters come from, or None and why there is none.
+        file: Parameters as BasicSR's ``niqe_pris_params.npz`` or the authors' ``.mat``; null is
+            pyiqa's copy in torch's cache.
 
     Raises:
         FileNotFoundError: If the file was named and is not there.

@@ -27,15 +27,7 @@ class SpyNet(nn.Module):
         self.basic_module = nn.ModuleList(_Level() for _ in range(LEVELS))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """The flow from the first to the second image.
-
-        Args:
-            first: ``(N, 3, H, W)`` RGB in ``[0, 1]``, any size.
-            second: The same shape.
-
-        Returns:
-            ``(N, 2, H, W)`` in pixels, to the right and down.
-        """
+        """Flow ``(N, 2, H, W)`` in pixels, to the right and down, between RGB images ``(N, 3, H, W)`` in ``[0, 1]``."""
         height, width = first.shape[-2:]
         padded = tuple(-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
         pyramid = [(self._prepared(first, padded), self._prepared(second, padded))]

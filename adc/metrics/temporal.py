@@ -27,17 +27,11 @@ HALVED = "EvalCrafter's definition (half size, occlusions left out, sum over RGB
 
 
 def warping_error(clip: Tensor, flow: Flow) -> Tensor:
-    """E*warp as EvalCrafter defines it and the video papers report it, in thousandths.
+    """E*warp ``(B,)`` of a clip ``(B, T, 3, H, W)`` in ``[-1, 1]``, in thousandths, as EvalCrafter defines it.
 
     Frames are halved (bilinear) and padded to multiples of 8 (replicated, on both sides); flow is estimated
-    both ways; what is occluded does not count. Blur lowers it: look at the sharpness beside it.
-
-    Args:
-        clip: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
-        flow: Estimates the motion; figures of different estimators do not compare.
-
-    Returns:
-        ``(B,)``, lower is better.
+    both ways; what is occluded does not count. Blur lowers it: look at the sharpness beside it. Figures of
+    different estimators of flow do not compare.
 
     Raises:
         ValueError: If the clip has one frame.
@@ -53,20 +47,12 @@ def warping_error(clip: Tensor, flow: Flow) -> Tensor:
 
 
 def temporal_distance(restored: Tensor, reference: Tensor, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """How much the step between two frames differs from the reference's (Chu et al., 2020).
+    """Difference ``(B,)`` of the steps between two frames from the reference's (Chu et al., 2020).
 
-    ``|d(r_t, r_t+1) - d(y_t, y_t+1)|`` with d a distance of images.
-
-    Args:
-        restored: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
-        reference: The same shape.
-        distance: Of clips ``(B, 1, 3, H, W)`` to ``(B,)``: LPIPS.
-
-    Returns:
-        ``(B,)``, lower is better.
+    ``|d(r_t, r_t+1) - d(y_t, y_t+1)|`` with d a distance of clips ``(B, 1, 3, H, W)`` such as LPIPS.
 
     Raises:
-        ValueError: If the clips have one frame.
+        ValueError: If the clips ``(B, T, 3, H, W)`` in ``[-1, 1]`` have one frame.
     """
     _check(restored)
     ours, theirs = (

@@ -31,10 +31,10 @@ class ClipSpec:
     """Specification of clips.
 
     Attributes:
-        frames: How many frames they have.
+        frames: Frames per clip.
         size: Height and width; of clips for validation the largest, and None if there is no limit.
-        scale: What sizes are multiples of.
-        step: What heights and widths of clips for validation are multiples of.
+        scale: Divisor of the size.
+        step: Divisor of heights and widths of clips for validation.
         stride: Each so many-th frame of a video is taken.
         shots: Whether clips that cross a cut are refused.
         small: What to do with an image smaller than the crop: stop, or mirror it at its borders.
@@ -54,7 +54,7 @@ class ClipSpec:
 
     @property
     def span(self) -> int:
-        """From the first frame of a clip to its last, both included."""
+        """Frames from the first one of a clip to its last, both included."""
         return (self.frames - 1) * self.stride + 1
 
     @property
@@ -66,14 +66,7 @@ class ClipSpec:
 
 @dataclass(frozen=True)
 class ClipSample:
-    """A clip.
-
-    Attributes:
-        name: Name of its source.
-        path: File of its source.
-        hr: ``(T, 3, H, W)`` in ``[-1, 1]``.
-        lr: The LR clip, if there is one already.
-    """
+    """A clip ``(T, 3, H, W)`` in ``[-1, 1]``, with name and file of its source, and its LR clip if there is one."""
 
     name: str
     path: Path | TarMember
@@ -82,11 +75,10 @@ class ClipSample:
 
 
 class ClipMaker:
-    """Source of clips by number; all else is drawn from a generator.
+    """Base class of sources of clips by number; all randomness comes from a generator.
 
     Attributes:
-        skipped: Files passed over so far: broken ones, with ``broken="skip"``, and those of which no window
-            without a cut was drawn.
+        skipped: Files passed over so far: broken ones, with ``broken="skip"``, and those without a window free of cuts.
     """
 
     def __init__(self, files: Sequence[Any], spec: ClipSpec, folder: str | None, read: VideoSourceReader) -> None:
@@ -159,7 +151,7 @@ class ClipMaker:
 
 
 def check_length(source: VideoSource, spec: ClipSpec) -> None:
-    """Refuse a video that is shorter than a clip; the message names it, both lengths and the way out."""
+    """Check that a video is as long as a clip."""
     if len(source) < spec.span:
         needed = f"the {spec.span} that frames: {spec.frames} with stride: {spec.stride} need"
         raise ValueError(

@@ -43,11 +43,10 @@ class TrainingClips(Dataset[dict[str, Any]]):
         Args:
             maker: Maker of the clips.
             degradation: Degradation of HR clips; none for a maker that has LR clips.
-            seed: Of all draws.
-            stills: Source of the stills; there are none if none.
+            seed: Seed of all draws.
+            stills: Source of the stills, if items have any.
             captions: Whether items have a ``text``, read from the file beside each source.
-            on_device: Whether items hold the state of their generator (`DRAWS`) in place of ``lr``; `degraded` makes
-                that later.
+            on_device: Whether items hold the state of their generator (`DRAWS`) in place of ``lr``, for `degraded`.
         """
         self.maker, self.degradation, self.seed, self.stills = maker, degradation, seed, stills
         self.captions, self.on_device = captions, on_device
@@ -91,7 +90,7 @@ class ValidationClips(Dataset[dict[str, Any]]):
         Args:
             maker: Maker of the clips.
             degradation: Degradation of HR clips; none for a maker that has LR clips.
-            seed: Of all draws.
+            seed: Seed of all draws.
             limit: Take the first so many files only.
             captions: Whether items have a ``text``, read from the file beside each source.
         """

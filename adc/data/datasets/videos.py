@@ -44,14 +44,9 @@ class VideoClips(ClipMaker):
 
 
 class CameraClips(ClipMaker):
-    """Clips of photos, over which a camera moves."""
+    """Clips of photos, over which a camera moves; arguments but the first are those of `ClipMaker`."""
 
     def __init__(self, camera: Camera, *arguments: Any) -> None:
-        """
-        Args:
-            camera: The camera's motion.
-            arguments: Those of `ClipMaker`.
-        """
         super().__init__(*arguments)
         self.camera = camera
 

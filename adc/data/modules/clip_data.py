@@ -1,4 +1,4 @@
-"""Base class of data modules: endless training batches, and validation clips."""
+"""Base class of data modules."""
 
 from __future__ import annotations
 
@@ -17,22 +17,16 @@ log = logging.getLogger(__name__)
 
 
 class ClipData(LightningDataModule, ABC):
-    """Loaders over a training set and a validation set; knows and saves the position in the data.
+    """Base class of data modules: training set, validation set and the position in the data.
 
     The position is the number of clips that all processes together have trained on. It is
-    derived from the number of batches that the module has processed (``batches``), so that what
-    workers have prefetched does not count, and it is part of the checkpoint: a resumed run sees
-    the clips that come next. Run it with ``use_distributed_sampler: false``; `PositionSampler`
-    shares the clips out.
+    derived from the number of batches that the stage has processed, so that
+    prefetched batches do not count, and it is part of the checkpoint: a resumed run continues with
+    the clips that come next. Use it with ``use_distributed_sampler: false``; `PositionSampler`
+    divides the clips among processes.
     """
 
     def __init__(self, batch_size: int, workers: int, seed: int) -> None:
-        """
-        Args:
-            batch_size: Clips per batch and process.
-            workers: Processes that load.
-            seed: Of the order.
-        """
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size: {batch_size} is less than 1.")
