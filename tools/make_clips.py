@@ -119,9 +119,9 @@ def _write(path: Path, clip: Tensor, order: Order) -> None:
         return
     partial = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
-    with FrameFolderWriter(partial) as writer:
-        for frame in _frames(clip):
-            writer.write(frame)
+    writer = FrameFolderWriter(partial)
+    for frame in _frames(clip):
+        writer.write(frame)
     partial.rename(path)
 
 

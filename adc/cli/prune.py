@@ -63,14 +63,12 @@ def _show(rows: Mapping[str, dict[str, Any]], size: int) -> None:
         table.add_column(column, justify="right", overflow="fold")
     for name, row in rows.items():
         style = "bold" if name == "student" else None
-        pairs = [_pair(*row[key]) for key in ("channels", "parameters", "macs")]
+        pairs = [
+            f"{_short(before)} → {_short(after)}" + (f" ({after / before:.1%})" if before else "")
+            for before, after in (row[key] for key in ("channels", "parameters", "macs"))
+        ]
         table.add_row(name, f"{row['changed']} of {row['layers']}", *pairs, style=style)
     Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
-
-
-def _pair(before: int, after: int) -> str:
-    share = f" ({after / before:.1%})" if before else ""
-    return f"{_short(before)} → {_short(after)}{share}"
 
 
 def _short(number: int) -> str:

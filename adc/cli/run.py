@@ -83,7 +83,10 @@ def main(argv: list[str]) -> None:
             continue
         print(f"{label}: adc {' '.join(step.arguments)}", flush=True)
         _run(step)
-    _say_where(steps[: last + 1])
+    for step in steps[: last + 1]:
+        for name in ("report.html", "report.json", "samples.png", "profiles.png") if step.command == "report" else ():
+            if (step.run / name).exists():
+                print(f"report: {step.run / name}")
 
 
 def plan(folder: str, overlays: Sequence[str] = ()) -> list[Step]:
@@ -100,8 +103,8 @@ def plan(folder: str, overlays: Sequence[str] = ()) -> list[Step]:
     steps: list[Step] = []
     for recipe in sorted(found, key=lambda path: (int(re.match(r"\d+", path.name)[0]), path.name)):  # type: ignore[index]
         step = _step(recipe, list(overlays))
-        if (twin := next((other for other in steps if other.run == step.run), None)) is not None:
-            raise UsageError(f"{twin.recipe} and {step.recipe} name the same run folder, {step.run}.")
+        if (rival := next((other for other in steps if other.run == step.run), None)) is not None:
+            raise UsageError(f"{rival.recipe} and {step.recipe} name the same run folder, {step.run}.")
         text = recipe.read_text(encoding="utf-8")
         step.needs = [other for other in steps if re.search(rf"{re.escape(str(other.run))}(?![\w.-])", text)]
         step.state = _state(step)
@@ -224,14 +227,6 @@ def _show(steps: list[Step], first: int, last: int) -> None:
         state = step.state if first <= index <= last or step.state == FINISHED else f"{step.state}, left out"
         table.add_row(step.name, f"adc {' '.join(step.arguments)}", str(step.run), state)
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
-
-
-def _say_where(steps: list[Step]) -> None:
-    for step in steps:
-        if step.command == "report":
-            for name in ("report.html", "report.json", "samples.png", "profiles.png"):
-                if (step.run / name).exists():
-                    print(f"report: {step.run / name}")
 
 
 def _parser() -> argparse.ArgumentParser:

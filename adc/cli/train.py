@@ -8,7 +8,7 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -23,8 +23,10 @@ from adc import runs
 from adc.cli import COMMANDS, INTERRUPTED
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError
+from adc.training import Stage
 from adc.training.callbacks.predictions import PredictionWriter
 from adc.training.callbacks.progress import StageProgress
+from adc.training.checkpoint import AtomicCheckpointIO, newest_checkpoint
 
 TERMINATED = 143
 OWN_OPTIONS = ("resume", "restart", "checkpoint")
@@ -46,8 +48,6 @@ class RecipeCLI(LightningCLI):
     """Trainer, stage and data module of a recipe, built but not run."""
 
     def __init__(self, command: str, argv: list[str]) -> None:
-        from adc.training import Stage
-
         self.command = command
         super().__init__(
             Stage,
@@ -97,7 +97,7 @@ class RecipeCLI(LightningCLI):
                 "trainer.default_root_dir is not given; name the run's folder, for one runs/demo/1_decoder."
             )
         if self.config.restart:
-            if _is_first():
+            if all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK")):
                 runs.clear(self.run_folder)
             return
         record = runs.finished(self.run_folder)
@@ -121,8 +121,6 @@ class RecipeCLI(LightningCLI):
             callbacks.append(PredictionWriter())
         plugins = _listed(given.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            from adc.training.checkpoint import AtomicCheckpointIO
-
             plugins.append(AtomicCheckpointIO())
         if given.get("logger") in (None, True):
             given["logger"] = False
@@ -188,7 +186,11 @@ def _fit(cli: RecipeCLI) -> None:
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
-        _stopped(cli, stop)
+        status, newest = stop_status(stop), _newest(cli.run_folder)
+        way = f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
+        if cli.trainer.is_global_zero:
+            sys.stderr.write(f"adc: stopped; the same command {way}.\n")
+        sys.exit(status)
     if cli.trainer.is_global_zero:
         stopwatch.note()
         facts = {"updates": cli.model.updates, "batches": cli.model.batches_seen}
@@ -227,8 +229,6 @@ def _checkpoint(cli: RecipeCLI) -> str | None:
 
 
 def _newest(run: Path) -> str | None:
-    from adc.training.checkpoint import newest_checkpoint
-
     newest, damaged = newest_checkpoint(run)
     for path in damaged:
         sys.stderr.write(f"adc: warning: {path} cannot be read and is passed over\n")
@@ -239,17 +239,6 @@ def _existing(path: str, option: str) -> str:
     if not Path(path).is_file():
         raise UsageError(f"{option}: there is no checkpoint {path}.")
     return path
-
-
-def _stopped(cli: RecipeCLI, stop: SystemExit) -> NoReturn:
-    """Print how an interrupted run continues."""
-    status = stop_status(stop)
-    assert cli.run_folder is not None
-    newest = _newest(cli.run_folder)
-    way = f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
-    if cli.trainer.is_global_zero:
-        sys.stderr.write(f"adc: stopped; the same command {way}.\n")
-    sys.exit(status)
 
 
 def stop_status(stop: SystemExit) -> int:
@@ -263,10 +252,6 @@ def stop_status(stop: SystemExit) -> int:
 
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _is_first() -> bool:
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
 
 
 def silence() -> None:

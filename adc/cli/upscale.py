@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adc.cli.options import leave, naming_options
+from adc.cli.parser import OneLineErrors
 from adc.errors import UsageError
+from adc.evaluation.batch import work_through
 from adc.inference.jobs import LIST, Job, plan
 from adc.inference.options import UpscaleOptions
+from adc.inference.upscaler import Upscaler
+from adc.inference.video import upscale_video
+from adc.media.image_files import check_target
 
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "device": (
@@ -35,8 +41,6 @@ FLAGS = {
 
 def main(argv: list[str]) -> None:
     """Parse the command line and enlarge."""
-    from adc.cli.parser import OneLineErrors
-
     description = "Enlarge images or a video with a student."
     parser = OneLineErrors(prog="adc upscale", description=description, allow_abbrev=False)
     parser.add_argument(
@@ -56,16 +60,13 @@ def main(argv: list[str]) -> None:
         parser.add_argument(f"--{name}", type=kind, default=default, help=text)
     for name, text in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
-    given = vars(parser.parse_args(_with_dash_last(argv)))
+    if LIST in argv:  # a lone - is an input, wherever it stands
+        argv = [*(word for word in argv if word != LIST), "--", LIST]
+    given = vars(parser.parse_args(argv))
     with naming_options({*given}):
         shared = {key: given.pop(key) for key in UpscaleOptions.__dataclass_fields__ if key in given}
         options = UpscaleOptions(**shared, devices=_devices(given["device"]))
         upscale(**given, options=options)
-
-
-def _with_dash_last(argv: list[str]) -> list[str]:
-    """A lone ``-`` is an input, wherever it stands."""
-    return argv if LIST not in argv else [*(word for word in argv if word != LIST), "--", LIST]
 
 
 def upscale(
@@ -80,32 +81,34 @@ def upscale(
     options: UpscaleOptions,
 ) -> None:
     """Enlarge images or a video; arguments and options are those of the command."""
-    import warnings
-
     warnings.filterwarnings("ignore", module="PIL")
     jobs = plan(input, Path(output), options.format, frames)
     single = jobs[0] if len(jobs) == 1 else None
     if single is not None and not single.video:
-        _check_ending(single.target, options.depth)
+        try:
+            check_target(single.target, (1, 1), options.depth)
+        except ValueError as error:
+            raise UsageError(f"--output {error}") from None
     listing = input == LIST
     resume = options.resume and not (single is not None and single.video)  # a single video resumes by itself
     waiting = [job for job in jobs if not (resume and job.target.exists())]
     for job in jobs if listing else ():
         if job not in waiting:
             print(job.target, flush=True)
+    fraction = _rate(rate) if waiting else Fraction(25)
 
-    from adc.evaluation.batch import work_through
-    from adc.inference.upscaler import Upscaler
+    def process(upscaler: Upscaler, job: Job) -> None:
+        if not job.video:
+            upscaler.image(job.source, job.target)
+        elif upscale_video(job.source, job.target, upscaler, options, codec=codec, crf=crf, rate=fraction):
+            raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
+        if listing:
+            print(job.target, flush=True)
 
     start = time.perf_counter()
-    failed = 0
-    if waiting:
-        enlarge_video = partial(_video, options=options, codec=codec, crf=crf, rate=_rate(rate))
-        workers = [
-            _worker(Upscaler(student, name, options), enlarge_video, listing)
-            for name in options.devices[: len(waiting)]
-        ]
-        failed = work_through(waiting, workers, "enlarging", progress=not any(job.video for job in waiting))
+    workers = [partial(process, Upscaler(student, name, options)) for name in options.devices[: len(waiting)]]
+    images_only = not any(job.video for job in waiting)
+    failed = work_through(waiting, workers, "enlarging", progress=images_only) if waiting else 0
     _summarize(jobs, len(waiting), failed, time.perf_counter() - start, output, sys.stderr if listing else sys.stdout)
     leave(failed, len(jobs))
 
@@ -117,15 +120,6 @@ def _devices(names: str) -> tuple[str, ...]:
     return found
 
 
-def _check_ending(target: Path, depth: int) -> None:
-    from adc.media.image_files import check_target
-
-    try:
-        check_target(target, (1, 1), depth)
-    except ValueError as error:
-        raise UsageError(f"--output {error}") from None
-
-
 def _rate(text: str) -> Fraction:
     try:
         rate = Fraction(text)
@@ -134,27 +128,6 @@ def _rate(text: str) -> Fraction:
     if rate <= 0:
         raise UsageError(f"--rate {text}: frames per second, a number or a fraction such as 30000/1001.")
     return rate
-
-
-def _worker(upscaler: Any, enlarge_video: Callable[[Job, Any], None], listing: bool) -> Callable[[Job], None]:
-    """Does one job after the other on one device."""
-
-    def work(job: Job) -> None:
-        if job.video:
-            enlarge_video(job, upscaler)
-        else:
-            upscaler.image(job.source, job.target)
-        if listing:
-            print(job.target, flush=True)
-
-    return work
-
-
-def _video(job: Job, upscaler: Any, options: UpscaleOptions, **settings: Any) -> None:
-    from adc.inference.video import upscale_video
-
-    if upscale_video(job.source, job.target, upscaler, options, **settings):
-        raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
 
 
 def _summarize(jobs: Sequence[Job], tried: int, failed: int, seconds: float, output: str, file: Any) -> None:

@@ -48,18 +48,15 @@ class ClipLoader(DataLoader[Any]):
         """Yield batches."""
         for batch, remark in super().__iter__():
             if isinstance(batch, Exception):
-                self._stop_workers()
+                if self.num_workers and self._iterator is not None:
+                    self._iterator._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]
+                    self._iterator = None
                 try:
                     raise batch from WorkerTraceback(remark)
                 finally:
                     del batch
             self.dataset.skipped |= remark  # pyright: ignore[reportAttributeAccessIssue]
             yield batch
-
-    def _stop_workers(self) -> None:
-        if self.num_workers and self._iterator is not None:
-            self._iterator._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]
-            self._iterator = None
 
     @property
     def skipped(self) -> list[str]:

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,11 +146,11 @@ def cases_of(
         (original,) = meta_copy(restorer.eval().requires_grad_(False))
         numbers = sum(parameter.numel() for parameter in restorer.parameters())
         for number, precision in enumerate(precisions):
-            mine = restorer if number == len(precisions) - 1 else copy.deepcopy(restorer)
+            copied = restorer if number == len(precisions) - 1 else copy.deepcopy(restorer)
             if precision == "plain":
-                case = Case(name, precision, mine.to(device), original, stored_bytes(mine), numbers)
+                case = Case(name, precision, copied.to(device), original, stored_bytes(copied), numbers)
             else:
-                ready = prepare(mine, precision, device, compile)  # type: ignore[arg-type]
+                ready = prepare(copied, precision, device, compile)  # type: ignore[arg-type]
                 case = Case(name, precision, ready, original, ready.stored, numbers)
             cases.append(case)
     return cases
@@ -164,20 +165,19 @@ def measure(
     for size in sizes:
         clip = torch.rand(1, frames, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
         clip = clip.to(device)
-        memory = [_peak(case, clip, device) for case in cases]  # the first call of each, which also warms it
+        memory = []
+        with torch.no_grad():
+            for case in cases:
+                case.run.restore(clip)  # the first call, which also warms it
+                memory.append(peak_memory(partial(case.run.restore, clip), device))
         seconds = _times(cases, clip, repeats)
         for case, peak, spent in zip(cases, memory, seconds, strict=True):
             key = (id(case.original), size)
             if key not in costs:
-                costs[key] = _cost(case.original, clip)
+                empty = torch.empty_like(clip, device="meta")
+                costs[key] = None if case.original is None else count(case.original, empty)
             rows.append(_row(case, size, costs[key], peak, spent))
     return rows
-
-
-def _peak(case: Case, clip: Tensor, device: str) -> int:
-    with torch.no_grad():
-        case.run.restore(clip)
-        return peak_memory(lambda: case.run.restore(clip), device)
 
 
 def _times(cases: Sequence[Case], clip: Tensor, repeats: int) -> list[list[float]]:
@@ -198,10 +198,6 @@ def _times(cases: Sequence[Case], clip: Tensor, repeats: int) -> list[list[float
 def _wait(clip: Tensor) -> None:
     if clip.is_cuda:
         torch.cuda.synchronize(clip.device)
-
-
-def _cost(original: nn.Module | None, clip: Tensor) -> Efficiency | None:
-    return None if original is None else count(original, torch.empty_like(clip, device="meta"))
 
 
 def _row(case: Case, size: int, cost: Efficiency | None, peak: int, spent: list[float]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adc.evaluation.batch import work_through
 from adc.evaluation.pairs import Pair, frames
 from adc.interfaces import FileMetric, Metric, SetMetric
 
@@ -46,8 +47,6 @@ class Measurer:
 
     def method(self, name: str, pairs: list[Pair]) -> Method:
         """Figures of all pairs of a method; failures are noted in one line each."""
-        from adc.evaluation.batch import work_through
-
         found = Method(name, pairs=len(pairs))
         for metric in self.sets:
             metric.truncate(0)
@@ -67,8 +66,8 @@ class Measurer:
         window: deque[list[Tensor]] = deque(maxlen=max(metric.frames for metric in self.metrics.values()))
         try:
             with torch.inference_mode():
-                for couple in frames(pair, self.video):
-                    window.append([frame.to(self.device)[None, None] for frame in couple])
+                for two in frames(pair, self.video):
+                    window.append([frame.to(self.device)[None, None] for frame in two])
                     self._measure(pair.restored, list(window), figures)
             for name, metric in self.metrics.items():
                 if isinstance(metric, FileMetric):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -47,9 +48,9 @@ def find_pairs(restored: Path, reference: Path, video: bool) -> list[Pair]:
         )
     if one:
         return [Pair(restored.name, restored, reference)]
-    ours, theirs = (_named(path, video) for path in (restored, reference))
-    check_partners(ours, theirs, restored, reference)
-    return [Pair(path.relative_to(restored).as_posix(), path, theirs[name]) for name, path in ours.items()]
+    found, references = (_named(path, video) for path in (restored, reference))
+    check_partners(found, references, restored, reference)
+    return [Pair(path.relative_to(restored).as_posix(), path, references[name]) for name, path in found.items()]
 
 
 def holds_videos(path: Path) -> bool:
@@ -65,16 +66,16 @@ def frames(pair: Pair, video: bool) -> Iterator[tuple[Tensor, Tensor]]:
         ValueError: If sizes or numbers of frames differ, or a file cannot be read; the message names it.
     """
     if video and pair.restored.is_dir() and pair.reference.is_dir():
-        ours, theirs = (
+        found, references = (
             by_name((file.stem, file) for file in frame_files(path)) for path in (pair.restored, pair.reference)
         )
-        check_partners(ours, theirs, pair.restored, pair.reference)
-        couples: Iterator = ((_frame(path), _frame(theirs[name])) for name, path in ours.items())
+        check_partners(found, references, pair.restored, pair.reference)
+        pairs: Iterator = ((_frame(path), _frame(references[name])) for name, path in found.items())
     elif video:
-        couples = zip_longest(_stream(pair.restored), _stream(pair.reference))
+        pairs = zip_longest(_stream(pair.restored), _stream(pair.reference))
     else:
-        couples = iter([(_frame(pair.restored), _frame(pair.reference))])
-    for number, (restored, reference) in enumerate(couples):
+        pairs = iter([(_frame(pair.restored), _frame(pair.reference))])
+    for number, (restored, reference) in enumerate(pairs):
         if restored is None or reference is None:
             short = pair.restored if restored is None else pair.reference
             raise ValueError(f"{short}: has {number} frames, fewer than its partner; cut both to one length.")
@@ -98,7 +99,7 @@ def _named(folder: Path, video: bool) -> dict[str, Path]:
 
 def _stream(path: Path) -> Iterator[Tensor]:
     """The frames of a video file or a folder, as `adc upscale` and training read them; damage is an error."""
-    with FrameFolder(path) if path.is_dir() else VideoReader(path) as video:
+    with nullcontext(FrameFolder(path)) if path.is_dir() else VideoReader(path) as video:
         for frame in video.frames():
             if video.damage:
                 break

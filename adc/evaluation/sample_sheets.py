@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from adc.interfaces import Restorer
-from adc.ops.clip import to_unit
+from adc.media.images import to_bytes
 from adc.ops.temporal import profiles
 
 LABELS = {"bicubic": "LR bicubic"}
@@ -37,9 +37,12 @@ def sheets(
     for batch in clips:
         with torch.inference_mode():
             views = [*(restorer.restore(batch["lr"]) for restorer in restorers.values()), batch["hr"]]
-        samples.append(_samples(views, crop))
+        top, left = busiest(batch["hr"], crop)
+        tiles = [to_image(view[..., top : top + crop, left : left + crop]) for view in views]
+        samples.append([tile.resize((crop, crop), Image.Resampling.NEAREST) for tile in tiles])
         if batch["hr"].shape[1] > 1:
-            motion.append(_profiles(views, crop))
+            tiles = [_image(profile) for profile in profiles(views, crop)]
+            motion.append([tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles])
     names = [*restorers, "truth"]
     return _sheet(names, samples, crop, zoom), _sheet(names, motion, crop, zoom) if motion else None
 
@@ -64,17 +67,6 @@ def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
     return max(places, key=lambda place: energy[place[0] : place[0] + crop, place[1] : place[1] + crop].sum().item())
 
 
-def _samples(views: Sequence[Tensor], crop: int) -> list[Image.Image]:
-    top, left = busiest(views[-1], crop)
-    tiles = [to_image(view[..., top : top + crop, left : left + crop]) for view in views]
-    return [tile.resize((crop, crop), Image.Resampling.NEAREST) for tile in tiles]
-
-
-def _profiles(views: Sequence[Tensor], crop: int) -> list[Image.Image]:
-    tiles = [_image(profile) for profile in profiles(views, crop)]
-    return [tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles]
-
-
 def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int, zoom: int) -> Image.Image:
     """Tiles in a grid, a name above each column."""
     heights = [row[0].height * zoom for row in rows]
@@ -92,5 +84,4 @@ def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: i
 
 
 def _image(frame: Tensor) -> Image.Image:
-    pixels = to_unit(frame).mul(255).round().byte().permute(1, 2, 0)
-    return Image.fromarray(pixels.contiguous().cpu().numpy())
+    return Image.fromarray(to_bytes(frame))

@@ -8,7 +8,10 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
+import torch
+
 from adc.evaluation.measure import Method
+from adc.ops.statistics import bootstrap_interval, wins
 
 Interval = tuple[float, float]
 
@@ -48,10 +51,6 @@ def means(method: Method) -> dict[str, float]:
 
 def intervals(method: Method, level: float) -> dict[str, Interval]:
     """Bootstrap intervals of the means over images; figures of sets, and of a single image, have none."""
-    import torch
-
-    from adc.ops.statistics import bootstrap_interval
-
     if len(method.rows) < 2:
         return {}
     columns = {name: [float(row[name]) for row in method.rows] for name in means(method) if name not in method.sets}
@@ -64,8 +63,8 @@ def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: fl
     """Comparisons of every two methods, metric by metric."""
     found = []
     for one, other in combinations(methods, 2):
-        theirs = {row["name"]: row for row in other.rows}
-        common = [(row, theirs[row["name"]]) for row in one.rows if row["name"] in theirs]
+        second = {row["name"]: row for row in other.rows}
+        common = [(row, second[row["name"]]) for row in one.rows if row["name"] in second]
         names = [name for name in (common[0][0] if common else {}) if name != "name"]
         for name in names:
             columns = [[float(row[name]) for row in rows] for rows in zip(*common, strict=True)]
@@ -74,15 +73,13 @@ def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: fl
 
 
 def _compare(name: str, methods: tuple[str, str], columns: list[list[float]], higher: bool, level: float) -> Comparison:
-    import torch
-
-    from adc.ops.statistics import bootstrap_interval, wins
-
-    ours, theirs = (torch.tensor(column, dtype=torch.float64) for column in columns)
-    gap = ours - theirs
-    sure = bootstrap_interval(gap, level) if len(gap) > 1 else None
-    counts = wins(ours, theirs, higher)
-    return Comparison(name, methods, len(gap), gap.mean().item(), sure, *counts, _wilcoxon(gap.tolist()))
+    first, second = (torch.tensor(column, dtype=torch.float64) for column in columns)
+    difference = first - second
+    interval = bootstrap_interval(difference, level) if len(difference) > 1 else None
+    counts = wins(first, second, higher)
+    return Comparison(
+        name, methods, len(difference), difference.mean().item(), interval, *counts, _wilcoxon(difference.tolist())
+    )
 
 
 def _wilcoxon(gaps: list[float]) -> float | None:

@@ -7,8 +7,11 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from adc.evaluation.measure import Method
 from adc.evaluation.summary import Comparison, comparisons, intervals, means
@@ -115,56 +118,50 @@ def _table_of(results: Results, method: Method) -> Any:
     rows = [
         [str(row["name"]), *(_figure(metric, row.get(metric.name)) for metric in columns)] for row in method.rows
     ] * (len(method.rows) <= ROWS_SHOWN)
-    reached, sure = results.means[method.name], results.intervals[method.name]
-    foot = [
-        [f"mean of {len(method.rows)}", *(_figure(metric, reached.get(metric.name)) for metric in columns)],
-    ]
-    if sure:
-        foot += [
-            [f"{results.level:.0%} from", *(_end(metric, sure, 0) for metric in columns)],
-            ["to", *(_end(metric, sure, 1) for metric in columns)],
-        ]
+    means, interval = results.means[method.name], results.intervals[method.name]
+    foot = [[f"mean of {len(method.rows)}", *(_figure(metric, means.get(metric.name)) for metric in columns)]]
+    for end, text in enumerate((f"{results.level:.0%} from", "to") if interval else ()):
+        foot.append([text, *(_end(metric, interval, end) for metric in columns)])
     title = method.name if len(results.methods) > 1 else results.kind
     return _table([title, *(metric.title for metric in columns)], rows, foot)
 
 
 def _means_row(results: Results, method: Method) -> list[str]:
-    reached, sure = results.means[method.name], results.intervals[method.name]
-    cells = []
-    for metric in results.columns:
-        text = _figure(metric, reached.get(metric.name))
-        if metric.name in sure:
-            text += f" [{_end(metric, sure, 0)}, {_end(metric, sure, 1)}]"
-        cells.append(text)
+    means, interval = results.means[method.name], results.intervals[method.name]
+    cells = [
+        _figure(metric, means.get(metric.name))
+        + (f" [{_end(metric, interval, 0)}, {_end(metric, interval, 1)}]" if metric.name in interval else "")
+        for metric in results.columns
+    ]
     return [method.name, str(len(method.rows)), *cells]
 
 
 def _compared(results: Results, found: Comparison) -> list[str]:
     metric = results.metrics[found.metric]
-    sure = "" if found.interval is None else " [{:+.{n}f}, {:+.{n}f}]".format(*found.interval, n=metric.decimals)
+    interval = "" if found.interval is None else " [{:+.{n}f}, {:+.{n}f}]".format(*found.interval, n=metric.decimals)
     return [
         metric.title,
         *found.methods,
         str(found.images),
-        f"{found.difference:+.{metric.decimals}f}{sure}",
+        f"{found.difference:+.{metric.decimals}f}{interval}",
         *(str(count) for count in (found.wins, found.ties, found.losses)),
         "-" if found.p is None else f"{found.p:.2g}",
     ]
 
 
 def _note(results: Results) -> str:
-    sure = f"{results.level:.0%} bootstrap intervals over {results.kind}s"
+    interval = f"{results.level:.0%} bootstrap intervals over {results.kind}s"
     border = f"; PSNR and SSIM leave out {results.options.get('border', 0)} pixels on each side."
     win = f" A win is {'a' if results.kind == 'clip' else 'an'} {results.kind} on which the first method is better."
-    return f"{sure}{border}{win if results.comparisons else ''}"
+    return f"{interval}{border}{win if results.comparisons else ''}"
 
 
 def _figure(metric: Any, value: Any) -> str:
     return "-" if value is None else f"{float(value):.{metric.decimals}f}"
 
 
-def _end(metric: Any, sure: Mapping[str, Sequence[float]], index: int) -> str:
-    return _figure(metric, sure[metric.name][index] if metric.name in sure else None)
+def _end(metric: Any, interval: Mapping[str, Sequence[float]], index: int) -> str:
+    return _figure(metric, interval[metric.name][index] if metric.name in interval else None)
 
 
 def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -173,9 +170,6 @@ def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Sequence[str]] = ()) -> Any:
-    from rich.markup import escape
-    from rich.table import Table
-
     table = Table(escape(head[0]))
     for title in head[1:]:
         table.add_column(title, justify="right", no_wrap=True)
@@ -190,15 +184,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Se
 
 def _print(table: Any) -> None:
     """As wide as it is: a figure is never cut."""
-    from rich.console import Console
-
     needed = Console(file=sys.stdout, width=10_000).measure(table).maximum
     Console(file=sys.stdout, width=needed).print(table)
-
-
-def write(path: str | None, text: str) -> None:
-    """Write a file that is whole or not there, if one was asked for."""
-    from adc.runs import write_text
-
-    if path is not None:
-        write_text(Path(path), text)

@@ -99,13 +99,8 @@ def _component(value: Any, keys: tuple[str, ...] = ("folder", "weights")) -> str
     if not isinstance(value, dict) or "class_path" not in value:
         return f"`{value}`" if isinstance(value, str) else None
     arguments = value.get("init_args") or {}
-    stated = []
-    for key in keys:
-        entry = arguments.get(key)
-        if isinstance(entry, dict):
-            entry = entry.get("class_path", "").rpartition(".")[2]
-        if entry is not None:
-            stated.append(f"{key}: {entry}")
+    entries = [(key, arguments[key]) for key in keys if arguments.get(key) is not None]
+    stated = [f"{k}: {v.get('class_path', '').rpartition('.')[2] if isinstance(v, dict) else v}" for k, v in entries]
     name = value["class_path"].rpartition(".")[2]
     return f"`{name}`" + (f" ({', '.join(stated)})" if stated else "")
 
@@ -119,10 +114,7 @@ def _training(model: dict[str, Any], finished: dict[str, Any]) -> str | None:
 
 
 def _files(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "| file | MB | what | largest difference from float32 in torch | PSNR against it, dB |",
-        "|---|---|---|---|---|",
-    ]
+    lines = ["| file | MB | what | largest difference from float32 in torch | PSNR against it, dB |", "|---" * 5 + "|"]
     for row in rows:
         difference = f"{row['difference']:.2g}" if "difference" in row else ""
         decibels = f"{row['decibels']:.1f}" if "decibels" in row else ""

@@ -52,8 +52,8 @@ class ImageNetwork(nn.Module):
         if self.multiple == 1:
             return image
         side = image.shape[dimension]
-        whole = (side + self.multiple - 1) // self.multiple * self.multiple
-        places = torch.arange(whole, device=image.device).clamp(max=side - 1)
+        padded = (side + self.multiple - 1) // self.multiple * self.multiple
+        places = torch.arange(padded, device=image.device).clamp(max=side - 1)
         return image.index_select(dimension, places)
 
 
@@ -74,20 +74,16 @@ def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedP
     frames = {"frames": (3, 1, LONGEST)} if of_clips else {}
     sides = {"height": (side, SMALLEST, LARGEST), "width": (side + network.multiple, SMALLEST, LARGEST)}
     axes = {"batch": (2, 1, 64), **frames, "channels": None, **sides}
-    example = torch.zeros([3 if axis is None else axis[0] for axis in axes.values()], device=_place(student))
+    place = next((tensor.device for tensor in (*student.parameters(), *student.buffers())), None)
+    example = torch.zeros([3 if axis is None else axis[0] for axis in axes.values()], device=place)
     shapes = {
         number: torch.export.Dim(name, min=axis[1], max=axis[2])
         for number, (name, axis) in enumerate(axes.items())
         if axis is not None
     }
     with torch.no_grad(), _without_size_limits(student):
-        found = torch.export.export(
-            network,
-            (example,),
-            dynamic_shapes=(shapes,),
-            strict=False,
-            prefer_deferred_runtime_asserts_over_guards=True,
-        )
+        options: dict[str, Any] = {"strict": False, "prefer_deferred_runtime_asserts_over_guards": True}
+        found = torch.export.export(network, (example,), dynamic_shapes=(shapes,), **options)
     return _without_assertions(found)
 
 
@@ -110,7 +106,7 @@ def _without_size_limits(student: nn.Module) -> Iterator[None]:
         for name, child in list(parent.named_children()):
             if isinstance(block := describe_block(child), UpsampleConv):
                 kept.append((parent, name, child))
-                setattr(parent, name, _Enlarge(block.convolution))
+                setattr(parent, name, _Upsample(block.convolution))
     try:
         yield
     finally:
@@ -118,7 +114,7 @@ def _without_size_limits(student: nn.Module) -> Iterator[None]:
             setattr(parent, name, child)
 
 
-class _Enlarge(nn.Module):
+class _Upsample(nn.Module):
     def __init__(self, convolution: nn.Module) -> None:
         super().__init__()
         self.convolution = convolution
@@ -246,11 +242,6 @@ def _save(onnx: ModuleType, model: Any, path: Path) -> None:
         else:
             path.with_name(data).unlink(missing_ok=True)
         scratch.replace(path)
-
-
-def _place(network: nn.Module) -> torch.device:
-    tensors = [*network.parameters(), *network.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
 
 
 @contextmanager

@@ -90,18 +90,18 @@ def _enlarged(lr: Tensor, scale: int, top: int, bottom: int) -> Tensor:
     return large[..., top - first * scale : bottom - first * scale, :]
 
 
-def resized(bands: Iterable[Tensor], size: tuple[int, int], wanted: tuple[int, int]) -> Iterator[Tensor]:
+def resized(bands: Iterable[Tensor], size: tuple[int, int], target: tuple[int, int]) -> Iterator[Tensor]:
     """Bands ``(..., rows, W)`` of an image of a size (height, width), resized to the target by Lanczos's filter."""
-    reach = int(LANCZOS_REACH * max(1.0, size[0] / wanted[0])) + 2
+    reach = int(LANCZOS_REACH * max(1.0, size[0] / target[0])) + 2
     window = Window(bands)
-    for top in range(0, wanted[0], BAND):
-        bottom = min(top + BAND, wanted[0])
-        begin, end = top * size[0] / wanted[0], bottom * size[0] / wanted[0]
+    for top in range(0, target[0], BAND):
+        bottom = min(top + BAND, target[0])
+        begin, end = top * size[0] / target[0], bottom * size[0] / target[0]
         first, last = max(0, int(begin) - reach), min(size[0], int(end) + 1 + reach)
         rows = window.rows(first, last)
         box = (0.0, begin - first, float(size[1]), min(end - first, float(last - first)))
         planes = [
-            np.asarray(Image.fromarray(plane).resize((wanted[1], bottom - top), Image.Resampling.LANCZOS, box))
+            np.asarray(Image.fromarray(plane).resize((target[1], bottom - top), Image.Resampling.LANCZOS, box))
             for plane in rows.float().cpu().reshape(-1, *rows.shape[-2:]).numpy()
         ]
-        yield torch.from_numpy(np.stack(planes)).view(*rows.shape[:-2], bottom - top, wanted[1]).to(rows.device)
+        yield torch.from_numpy(np.stack(planes)).view(*rows.shape[:-2], bottom - top, target[1]).to(rows.device)

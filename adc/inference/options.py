@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -55,18 +54,17 @@ class UpscaleOptions:
         for name, kind in (("color", Color), ("precision", Precision), ("format", Ending)):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise UsageError(f"{name} {value}: there are {', '.join(get_args(kind))}.")
-        if self.depth not in (8, 16):
-            raise UsageError(f"depth {self.depth}: 8 or 16 bits per channel.")
-        if self.depth == 16 and self.format != "png":
-            raise UsageError(f"depth 16: 16 bits per channel are written as PNG only, not as {self.format}.")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality}: from 1 to 100.")
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"batch {self.batch}: at least 1.")
-        if self.scale is not None and not (math.isfinite(self.scale) and 0 < self.scale <= 64):
-            raise UsageError(f"scale {self.scale}: more than 0, at most 64.")
-        if self.overlap < 0:
-            raise UsageError(f"overlap {self.overlap}: at least 0.")
+        deep_format = f"depth 16: 16 bits per channel are written as PNG only, not as {self.format}."
+        for is_legal, message in (
+            (self.depth in (8, 16), f"depth {self.depth}: 8 or 16 bits per channel."),
+            (self.depth == 8 or self.format == "png", deep_format),
+            (1 <= self.quality <= 100, f"quality {self.quality}: from 1 to 100."),
+            (self.batch is None or self.batch >= 1, f"batch {self.batch}: at least 1."),
+            (self.scale is None or 0 < self.scale <= 64, f"scale {self.scale}: more than 0, at most 64."),
+            (self.overlap >= 0, f"overlap {self.overlap}: at least 0."),
+        ):
+            if not is_legal:
+                raise UsageError(message)
         if self.tile is not None:
             try:
                 plan_tiles(1, self.tile, self.overlap)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adc.inference import onednn
+from adc.inference.options import Precision
 from adc.interfaces import Restorer
 from adc.interfaces.blocks import ResidualBlock, UpsampleConv, describe_block
 
-Precision = Literal["fp32", "bf16", "fp16"]
 NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -232,13 +232,10 @@ def _fused(module: nn.Module) -> nn.Module | None:
 
 
 def _packed(module: nn.Module) -> nn.Module | None:
-    better: nn.Module
-    if isinstance(module, nn.Conv2d) and _is_plain(module) and onednn.can_pack(module.weight.dtype):
-        better = PackedConv2d(module)
-    elif type(module) is nn.Linear and module.weight.dtype != torch.float32 and onednn.can_pack(module.weight.dtype):
-        better = PackedLinear(module)
-    else:
+    half = type(module) is nn.Linear and module.weight.dtype != torch.float32
+    if not (_is_plain(module) or half) or not onednn.can_pack(module.weight.dtype):  # type: ignore[arg-type]
         return None
+    better = PackedLinear(module) if isinstance(module, nn.Linear) else PackedConv2d(module)  # type: ignore[arg-type]
     module._parameters.clear()  # the weight would be held twice until all are packed
     return better
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from adc.inference import bands
+from adc.inference.options import Color
 from adc.inference.tiles import SMALLEST, in_bands, plan_tiles
 from adc.interfaces import Restorer
 
 __all__ = ["SMALLEST", "Tiling", "restore_bands", "restore_image"]
-
-Color = Literal["none", "adain", "wavelet"]
 
 
 @dataclass(frozen=True)

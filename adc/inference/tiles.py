@@ -160,7 +160,7 @@ def _sliced(large: Tensor) -> Iterator[Tensor]:
 
 
 def _of_one_size(axis: Axis, batch: int) -> Iterator[range]:
-    """Numbers of tiles to be enlarged at once: the last one by itself if it has fewer pixels."""
+    """Numbers of tiles restored at once: the last one by itself if it has fewer pixels."""
     number = len(axis.starts) - (axis.covered > axis.side)
     for first in range(0, number, batch):
         yield range(first, min(first + batch, number))

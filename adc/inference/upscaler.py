@@ -12,13 +12,18 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from adc import pruning
 from adc.errors import UsageError
 from adc.inference.device import find_device
 from adc.inference.memory import SIDES, MemoryEstimate, fitting_batch, fitting_tile, free_memory
+from adc.inference.onnx_student import OnnxStudent
 from adc.inference.options import Color, Precision, UpscaleOptions
+from adc.inference.prepare import prepare, why_not
 from adc.inference.restore import Tiling, restore_bands, restore_image
 from adc.inference.tiles import plan_tiles
 from adc.interfaces import Restorer
+from adc.media.images import opened, to_bytes, to_frame
+from adc.progress import note
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -80,8 +85,6 @@ class Upscaler:
                 suit the options.
             ValueError: If the student is damaged.
         """
-        from adc.inference.prepare import prepare, why_not
-
         self.options, self.device = options, find_device(device)
         if complaint := why_not(options.precision, self.device):
             raise UsageError(f"precision {complaint}")
@@ -111,8 +114,6 @@ class Upscaler:
         Raises:
             ValueError: If the image has another shape or type, or memory runs out with the smallest tiles.
         """
-        from adc.media.images import opened, to_bytes, to_frame
-
         if isinstance(image, str | Path):
             with opened(image) as found:
                 whole = ImageOps.exif_transpose(found)
@@ -150,7 +151,6 @@ class Upscaler:
             OSError: If the result cannot be written.
         """
         from adc.inference.image import upscale_image
-        from adc.progress import note
 
         for left_out in upscale_image(Path(source), Path(target), self):
             note(f"{source}: {left_out}")
@@ -274,17 +274,13 @@ def restore_clip(restore: Callable[[Tensor], Tensor], clip: Tensor, source: str 
 
 
 def _load(student: str, options: UpscaleOptions) -> Restorer:
-    from adc.pruning import load_student
-
     if student.lower().endswith(".onnx"):
         for name, plain in (("precision", "fp32"), ("compile", False)):
             if getattr(options, name) != plain:
                 raise UsageError(f"{name}: an ONNX file has its own; leave this out.")
-        from adc.inference.onnx_student import OnnxStudent
-
         found: Any = OnnxStudent(student)
     else:
-        found = load_student(student)
+        found = pruning.load_student(student)
     for name, tensor in found.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise ValueError(f"{student}: tensor {name} is not finite (NaN or infinity); export it again.")

@@ -9,17 +9,17 @@ from fractions import Fraction
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from torch import Tensor
+
+from adc.inference.options import UpscaleOptions
+from adc.inference.stream import mixes_frames, stream
+from adc.inference.upscaler import Upscaler, restore_clip
+from adc.media.frame_folders import FrameFolder, FrameFolderWriter
+from adc.media.images import name_of
+from adc.media.video_reader import Damage, Frame, VideoReader, is_video
+from adc.media.video_writer import VideoWriter
 from adc.progress import note, track
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from adc.inference.options import UpscaleOptions
-    from adc.media.frame_folders import FrameFolder, FrameFolderWriter
-    from adc.media.video_reader import Damage, Frame, VideoReader
-    from adc.media.video_writer import VideoWriter
 
 CONTEXT = 8
 """Frames that neighbouring chunks share where a restorer mixes frames and has no `temporal_context`; a chunk is three
@@ -69,18 +69,21 @@ def upscale_video(
         OSError: If the target cannot be written.
         ValueError: If the source is no video, or the target cannot hold its streams.
     """
-    from adc.inference.stream import stream
-    from adc.inference.upscaler import Upscaler, restore_clip
-    from adc.media.video_reader import Frame, is_video
-
     context = getattr(restore, "temporal_context", 0)
     inner = restore.restore if isinstance(restore, Upscaler) else restore
     restore = partial(restore_clip, inner, source=source)
     if options is not None and options.resume and is_video(target) and target.is_file():
         return []
     with ExitStack() as open_files:
-        reader = open_files.enter_context(_reader(source, rate))
-        writer = open_files.enter_context(_writer(target, reader, options, codec, crf, layout))
+        folder = FrameFolder(source, rate) if source.is_dir() else None
+        reader = folder or open_files.enter_context(VideoReader(source))
+        if is_video(target) and not target.is_dir():
+            like = reader if isinstance(reader, VideoReader) else None
+            writer = open_files.enter_context(VideoWriter(target, like, reader.rate, codec, crf, layout))
+        else:
+            names = None if folder is None else [name_of(file, folder.path) for file in folder.files]
+            options = options or UpscaleOptions()
+            writer = FrameFolderWriter(target, names, f".{options.format}", options.quality)
         frames = reader.frames(writer.copy)
         first = next(frames)
         chunk, chunk_overlap = _chunks(restore, context, first, chunk, chunk_overlap)
@@ -95,41 +98,9 @@ def upscale_video(
     return reader.damage
 
 
-def _reader(source: Path, rate: Fraction | int) -> VideoReader | FrameFolder:
-    from adc.media.frame_folders import FrameFolder
-    from adc.media.video_reader import VideoReader
-
-    return FrameFolder(source, rate) if source.is_dir() else VideoReader(source)
-
-
-def _writer(
-    target: Path,
-    reader: VideoReader | FrameFolder,
-    options: UpscaleOptions | None,
-    codec: str | None,
-    crf: int | None,
-    layout: str | None,
-) -> VideoWriter | FrameFolderWriter:
-    from adc.media.frame_folders import FrameFolder, FrameFolderWriter
-    from adc.media.images import name_of
-    from adc.media.video_reader import is_video
-    from adc.media.video_writer import VideoWriter
-
-    folder = reader if isinstance(reader, FrameFolder) else None
-    if is_video(target) and not target.is_dir():
-        like = None if isinstance(reader, FrameFolder) else reader
-        return VideoWriter(target, like, reader.rate, codec, crf, layout)
-    names = None if folder is None else [name_of(file, folder.path) for file in folder.files]
-    if options is None:
-        return FrameFolderWriter(target, names)
-    return FrameFolderWriter(target, names, f".{options.format}", options.quality)
-
-
 def _chunks(
     restore: Callable[[Tensor], Tensor], context: int, first: Frame, chunk: int | None, overlap: int | None
 ) -> tuple[int, int]:
-    from adc.inference.stream import mixes_frames
-
     if chunk is not None and overlap is not None:
         return chunk, overlap
     if mixes_frames(restore):
@@ -151,20 +122,12 @@ def _in_runs(damage: list[Damage], spacing: float) -> Iterator[str]:
     """Damage in lines, neighbours (up to 1.5 frames of `spacing` seconds apart) of one cause in one line."""
     runs: list[list[Damage]] = []
     for found in damage:
-        before = runs[-1][-1] if runs else None
-        is_next = (
-            before is not None
-            and before.cause == found.cause
-            and isinstance(before.place, float)
-            and isinstance(found.place, float)
-            and found.place - before.place <= 1.5 * spacing
-        )
-        if is_next:
+        before = runs[-1][-1] if runs else found
+        times = [place for place in (before.place, found.place) if isinstance(place, float)]
+        if runs and before.cause == found.cause and len(times) == 2 and times[1] - times[0] <= 1.5 * spacing:
             runs[-1].append(found)
         else:
             runs.append([found])
-    for run in runs:
-        if len(run) == 1:
-            yield str(run[0])
-        else:
-            yield f"from {run[0].place:.3f} s to {run[-1].place:.3f} s ({len(run)} frames): {run[0].cause}"
+    for first, *rest in runs:
+        span = f"from {first.place:.3f} s to {rest[-1].place:.3f} s ({1 + len(rest)} frames)" if rest else ""
+        yield f"{span}: {first.cause}" if rest else str(first)

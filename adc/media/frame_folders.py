@@ -44,12 +44,6 @@ class FrameFolder:
         self.count = len(self.files)
         self.damage: list[Damage] = []
 
-    def __enter__(self) -> FrameFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def __len__(self) -> int:
         """Number of frames."""
         return self.count
@@ -143,12 +137,6 @@ class FrameFolderWriter:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{path}: is a file; frames are written into a folder.")
         self.path.mkdir(parents=True, exist_ok=True)
-
-    def __enter__(self) -> FrameFolderWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def copy(self, packet: Any) -> None:
         """Sound and subtitles have no place in a folder of frames."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -61,7 +62,7 @@ def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[Image.Image]:
         raise BrokenImageError(f"{held}: cannot be read ({error.strerror}).") from None
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing pyiqa switches it on for the whole process
     try:
-        with Image.open(path.stream() if isinstance(path, TarMember) else path) as image:
+        with Image.open(io.BytesIO(path.read()) if isinstance(path, TarMember) else path) as image:
             image.load()
             yield image
     except UnidentifiedImageError:

@@ -29,9 +29,9 @@ def check_partners(ours: dict[str, Any], theirs: dict[str, Any], here: object, t
         ValueError: If a file has no partner; the message names it.
     """
     for own, other, folder in ((ours, theirs, there), (theirs, ours, here)):
-        if lonely := [name for name in own if name not in other]:
-            more = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
-            name = lonely[0]
+        if unpaired := [name for name in own if name not in other]:
+            more = f" (and {len(unpaired) - 1} more)" if len(unpaired) > 1 else ""
+            name = unpaired[0]
             raise ValueError(f"{_path(own[name])}: no partner called '{name}' in {folder}{more}. Add or remove it.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -45,10 +44,6 @@ class TarMember:
         with self.shard.open("rb") as file:
             file.seek(start)
             return file.read(length)
-
-    def stream(self) -> io.BytesIO:
-        """Its bytes as a file."""
-        return io.BytesIO(self.read())
 
     def __str__(self) -> str:
         """The tar file and the path in there."""

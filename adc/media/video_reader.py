@@ -195,7 +195,9 @@ class VideoReader:
                 if latest is not None:
                     yield latest
             if latest is None:
-                self._set_upright(av_frame)
+                self._transform = transform_of(av_frame)
+                if self._transform[0] == 0:
+                    self.pixel_aspect = 1 / self.pixel_aspect
             latest = self._frame(av_frame, start, latest, is_damaged)
             yield latest
         for missing in sorted(awaited):
@@ -275,11 +277,6 @@ class VideoReader:
 
     def _report(self, time: int, cause: str) -> None:
         self.damage.append(Damage(float(time * self.time_base), cause))
-
-    def _set_upright(self, first: av.VideoFrame) -> None:
-        self._transform = transform_of(first)
-        if self._transform[0] == 0:
-            self.pixel_aspect = 1 / self.pixel_aspect
 
 
 def is_shown(packet: Any) -> bool:

@@ -16,8 +16,6 @@ from adc.metrics.clips import clip_figures, steadiness
 from adc.metrics.efficiency import count, meta_copy
 from adc.ops.clip import quantize
 
-OPTIONAL = ("flicker", "ewarp", "sharpness", "niqe")
-
 
 @dataclass
 class Figures:
@@ -72,12 +70,19 @@ def compare(
                     restored = restorer.restore(batch["lr"])
                     seconds[name][turn].append(time.perf_counter() - start)
                     if turn == 0:
-                        table[name].images.append(_rate(quantize(restored), batch, niqe))
+                        image = quantize(restored)
+                        figures = {key: value.item() for key, value in clip_figures(image, batch["hr"]).items()}
+                        rating = {} if niqe is None else {"niqe": niqe(image).item()}
+                        table[name].images.append({"name": batch["name"][0], **figures, **rating})
                 progress(batch["name"][0])
     for name, restorer in restorers.items():
-        _summarise(table[name], seconds[name])
-        (twin,) = meta_copy(restorer)
-        cost = count(twin, torch.zeros(1, 1, 3, *example, device="meta"))
+        images = table[name].images
+        for key in ("psnr_y", "ssim_y", "flicker", "ewarp", "sharpness", "niqe"):
+            if values := [image[key] for image in images if key in image]:
+                setattr(table[name], key, statistics.fmean(values))
+        table[name].seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds[name])
+        (copied,) = meta_copy(restorer)
+        cost = count(copied, torch.zeros(1, 1, 3, *example, device="meta"))
         table[name].parameters, table[name].macs = cost.parameters, cost.macs
     return table
 
@@ -86,21 +91,3 @@ def steadiness_of_truth(clips: Iterable[dict[str, Any]]) -> dict[str, float]:
     """The mean ``ewarp`` and ``sharpness`` of the HR clips of more than one frame; empty if there are none."""
     moving = [steadiness(batch["hr"]) for batch in clips if batch["hr"].shape[1] > 1]
     return {name: statistics.fmean(one[name].item() for one in moving) for name in (moving[0] if moving else ())}
-
-
-def _rate(restored: Tensor, batch: dict[str, Any], niqe: Callable[[Tensor], Tensor] | None) -> dict[str, Any]:
-    return {
-        "name": batch["name"][0],
-        **{name: figure.item() for name, figure in clip_figures(restored, batch["hr"]).items()},
-        **({} if niqe is None else {"niqe": niqe(restored).item()}),
-    }
-
-
-def _summarise(figures: Figures, seconds: list[list[float]]) -> None:
-    images = figures.images
-    figures.psnr_y = statistics.fmean(image["psnr_y"] for image in images)
-    figures.ssim_y = statistics.fmean(image["ssim_y"] for image in images)
-    for name in OPTIONAL:
-        if values := [image[name] for image in images if name in image]:
-            setattr(figures, name, statistics.fmean(values))
-    figures.seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds)

@@ -97,8 +97,11 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
         log.warning("multiply-accumulates of %s are not counted: they come on top", ", ".join(uncounted))
     total = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
     by_operation = counter.get_flop_counts().get("Global", {})
-    attention = sum(flops for operation, flops in by_operation.items() if _multiplies_activations(str(operation)))
-    shares = {name: _cost(part, reader, spent) for name, part in parts.items()}
+    attention = sum(flops for name, flops in by_operation.items() if "bmm" in str(name) or "attention" in str(name))
+    shares = {
+        name: Cost(_elements(part, reader.read), sum(spent[module] for module in part.modules()) // 2)
+        for name, part in parts.items()
+    }
     return Efficiency(total.parameters, total.macs, shares, attention // 2, uncounted)
 
 
@@ -126,7 +129,8 @@ def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu")
         function()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    _give_back_freed_memory()
+    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # returns freed memory to the system, whose reuse would not be measured
     before = _resident()
     with _watched(before) as peak:
         function()
@@ -191,14 +195,6 @@ def _may_multiply(operation: str) -> bool:
     )
 
 
-def _multiplies_activations(operation: str) -> bool:
-    return "bmm" in operation or "attention" in operation
-
-
-def _cost(part: nn.Module, reader: _Reader, spent: Counter[nn.Module]) -> Cost:
-    return Cost(_elements(part, reader.read), sum(spent[module] for module in part.modules()) // 2)
-
-
 def _elements(module: nn.Module, read: set[int]) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if id(parameter) in read)
 
@@ -219,12 +215,6 @@ def _watched(start: int, interval: float = 0.002) -> Any:
         done.set()
         thread.join()
         peak[0] = max(peak[0], _resident())
-
-
-def _give_back_freed_memory() -> None:
-    """Return freed memory to the system, whose reuse would not be measured."""
-    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
 
 
 def _resident() -> int:

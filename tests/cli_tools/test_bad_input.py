@@ -312,7 +312,7 @@ MEASURED = {
     "floating-point pixels": (flat("a.tif", "F"), SOME_FAILED, "a.tif: cannot be read as an image"),
     "huge header": (content("a.png", png(100_000, 100_000, rows(1, 1))), SOME_FAILED, "decompression bomb"),
     "a pipe": (pipe, SOME_FAILED, "a.png: is a pipe"),
-    "another name": (whole("b.png"), FAILED, "no image of the name of"),
+    "another name": (whole("b.png"), FAILED, "no partner called"),
 }
 
 

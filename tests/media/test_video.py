@@ -476,18 +476,18 @@ def test_which_files_are_videos():
 def test_a_folder_of_frames(tmp_path):
     for number in (1, 2, 10):
         write_image(tmp_path / "in" / f"f{number}.png", still(number))
-    with FrameFolder(tmp_path / "in", rate=10) as folder:
-        frames = list(folder.frames())
+    folder = FrameFolder(tmp_path / "in", rate=10)
+    frames = list(folder.frames())
     assert [file.name for file in folder.files] == ["f1.png", "f2.png", "f10.png"]
     assert [frame.start * folder.time_base for frame in frames] == [0, Fraction(1, 10), Fraction(1, 5)]
     assert error_of(frames[2], 10) < 1e-5
-    with FrameFolderWriter(tmp_path / "out", ["x", "y", "z"]) as writer:
-        for frame in folder.frames():
-            writer.write(frame)
+    writer = FrameFolderWriter(tmp_path / "out", ["x", "y", "z"])
+    for frame in folder.frames():
+        writer.write(frame)
     assert (read_image(tmp_path / "out/z.png") == still(10)).all()
-    with FrameFolderWriter(tmp_path / "numbered", ending=".webp") as writer:
-        for frame in folder.frames():
-            writer.write(frame)
+    writer = FrameFolderWriter(tmp_path / "numbered", ending=".webp")
+    for frame in folder.frames():
+        writer.write(frame)
     assert sorted(path.name for path in (tmp_path / "numbered").iterdir()) == [f"00000{n}.webp" for n in (1, 2, 3)]
 
 

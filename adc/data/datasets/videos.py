@@ -11,7 +11,6 @@ from adc.data.datasets.camera import Camera
 from adc.data.datasets.clip_maker import ClipMaker, ClipSample, check_length, to_clip
 from adc.data.datasets.crops import central, crop_of, crop_size, ensure_min_size
 from adc.degradation.draws import randint
-from adc.media.video_source import VideoSource
 
 
 class VideoClips(ClipMaker):
@@ -19,7 +18,8 @@ class VideoClips(ClipMaker):
 
     def draw(self, index: int, generator: Generator) -> ClipSample:
         """Successive frames of a video, cut out of a random place."""
-        source, frames = self._usable(index, lambda number: self._take(number, generator))
+        number, (_, frames) = self._usable(index, lambda n: (w := self._window(self.files[n], generator)) and (n, w))
+        source = self.files[number]
         side, augment = self.spec.side, self.spec.augment
         frames = [ensure_min_size(frame, source.path, side, self.spec.scale, self.spec.small) for frame in frames]
         if augment is not None:
@@ -38,10 +38,6 @@ class VideoClips(ClipMaker):
         size = crop_size(source.path, frames[0], self.spec.size, self.spec.step)
         return ClipSample(source.name, source.path, to_clip([central(frame, *size) for frame in frames]))
 
-    def _take(self, index: int, generator: Generator) -> tuple[VideoSource, list[np.ndarray]] | None:
-        window = self._window(self.files[index], generator)
-        return None if window is None else (self.files[index], window[1])
-
 
 class CameraClips(ClipMaker):
     """Clips of photos, over which a camera moves; arguments but the first are those of `ClipMaker`."""
@@ -52,7 +48,8 @@ class CameraClips(ClipMaker):
 
     def draw(self, index: int, generator: Generator) -> ClipSample:
         """A random path over a photo."""
-        number, photo = self._photo(index)
+        number, photo = self._usable(index, lambda n: (n, self._read(n)))
+        photo = ensure_min_size(photo, self.path(number), self.spec.side, self.spec.scale, self.spec.small)
         if self.spec.augment is not None:
             photo = self.spec.augment.change([photo], None, generator)[0]
         return self._shot(number, photo, (self.spec.side, self.spec.side), generator)
@@ -62,10 +59,6 @@ class CameraClips(ClipMaker):
         photo = self._read(index)
         size = crop_size(self.path(index), photo, self.spec.size, self.spec.step)
         return self._shot(index, photo, size, generator)
-
-    def _photo(self, index: int) -> tuple[int, np.ndarray]:
-        number, photo = self._usable(index, lambda n: (n, self._read(n)))
-        return number, ensure_min_size(photo, self.path(number), self.spec.side, self.spec.scale, self.spec.small)
 
     def _read(self, number: int) -> np.ndarray:
         return self.read(self.files[number], [0])[0]
