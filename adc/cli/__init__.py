@@ -107,13 +107,11 @@ def _take_plugin_folders(arguments: list[str]) -> list[str]:
     rest: list[str] = []
     waiting = iter(arguments)
     for argument in waiting:
-        if argument == "--plugins":
-            folders = next(waiting, "")
-        elif argument.startswith("--plugins="):
-            folders = argument.partition("=")[2]
-        else:
+        name, has_value, folders = argument.partition("=")
+        if name != "--plugins":
             rest.append(argument)
             continue
+        folders = folders if has_value else next(waiting, "")
         if not folders:
             raise UsageError("--plugins needs a folder.")
         from adc.registry import add_plugin_folders

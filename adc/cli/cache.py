@@ -116,7 +116,7 @@ class CacheCLI(RecipeCLI):
         self.runner = TeacherRunner(teacher, prompt, self.shards, self.domains, self.config.numbers)
 
     def _teacher(self) -> tuple[Teacher, Prompt | None, dict[str, Any]]:
-        """The recipe's teacher, its prompt, and what a cache notes about it."""
+        """The recipe's teacher, its prompt, and their cache metadata."""
         stage = self.config.model.init_args
         teacher: Teacher = self._component(Teacher, "teacher", stage.teacher)
         if isinstance(teacher, CachedTeacher):
@@ -171,7 +171,7 @@ def _domains(config: Any) -> list[str]:
 
 
 def _of_files(data: ClipData) -> dict[str, Any]:
-    """What a cache notes about a teacher of which there are only the outputs, the data's HR clips."""
+    """Cache metadata of a teacher of which there are only the outputs, the data's HR clips."""
     clip: dict[str, Any] = data.training_set()[0, 0]
     if "lr" not in clip:
         raise UsageError("data: its LR clips are made on the device; --answers data takes pairs of files.")

@@ -27,13 +27,9 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def explain(message: str, error: BaseException | None, recipes: Sequence[str], options: Sequence[str] = ()) -> str:
-    """One-line explanation of what is wrong with a recipe or a command line.
+    """One-line explanation of what is wrong with recipes (later ones win) or a command line.
 
-    Args:
-        message: jsonargparse's message.
-        error: The exception behind it; its causes name keys and classes from the outside in.
-        recipes: Recipe files that were read; later ones win.
-        options: Names of the command's options.
+    jsonargparse's message is explained by the causes of its error, which name keys and classes from the outside in.
     """
     keys, path, leaf = _context(message, error)
     text, token = _sentence(leaf, keys, path, recipes, options)

@@ -26,14 +26,7 @@ FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe change
 
 @dataclass
 class Step:
-    """One recipe of a folder.
-
-    Attributes:
-        command: The command that its keys ask for.
-        run: Its run folder.
-        overlays: Recipes laid over it.
-        needs: The steps before it whose run folders it names.
-    """
+    """One recipe of a folder: the command of its keys, its run folder, overlays, and earlier steps that it needs."""
 
     recipe: Path
     command: str

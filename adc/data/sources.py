@@ -32,7 +32,7 @@ class ShuffledFrames(Source):
 
 
 class StillImage(Source):
-    """One still image repeated for the length of a clip: every frame real, no motion.
+    """A still image repeated for the length of a clip: every frame real, no motion.
 
     It is the first of the images that the data module draws for the clip, if its ``stills`` are on.
     """

@@ -1,4 +1,4 @@
-"""Many files, one after the other or divided among workers: failures are noted by name, and the rest goes on."""
+"""Batch processing of files, one after the other or divided among workers; failures are noted by name."""
 
 from __future__ import annotations
 
@@ -20,18 +20,15 @@ def work_through(
     unit: str = "images",
     progress: bool = True,
 ) -> int:
-    """Process every item, under a progress bar on a terminal; failures are noted in one line each.
+    """Process every item, under a progress bar on a terminal, and count those that fail.
 
     Args:
         items: The items.
-        work: Raises ValueError or OSError, whose message names the file, if an item fails.
-            Of several, each takes the next item in a thread of its own.
+        work: Raises ValueError or OSError, noted in one line, if an item fails. Of several, each takes the next item in
+            a thread of its own.
         doing: Description for the progress bar.
         unit: Unit of the rate.
         progress: Whether there is a bar.
-
-    Returns:
-        How many items failed.
     """
     workers = [work] if callable(work) else list(work)
     failed = 0

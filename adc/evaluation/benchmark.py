@@ -113,12 +113,9 @@ def _load_of_machine() -> list[float] | None:
 
 @dataclass
 class Case:
-    """A restorer in one precision.
+    """A restorer in one precision (plain, fp32, bf16, fp16 or onnx).
 
     Attributes:
-        name: Name of the restorer.
-        precision: plain, fp32, bf16, fp16 or onnx.
-        run: The restorer that is timed.
         original: Its copy on the meta device, for counting; None if it cannot be counted.
         stored: Bytes of its weights.
         parameters: Numbers in its weights, where counting is not possible.

@@ -18,13 +18,7 @@ from adc.metrics.registry import IMAGE, VIDEO, build, expand, find_metric
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of an evaluation.
-
-    Attributes:
-        results: Figures of the methods that could be measured; None without any.
-        failed: How many pairs could not be compared.
-        pairs: How many there were.
-    """
+    """Results of the methods that could be measured (None without any), numbers of failed pairs and of all pairs."""
 
     results: Results | None
     failed: int

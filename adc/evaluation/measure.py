@@ -27,8 +27,7 @@ class Method:
     Attributes:
         rows: A ``name`` and a figure of each metric, for each image or clip that could be compared.
         sets: Figures of the set as a whole.
-        failed: How many pairs could not be compared.
-        pairs: How many there were.
+        failed: How many of the pairs could not be compared.
     """
 
     name: str

@@ -23,15 +23,10 @@ def sheets(
 ) -> tuple[Image.Image, Image.Image | None]:
     """The sheet of samples and, if a clip has more than one frame, a sheet of the same order with temporal profiles.
 
-    A row for each clip: the restorations in the order given, then the truth. A sample is the crop of the frame in the
-    middle with the most detail. A profile is the stretch of a row that changes most in the truth, over time from top to
-    bottom, each frame drawn several lines tall if the clip is short.
-
-    Args:
-        clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
-        restorers: By name.
-        crop: Side of the crop and length of the stretch, in pixels of the HR clip.
-        zoom: Integer enlargement of the crops.
+    A row for each batch of one clip: the restorations in the order given, then the truth. A sample is the crop of the
+    frame in the middle with the most detail. A profile is the stretch of a row that changes most in the truth, over
+    time from top to bottom, each frame drawn several lines tall if the clip is short. Both are `crop` HR pixels long,
+    enlarged `zoom` times.
     """
     samples, motion = [], []
     for batch in clips:

@@ -21,13 +21,9 @@ class Comparison:
     """One metric of two methods, over the images that both could be measured on.
 
     Attributes:
-        metric: Its name.
-        methods: The two names; the figures are those of the first.
-        images: How many images both have.
         difference: Mean of the first minus mean of the second.
         interval: Bootstrap interval of the difference, over pairs; None for fewer than two images.
         wins: Images on which the first is better.
-        ties: Images on which both are equal.
         losses: Images on which the second is better.
         p: Two-sided p value of Wilcoxon's signed-rank test; 1 if all are equal, None for fewer than two images.
     """

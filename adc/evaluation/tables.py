@@ -22,16 +22,7 @@ ROWS_SHOWN = 40
 
 @dataclass
 class Results:
-    """Figures of all methods.
-
-    Attributes:
-        methods: The methods.
-        metrics: By name, those that were measured.
-        skipped: By name, why a metric was not.
-        level: Level of the intervals.
-        kind: Kind of a row: image or clip.
-        options: Further options of the figures, such as the border.
-    """
+    """Figures of methods by metric, reasons why others were skipped, level of intervals, kind of a row, options."""
 
     methods: list[Method]
     metrics: Mapping[str, Any]
@@ -183,6 +174,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Se
 
 
 def _print(table: Any) -> None:
-    """As wide as it is: a figure is never cut."""
+    """Print a table in its full width, so that no figure is cut."""
     needed = Console(file=sys.stdout, width=10_000).measure(table).maximum
     Console(file=sys.stdout, width=needed).print(table)

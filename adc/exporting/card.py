@@ -49,14 +49,13 @@ _OF_CLIPS = {"task": "video-to-video", "what": "clip", "inputs": "Clips of any n
 
 
 def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
-    """Write ``README.md`` of an exported student.
+    """Write ``README.md`` of an exported student; its recipe is read from ``config.yaml`` of the source, if there.
 
     Args:
         folder: The folder of the export.
-        source: The student folder; its recipe is read from its ``config.yaml``, if it has one.
-        facts: ``title``, ``system``, ``license``, ``parameters``, ``scale``, ``files`` (rows with ``file``,
-            ``bytes``, ``what`` and perhaps ``difference`` and ``decibels``), ``of_clips`` (whether it takes clips
-            of several frames), and ``metrics``, a JSON file or None.
+        source: The student folder.
+        facts: ``title``, ``system``, ``license``, ``parameters``, ``scale``, ``files`` (rows of `export`), ``of_clips``
+            (whether it takes clips), and ``metrics``, a JSON file or None.
     """
     from adc import __version__
 

@@ -31,21 +31,19 @@ INPUT, OUTPUT = "image", "enlarged"
 _SINGLE_FILE = 1_900_000_000
 
 
-class ImageNetwork(nn.Module):
-    """A restorer as a network of images that takes any size, padding and cropping without branches."""
+class ExportNetwork(nn.Module):
+    """A restorer as a network of images or clips of any size, padding and cropping without branches."""
 
-    def __init__(self, restorer: Restorer) -> None:
+    def __init__(self, restorer: Restorer, of_clips: bool) -> None:
         super().__init__()
-        self.restorer, self.multiple = restorer, int(getattr(restorer, "multiple", 1))
+        self.restorer, self.of_clips, self.multiple = restorer, of_clips, int(getattr(restorer, "multiple", 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """``(N, 3, h, w)`` to ``(N, 3, scale * h, scale * w)``, both in ``[-1, 1]``."""
+        """``(N, 3, h, w)`` or ``(N, T, 3, h, w)`` in ``[-1, 1]`` to the same, ``scale`` times as high and wide."""
         height, width = image.shape[-2:]
         padded = self._extend(self._extend(image, -2), -1)
-        return self._restore(padded)[..., : height * self.restorer.scale, : width * self.restorer.scale]
-
-    def _restore(self, image: Tensor) -> Tensor:
-        return self.restorer.restore(image[:, None])[:, 0]
+        hr = self.restorer.restore(padded) if self.of_clips else self.restorer.restore(padded[:, None])[:, 0]
+        return hr[..., : height * self.restorer.scale, : width * self.restorer.scale]
 
     def _extend(self, image: Tensor, dimension: int) -> Tensor:
         """Repeat the last row or column up to a multiple."""
@@ -57,19 +55,12 @@ class ImageNetwork(nn.Module):
         return image.index_select(dimension, places)
 
 
-class ClipNetwork(ImageNetwork):
-    """The same as a network of clips, ``(N, T, 3, h, w)`` to ``(N, T, 3, scale * h, scale * w)``."""
-
-    def _restore(self, image: Tensor) -> Tensor:
-        return self.restorer.restore(image)
-
-
 def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedProgram:
     """A student as a ``torch.export`` program of images `(N, 3, h, w)`, or clips `(N, T, 3, h, w)`, of any size.
 
     The student is put in evaluation mode and left on its device.
     """
-    network = (ClipNetwork if of_clips else ImageNetwork)(student.eval())
+    network = ExportNetwork(student.eval(), of_clips)
     side = 2 * max(network.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
     frames = {"frames": (3, 1, LONGEST)} if of_clips else {}
     sides = {"height": (side, SMALLEST, LARGEST), "width": (side + network.multiple, SMALLEST, LARGEST)}
@@ -126,10 +117,7 @@ class _Upsample(nn.Module):
 def write_onnx(program: torch.export.ExportedProgram, path: Path, facts: dict[str, Any]) -> None:
     """Write a `program` as an ONNX file of opset `OPSET`, with any batch, height and width.
 
-    Args:
-        program: A `program`.
-        path: The file; weights of more than 1.9 GB go into a second one beside it, ``NAME.data``.
-        facts: Metadata for `OnnxStudent`; ``scale`` must be among them.
+    Weights of more than 1.9 GB go into a second file, ``NAME.data``. The facts, ``scale`` among them, are metadata.
 
     Raises:
         ImportError: If onnx or onnxscript is not installed.

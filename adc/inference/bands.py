@@ -39,13 +39,9 @@ class Window:
 
 
 def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: torch.dtype) -> Iterator[Tensor]:
-    """`adc.ops.color.adain` of the whole image, which is buffered in a file.
+    """`adc.ops.color.adain` of the whole image, which is buffered in a file of the `scratch` folder as type `keep`.
 
-    Args:
-        bands: ``(..., C, rows, W)``, from top to bottom.
-        lr: ``(..., C, h, w)``, whose mean and standard deviation the image gets.
-        scratch: Folder of the file; None is the system's.
-        keep: Type of the buffered pixels: float16 or float32.
+    Bands are ``(..., C, rows, W)``, from top to bottom; the image gets mean and standard deviation of `lr`.
     """
     count, mean, spread = 0, torch.zeros(1), torch.zeros(1)
     with tempfile.TemporaryFile(dir=scratch) as file:

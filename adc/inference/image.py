@@ -1,4 +1,4 @@
-"""One image file through a student."""
+"""Upscaling of an image file."""
 
 from __future__ import annotations
 

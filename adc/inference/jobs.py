@@ -24,13 +24,9 @@ class Job:
 
 
 def plan(source: str | Path, target: Path, ending: str = "png", frames: bool = False) -> list[Job]:
-    """Input files and the files that their results become.
+    """Input files (a list on standard input for ``-``) and the files that their results become.
 
-    Args:
-        source: An image, a video, a folder, or ``-`` for a list of files on standard input.
-        target: A file, or a folder.
-        ending: Ending of the images in an output folder.
-        frames: Whether a folder is the frames of a video.
+    Images in an output folder get the ending; with `frames`, a folder holds the frames of a video.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.

@@ -41,7 +41,7 @@ class Prepared(Restorer):
         return hr.to(lr.device, torch.float32)
 
     def train(self, mode: bool = True) -> Prepared:
-        """It stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
 
@@ -205,7 +205,7 @@ def _geometry(convolution: nn.Conv2d) -> tuple[Any, Any, Any]:
 
 
 def _replace(network: nn.Module, better: Callable[[nn.Module], nn.Module | None]) -> None:
-    """Put better modules in the place of modules; one that is used twice stays one."""
+    """Replace modules by better ones; a module that is used twice is replaced by one."""
     made: dict[nn.Module, nn.Module | None] = {}
     for parent in list(network.modules()):
         for name, child in list(parent._modules.items()):

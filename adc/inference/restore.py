@@ -49,10 +49,8 @@ def restore_image(
     Args:
         restorer: Restorer of the tiles, which are brought to its device.
         lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``, on any device.
-        tile: Longest side of the tiles, in pixels of `lr`; None is one tile.
-        overlap: Pixels of `lr` that neighbouring tiles share, at least.
+        tile: Like `overlap` and `batch` as of `Tiling`.
         color: Take the colours of the LR image: all at once (``adain``), or only the coarse ones (``wavelet``).
-        batch: Tiles restored at once.
         size: Height and width of the result, if not those of the restorer.
 
     Returns:

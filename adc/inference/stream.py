@@ -1,4 +1,4 @@
-"""Long clips through a restorer, a few frames at a time."""
+"""Streamed restoration of long clips, a few frames at a time."""
 
 from __future__ import annotations
 

@@ -27,13 +27,7 @@ BAND = 64
 
 @dataclass(frozen=True)
 class Axis:
-    """Tiles along one side of an image; the last one ends where the image ends.
-
-    Attributes:
-        side: Pixels of the image.
-        tile: Pixels of every tile but the last one, which may have fewer.
-        starts: Where they begin, in order.
-    """
+    """Tiles along one side of an image; the last one ends where the image ends and may be shorter than `tile`."""
 
     side: int
     tile: int
@@ -46,12 +40,7 @@ class Axis:
 
 
 def plan_tiles(side: int, longest: int | None, overlap: int) -> Axis:
-    """The fewest tiles that cover a side, no longer than needed.
-
-    Args:
-        side: Pixels of the image.
-        longest: Pixels of a tile, at most; None is one tile.
-        overlap: Pixels that neighbours share, at least.
+    """The fewest tiles of at most the longest side (None is one tile) that cover a side, no longer than needed.
 
     Raises:
         ValueError: If the tiles are too small, or overlap by half a tile or more.
@@ -118,11 +107,11 @@ def in_bands(
     batch: int = 1,
     keep: torch.dtype = torch.float32,
 ) -> Iterator[Tensor]:
-    """Tiled restoration of an image, as bands from top to bottom; no more than one row of tiles is held.
+    """Tiled restoration of an image ``(B, T, 3, h, w)``, as bands from top to bottom; only one row of tiles is held.
 
     Args:
         restore: Restores ``(N, T, 3, tile, tile)``, or less at the right and below; results are on the device of `lr`.
-        lr: ``(B, T, 3, h, w)``.
+        lr: The image.
         scale: How many times larger the result is.
         rows: Tiles along the height.
         columns: Tiles along the width.

@@ -74,15 +74,9 @@ class Upscaler:
 
     def __init__(self, student: str | Path, device: str, options: UpscaleOptions) -> None:
         """
-        Args:
-            student: A student folder, or an ONNX file.
-            device: Name of the device.
-            options: How it enlarges.
-
         Raises:
             FileNotFoundError: If there is no such student.
-            UsageError: If there is no such device, it does not compute in that precision, or the student does not
-                suit the options.
+            UsageError: If the device or the student does not suit the options.
             ValueError: If the student is damaged.
         """
         self.options, self.device = options, find_device(device)
@@ -240,18 +234,11 @@ class Upscaler:
 def retry_on_oom(
     work: Callable[[], Result], owner: Any, source: str | Path, size: str, advice: str, hint: str = ""
 ) -> Result:
-    """Result of a function, called again with smaller tiles while memory runs out.
-
-    Args:
-        work: The function.
-        owner: Its `shrink_tiles`, if it has one, makes tiles smaller.
-        source: Input, for messages.
-        size: Its size, for messages.
-        advice: The way out where memory is short.
-        hint: The way out of other failures.
+    """Result of a function, called again with smaller tiles (`shrink_tiles` of the owner) while memory runs out.
 
     Raises:
-        ValueError: If memory does not suffice, or the function raises a RuntimeError; one line names the source.
+        ValueError: If memory does not suffice (ends with `advice`), or the function raises a RuntimeError (ends with
+            `hint`); one line names the source and its size.
     """
     while True:
         try:
@@ -267,7 +254,7 @@ def retry_on_oom(
 
 
 def restore_clip(restore: Callable[[Tensor], Tensor], clip: Tensor, source: str | Path) -> Tensor:
-    """Enlarge a clip ``(1, T, 3, h, w)``, in smaller tiles if memory runs out; see `retry_on_oom`."""
+    """Restore a clip ``(1, T, 3, h, w)``, in smaller tiles if memory runs out; see `retry_on_oom`."""
     size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
     advice = "enlarge fewer frames at once, or try --tile 256"
     return retry_on_oom(lambda: restore(clip), getattr(restore, "__self__", restore), source, size, advice)

@@ -1,4 +1,4 @@
-"""Video files through an upscaler: frames stream through it, all else is kept."""
+"""Upscaling of a video file: frames are streamed, everything else is copied."""
 
 from __future__ import annotations
 

@@ -114,18 +114,16 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 class FrameFolderWriter:
-    """Writer of frames as numbered images, ``000001.png`` and so on; the folder is made if it is not there."""
+    """Writer of frames as numbered images, ``000001.png`` and so on; the folder is made if it is not there.
+
+    Frames are numbered from 1, or named by `names[Frame.start]`; the ending names the format; quality is that of lossy
+    formats, 1 to 100.
+    """
 
     def __init__(
         self, path: str | os.PathLike[str], names: list[str] | None = None, ending: str = ".png", quality: int = 95
     ) -> None:
         """
-        Args:
-            path: The folder.
-            names: Names of the frames by their `Frame.start`, without the ending; None numbers them from 1.
-            ending: Ending of the files, which names the format.
-            quality: Quality of lossy formats, 1 to 100.
-
         Raises:
             ValueError: If the ending names no image format, or the folder is a file.
         """

@@ -33,13 +33,7 @@ OF_THE_FILE = {
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """Metadata of an image file.
-
-    Attributes:
-        icc: The colour profile of the pixels.
-        exif: EXIF data; its orientation has been applied and taken out.
-        dpi: Dots per inch, across and down.
-    """
+    """Colour profile, EXIF data without orientation (which has been applied), dots per inch across and down."""
 
     icc: bytes | None = None
     exif: Image.Exif | None = None

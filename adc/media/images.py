@@ -1,4 +1,4 @@
-"""Image files as 8-bit RGB, whatever they were, and back."""
+"""Image files of any mode as 8-bit RGB, and back."""
 
 from __future__ import annotations
 

@@ -15,7 +15,11 @@ LEVEL = 6
 
 
 class PngWriter:
-    """Writer of a PNG file from top to bottom."""
+    """Writer of a PNG file from top to bottom.
+
+    Sizes are width and height; channels are 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; depth is 8 or 16 bits per channel;
+    EXIF data begin with the TIFF header; dots per inch are across and down.
+    """
 
     def __init__(
         self,
@@ -27,16 +31,6 @@ class PngWriter:
         exif: bytes | None = None,
         dpi: tuple[float, float] | None = None,
     ) -> None:
-        """
-        Args:
-            file: Open for writing.
-            size: Width and height.
-            channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
-            depth: Bits per channel, 8 or 16.
-            icc: Colour profile.
-            exif: EXIF data, from the TIFF header on.
-            dpi: Dots per inch, across and down.
-        """
         self.file, self.bytes = file, channels * depth // 8
         self.row = np.zeros(size[0] * self.bytes, np.uint8)
         self.packer = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED)

@@ -1,4 +1,4 @@
-"""Images inside tar files, found once and then read in any order."""
+"""Random access to images inside tar files."""
 
 from __future__ import annotations
 

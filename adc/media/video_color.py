@@ -28,14 +28,7 @@ UPRIGHT: Transform = (1, 0, 0, 1)
 
 @dataclass(frozen=True)
 class Color:
-    """Colour tags by the numbers of ITU-T H.273; 2 (0 of the extent) is unspecified.
-
-    Attributes:
-        matrix: From RGB to luma and chroma.
-        extent: 1 for 16 to 235, 2 for 0 to 255.
-        primaries: The colours of red, green and blue.
-        transfer: From light to signal.
-    """
+    """Colour tags by the numbers of ITU-T H.273 (2 is unspecified); extent 1 is 16 to 235, 2 is 0 to 255, 0 unknown."""
 
     matrix: int = UNKNOWN
     extent: int = 0
@@ -77,13 +70,7 @@ def to_rgb(
 ) -> np.ndarray:
     """A decoded frame as uint8 ``(H, W, 3)``, or uint16 if `deep`; transparency is dropped.
 
-    Args:
-        av_frame: A frame of any format.
-        color: Its colour tags.
-        width: Columns before it is turned upright.
-        height: Rows before it is turned upright.
-        deep: Whether the result has 16 bits per channel.
-        transform: Display transform; see `transform_of`.
+    It is converted by its colour tags, resized to width and height, and turned upright by its display transform.
     """
     if av_frame.format.is_rgb:
         av_frame.color_range = FULL
@@ -97,11 +84,7 @@ def to_rgb(
 def to_av_frame(pixels: Tensor, color: Color, layout: str, deep: bool) -> av.VideoFrame:
     """A frame ``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, for an encoder.
 
-    Args:
-        pixels: The frame.
-        color: Its colour tags.
-        layout: FFmpeg's name of its pixel format.
-        deep: Whether that has more than eight bits per channel.
+    Its pixel format `layout` has more than eight bits per channel if `deep`.
     """
     import av
 
@@ -123,7 +106,7 @@ def to_av_frame(pixels: Tensor, color: Color, layout: str, deep: bool) -> av.Vid
 
 
 def _converted(av_frame: av.VideoFrame, layout: str, extent: int, width: int, height: int) -> av.VideoFrame:
-    """In another pixel format. Each thread has one converter for each way: with one for each frame memory grows."""
+    """A frame in another pixel format; a thread keeps one converter for each way, so that memory does not grow."""
     from av.video.reformatter import VideoReformatter
 
     ways = _OF_THREAD.__dict__.setdefault("ways", {})

@@ -1,4 +1,4 @@
-"""Video files as streams of frames, with the times, colours and orientation that they were made with."""
+"""Streaming reader of video files: times, colours, orientation, damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of a video file by their number, without decoding all that comes before them."""
+"""Random access to the frames of a video file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos written frame by frame, beside the sound and the subtitles of the one they were made from."""
+"""Writer of videos, frame by frame, with the sound and subtitles of their source."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def steadiness(clip: Tensor) -> dict[str, Tensor]:
 
 
 def warping_origin() -> str:
-    """What ``ewarp`` is, or why it is left out."""
+    """Definition of ``ewarp``, or the reason why it is left out."""
     _, skipped = build([WARPING])
     return f"left out: {skipped[WARPING]}" if skipped else DisWarpingError.options
 

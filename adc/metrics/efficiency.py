@@ -36,12 +36,7 @@ PRODUCTS |= {"attention", "conv", "conv1d", "conv2d", "conv3d", "convolution", "
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of a part of a network in one forward pass.
-
-    Attributes:
-        parameters: Elements of the parameters that the pass reads, each counted once.
-        macs: Multiply-accumulates of its convolutions, linear layers and attention products.
-    """
+    """Cost of a part of a network in one forward pass: parameters that it reads, and multiply-accumulates."""
 
     parameters: int = 0
     macs: int = 0
@@ -53,8 +48,7 @@ class Efficiency(Cost):
 
     Attributes:
         parts: The cost of each part, by name.
-        attention_macs: How many of the MACs multiply activations by activations; counters that look at
-            layers alone, with which most papers count, leave them out.
+        attention_macs: MACs of activations by activations; counters that look at layers alone leave them out.
         uncounted: Operators of the pass whose multiply-accumulates cannot be counted: they come on top.
     """
 

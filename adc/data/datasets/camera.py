@@ -59,7 +59,7 @@ def shoot(photo: Tensor, path: CameraPath, size: tuple[int, int]) -> Tensor:
 
 
 def _offsets(side: int, samples: int) -> Tensor:
-    """Where samples lie, in pixels from the middle of a side."""
+    """Sample positions in pixels from the middle of a side."""
     places = (torch.arange(side * samples, dtype=torch.float64) + 0.5) / samples
     return places - side / 2
 
@@ -108,12 +108,8 @@ class Camera:
     ) -> Tensor:
         """A clip ``(T, 3, height, width)`` of a photo in ``[-1, 1]``, on the grid of 8-bit values.
 
-        Args:
-            photo: uint8 ``(H, W, 3)``, at least as large as the frames.
-            frames: T.
-            size: Height and width of the frames.
-            generator: The only source of randomness.
-            front: Another photo, of which a piece moves across; None for none.
+        The photo, uint8 ``(H, W, 3)``, is at least as large as the frames. A piece of the `front` photo, if any, moves
+        across.
         """
         seen = shoot(to_frame(photo), self.path(photo.shape[:2], frames, size, generator), size)
         if front is not None:

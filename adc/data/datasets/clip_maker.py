@@ -108,7 +108,7 @@ class ClipMaker:
         return self.files[index].path
 
     def _usable(self, index: int, take: Callable[[int], T | None]) -> T:
-        """What is taken from a file, or from the next that is readable and gives a clip without a cut."""
+        """Result of a function for a file, or for the next one that is readable and gives a clip without a cut."""
         for offset in range(len(self)):
             number = (index + offset) % len(self)
             try:

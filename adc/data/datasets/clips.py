@@ -76,7 +76,7 @@ class TrainingClips(Dataset[dict[str, Any]]):
 
 
 class ValidationClips(Dataset[dict[str, Any]]):
-    """The middle of the first frames of each source with its LR counterpart, the same in every epoch."""
+    """The middle of the first frames of each source, the same in every epoch; arguments as of `TrainingClips`."""
 
     def __init__(
         self,
@@ -86,14 +86,6 @@ class ValidationClips(Dataset[dict[str, Any]]):
         limit: int | None = None,
         captions: bool = False,
     ) -> None:
-        """
-        Args:
-            maker: Maker of the clips.
-            degradation: Degradation of HR clips; none for a maker that has LR clips.
-            seed: Seed of all draws.
-            limit: Take the first so many files only.
-            captions: Whether items have a ``text``, read from the file beside each source.
-        """
         self.maker, self.degradation, self.seed = maker, degradation, seed
         self.limit, self.captions = limit, captions
 

@@ -23,7 +23,9 @@ class Stills:
     """Clips of unrelated images: crops of photos, or of key frames of videos.
 
     Attributes:
-        skipped: Broken files met so far, with ``broken="skip"``.
+        scale: Divisor of sizes, for messages.
+        small: What to do with an image smaller than the crop: stop, or mirror it at its borders.
+        skipped: Broken files met so far, with ``broken="skip"`` (instead of an error).
     """
 
     def __init__(
@@ -35,15 +37,6 @@ class Stills:
         broken: Broken = "error",
         read: VideoSourceReader | None = None,
     ) -> None:
-        """
-        Args:
-            sources: Photos, or videos of which key frames are taken.
-            size: Height and width of the crops.
-            scale: Divisor of sizes, for messages.
-            small: What to do with an image smaller than the crop: stop, or mirror it at its borders.
-            broken: What to do with an unreadable file: stop, or take another.
-            read: Reader of the sources; it may keep frames.
-        """
         self.sources, self.size, self.scale = sources, size, scale
         self.small: Small = small
         self.broken: Broken = broken

@@ -36,7 +36,7 @@ class RepeatedClips(ClipData):
         return self.data.validation_set()
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """What it does on the device."""
+        """Those of the other module."""
         return self.data.on_after_batch_transfer(batch, dataloader_idx)
 
 
