@@ -86,8 +86,8 @@ def check_options(sizes: Sequence[int], frames: int, precisions: Sequence[str], 
             raise UsageError(f"{key}: {number}; at least 1.")
     place = find_device(device)
     for precision in precisions:
-        if precision != "plain" and (complaint := why_not(precision, place)):
-            raise UsageError(f"precisions: {complaint}")
+        if precision != "plain" and (reason := why_not(precision, place)):
+            raise UsageError(f"precisions: {reason}")
 
 
 def load_restorers(restorers: Mapping[str, Restorer | str | Path] | Sequence[str | Path]) -> dict[str, Restorer]:

@@ -45,13 +45,21 @@ class Results:
 
 def as_json(results: Results) -> dict[str, Any]:
     """Of one method ``images``, ``mean`` and ``interval``; of several the same under ``methods``, by name."""
-    methods = {method.name: _method(results, method) for method in results.methods}
+    methods = {
+        method.name: {
+            "images": method.rows,
+            "mean": results.means[method.name],
+            "interval": {name: list(ends) for name, ends in results.intervals[method.name].items()},
+            "failed": method.failed,
+        }
+        for method in results.methods
+    }
     (first, *rest) = methods.values()
     figures = {"methods": methods, "comparisons": [asdict(c) for c in results.comparisons]} if rest else first
     return {
         **figures,
         "metrics": {
-            metric.name: {"title": metric.title, "options": metric.options, "higher_is_better": metric.higher_is_better}
+            metric.name: {key: getattr(metric, key) for key in ("title", "options", "higher_is_better")}
             for metric in results.columns
         },
         "skipped": dict(results.skipped),
@@ -78,7 +86,13 @@ def as_markdown(results: Results) -> str:
         lines += ["", *_lines(COMPARED, [_compared(results, c) for c in results.comparisons])]
     lines += ["", *(f"- {metric.title}: {metric.options}" for metric in results.columns)]
     lines += [f"- skipped: {name} ({reason})" for name, reason in results.skipped.items()]
-    return "\n".join([*lines, "", _note(results), ""])
+    note = f"{results.level:.0%} bootstrap intervals over {results.kind}s"
+    note += f"; PSNR and SSIM leave out {results.options.get('border', 0)} pixels on each side."
+    if results.comparisons:
+        note += (
+            f" A win is {'a' if results.kind == 'clip' else 'an'} {results.kind} on which the first method is better."
+        )
+    return "\n".join([*lines, "", note, ""])
 
 
 def show(results: Results) -> None:
@@ -95,35 +109,19 @@ def show(results: Results) -> None:
 COMPARED = ("metric", "first", "second", "n", "difference", "wins", "ties", "losses", "p (Wilcoxon)")
 
 
-def _method(results: Results, method: Method) -> dict[str, Any]:
-    return {
-        "images": method.rows,
-        "mean": results.means[method.name],
-        "interval": {name: list(ends) for name, ends in results.intervals[method.name].items()},
-        "failed": method.failed,
-    }
-
-
-def _table_of(results: Results, method: Method) -> Any:
-    columns = results.columns
-    rows = [
-        [str(row["name"]), *(_figure(metric, row.get(metric.name)) for metric in columns)] for row in method.rows
-    ] * (len(method.rows) <= ROWS_SHOWN)
-    means, interval = results.means[method.name], results.intervals[method.name]
-    foot = [[f"mean of {len(method.rows)}", *(_figure(metric, means.get(metric.name)) for metric in columns)]]
-    for end, text in enumerate((f"{results.level:.0%} from", "to") if interval else ()):
-        foot.append([text, *(_end(metric, interval, end) for metric in columns)])
+def _table_of(results: Results, method: Method) -> Table:
+    rows = [[str(row["name"]), *_figures(results, row)] for row in method.rows if len(method.rows) <= ROWS_SHOWN]
+    foot = [[f"mean of {len(method.rows)}", *_figures(results, results.means[method.name])]]
+    if results.intervals[method.name]:
+        low, high = _ends(results, method)
+        foot += [[f"{results.level:.0%} from", *low], ["to", *high]]
     title = method.name if len(results.methods) > 1 else results.kind
-    return _table([title, *(metric.title for metric in columns)], rows, foot)
+    return _table([title, *(metric.title for metric in results.columns)], rows, foot)
 
 
 def _means_row(results: Results, method: Method) -> list[str]:
-    means, interval = results.means[method.name], results.intervals[method.name]
-    cells = [
-        _figure(metric, means.get(metric.name))
-        + (f" [{_end(metric, interval, 0)}, {_end(metric, interval, 1)}]" if metric.name in interval else "")
-        for metric in results.columns
-    ]
+    columns = zip(_figures(results, results.means[method.name]), *_ends(results, method), strict=True)
+    cells = [mean if low == "-" else f"{mean} [{low}, {high}]" for mean, low, high in columns]
     return [method.name, str(len(method.rows)), *cells]
 
 
@@ -140,19 +138,17 @@ def _compared(results: Results, found: Comparison) -> list[str]:
     ]
 
 
-def _note(results: Results) -> str:
-    interval = f"{results.level:.0%} bootstrap intervals over {results.kind}s"
-    border = f"; PSNR and SSIM leave out {results.options.get('border', 0)} pixels on each side."
-    win = f" A win is {'a' if results.kind == 'clip' else 'an'} {results.kind} on which the first method is better."
-    return f"{interval}{border}{win if results.comparisons else ''}"
+def _figures(results: Results, values: Mapping[str, Any]) -> list[str]:
+    """A cell for each column, ``-`` without a value."""
+    return [
+        "-" if values.get(metric.name) is None else f"{float(values[metric.name]):.{metric.decimals}f}"
+        for metric in results.columns
+    ]
 
 
-def _figure(metric: Any, value: Any) -> str:
-    return "-" if value is None else f"{float(value):.{metric.decimals}f}"
-
-
-def _end(metric: Any, interval: Mapping[str, Sequence[float]], index: int) -> str:
-    return _figure(metric, interval[metric.name][index] if metric.name in interval else None)
+def _ends(results: Results, method: Method) -> list[list[str]]:
+    intervals = results.intervals[method.name]
+    return [_figures(results, {name: ends[index] for name, ends in intervals.items()}) for index in (0, 1)]
 
 
 def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -160,7 +156,7 @@ def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in (head, ruler, *rows)]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Sequence[str]] = ()) -> Any:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Sequence[str]] = ()) -> Table:
     table = Table(escape(head[0]))
     for title in head[1:]:
         table.add_column(title, justify="right", no_wrap=True)
@@ -173,7 +169,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Se
     return table
 
 
-def _print(table: Any) -> None:
+def _print(table: Table) -> None:
     """Print a table in its full width, so that no figure is cut."""
     needed = Console(file=sys.stdout, width=10_000).measure(table).maximum
     Console(file=sys.stdout, width=needed).print(table)

@@ -69,8 +69,8 @@ def prepare(
     if isinstance(restorer, Prepared):
         raise ValueError("this restorer is prepared already; use it as it is.")
     place = torch.device(device)
-    if complaint := why_not(precision, place):
-        raise ValueError(f"precision: {complaint}")
+    if reason := why_not(precision, place):
+        raise ValueError(f"precision: {reason}")
     restorer.eval().requires_grad_(False).to(place)
     for module in restorer.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -43,7 +43,7 @@ def load(
     scale: float | None = None,
     compile: bool = False,
 ) -> Upscaler:
-    """An upscaler of a student; ``load("runs/demo/2_distill")(image)`` enlarges an image.
+    """An upscaler of a student: ``load("runs/demo/2_distill")(image)``.
 
     Args:
         student: A student folder, as training and pruning write it, or an ONNX file.
@@ -51,7 +51,7 @@ def load(
         precision: What is computed in: fp32, bf16 or fp16.
         tile: Longest side of the tiles, in pixels of the input; None lets free memory decide.
         overlap: Pixels of the input that neighbouring tiles share at least.
-        batch: Tiles enlarged at once; None lets free memory decide.
+        batch: Tiles restored at once; None lets free memory decide.
         color: What is taken over from the colours of the input: none, adain or wavelet.
         scale: How many times larger the result is; None is the student's own factor, another one is a final resize.
         compile: Whether the student is compiled.
@@ -80,8 +80,8 @@ class Upscaler:
             ValueError: If the student is damaged.
         """
         self.options, self.device = options, find_device(device)
-        if complaint := why_not(options.precision, self.device):
-            raise UsageError(f"precision {complaint}")
+        if reason := why_not(options.precision, self.device):
+            raise UsageError(f"precision {reason}")
         restorer = _load(str(student), options)
         self.memory_estimate = MemoryEstimate(restorer)
         self.restorer = prepare(restorer, options.precision, self.device, options.compile)
@@ -96,22 +96,22 @@ class Upscaler:
     def __call__(self, image: Image.Image | str | Path) -> Image.Image: ...
 
     def __call__(self, image: Any) -> Any:
-        """Enlarge an image, or clips.
+        """Upscale an image, or clips.
 
         Args:
             image: A PIL image, an array ``(H, W, 3)`` of uint8, a tensor ``(3, h, w)`` or ``(B, T, 3, h, w)`` in
                 ``[-1, 1]``, or the path of an image file.
 
         Returns:
-            The same kind as was given, a PIL image for a path. Transparency is enlarged apart; a gray image stays gray.
+            The same kind as was given, a PIL image for a path. Transparency is resized apart; a gray image stays gray.
 
         Raises:
             ValueError: If the image has another shape or type, or memory runs out with the smallest tiles.
         """
         if isinstance(image, str | Path):
             with opened(image) as found:
-                whole = ImageOps.exif_transpose(found)
-            return self._pil(whole)
+                upright = ImageOps.exif_transpose(found)
+            return self._pil(upright)
         if isinstance(image, Image.Image):
             return self._pil(image)
         if isinstance(image, np.ndarray):

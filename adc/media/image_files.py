@@ -87,9 +87,7 @@ def _exif_of(image: Image.Image, notes: list[str]) -> Image.Exif | None:
         found = image.getexif()
         inner = {pointer: dict(found.get_ifd(pointer)) for pointer in INNER}
         kept = Image.Exif()
-        for tag, value in found.items():
-            if tag not in OF_THE_FILE and tag not in INNER:
-                kept[tag] = value
+        kept.update({tag: value for tag, value in found.items() if tag not in OF_THE_FILE and tag not in INNER})
         for pointer, values in inner.items():
             if values:
                 kept.get_ifd(pointer).update(values)
