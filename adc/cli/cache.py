@@ -21,7 +21,7 @@ from adc.teacher_cache.store import fingerprint
 from adc.teacher_cache.teacher import CachedTeacher
 
 DOMAINS = ("pixel", "feature")
-NO_MATTER = ("workers", "cache", "val_dir", "val_lr", "val_hr", "validation_size", "validation_limit", "multiple")
+IRRELEVANT = ("workers", "cache", "val_dir", "val_lr", "val_hr", "validation_size", "validation_limit", "multiple")
 """Arguments of data modules on which training clips do not depend."""
 TRAINER = ("accelerator", "devices", "num_nodes", "strategy", "precision", "plugins")
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
@@ -107,7 +107,7 @@ class CacheCLI(RecipeCLI):
         teacher, prompt, about = self._teacher() if self.config.answers == "teacher" else (None, None, _of_files(data))
         self.trainer = self._small_trainer()
         about |= {
-            "data": _plain(self.config.data, NO_MATTER),
+            "data": _plain(self.config.data, IRRELEVANT),
             "precision": str(self.trainer.precision),
             "domains": self.domains,
             "numbers": self.config.numbers,

@@ -30,11 +30,11 @@ from adc.training.checkpoint import AtomicCheckpointIO, newest_checkpoint
 
 TERMINATED = 143
 OWN_OPTIONS = ("resume", "restart", "checkpoint")
-CHATTER = (
+IGNORED_MESSAGES = (
     "litlogger", "TPU available", "HPU available", "Seed set to", "`Trainer.fit` stopped", "Detected Keyboard",
     "`weights_only`",
 )  # fmt: skip
-WARNINGS = (
+IGNORED_WARNINGS = (
     "isinstance.treespec", "module.s. in eval mode", "does not have many workers", "smaller than the logging interval",
     "no `val_dataloader`", "exists and is not empty",
 )  # fmt: skip
@@ -258,12 +258,12 @@ def silence() -> None:
     """Leave out messages that libraries print on every run."""
 
     def is_relevant(record: logging.LogRecord) -> bool:
-        return not any(words in record.getMessage() for words in CHATTER)
+        return not any(words in record.getMessage() for words in IGNORED_MESSAGES)
 
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed", "lightning.pytorch"):
         logger = logging.getLogger(name)
         logger.addFilter(is_relevant)
         for handler in logger.handlers:
             handler.addFilter(is_relevant)
-    for words in WARNINGS:
+    for words in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{words}")

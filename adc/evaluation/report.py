@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PROFILES = "profiles.png"
 RESULTS = ("report.json", "samples.png", PROFILES, "report.html")
-SHOWN_OF_VIDEO = 6
+MAX_DISPLAYED = 6
 
 
 def write_report(
@@ -104,7 +104,7 @@ def _validation_clips(data: LightningDataModule) -> list[dict[str, Any]]:
 
 def _displayed(restorers: dict[str, Restorer], video: bool) -> dict[str, Restorer]:
     """Restorers in the sample sheets: of video all if they are not too many."""
-    if video and len(restorers) <= SHOWN_OF_VIDEO:
+    if video and len(restorers) <= MAX_DISPLAYED:
         return restorers
     return {name: restorers[name] for name in ("bicubic", "student", "teacher") if name in restorers} or restorers
 

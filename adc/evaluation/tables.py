@@ -17,7 +17,7 @@ from adc.evaluation.measure import Method
 from adc.evaluation.summary import Comparison, comparisons, intervals, means
 from adc.interfaces import SetMetric
 
-ROWS_SHOWN = 40
+MAX_ROWS = 40
 
 
 @dataclass
@@ -110,7 +110,7 @@ COMPARED = ("metric", "first", "second", "n", "difference", "wins", "ties", "los
 
 
 def _table_of(results: Results, method: Method) -> Table:
-    rows = [[str(row["name"]), *_figures(results, row)] for row in method.rows if len(method.rows) <= ROWS_SHOWN]
+    rows = [[str(row["name"]), *_figures(results, row)] for row in method.rows if len(method.rows) <= MAX_ROWS]
     foot = [[f"mean of {len(method.rows)}", *_figures(results, results.means[method.name])]]
     if results.intervals[method.name]:
         low, high = _ends(results, method)

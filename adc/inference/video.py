@@ -24,7 +24,7 @@ from adc.progress import note, track
 CONTEXT = 8
 """Frames that neighbouring chunks share where a restorer mixes frames and has no `temporal_context`; a chunk is three
 times as long."""
-ONCE = 512 * 512
+PIXELS_AT_ONCE = 512 * 512
 """Pixels of the frames that are enlarged at once by a restorer of single images, unless one has more."""
 
 
@@ -108,7 +108,7 @@ def _chunks(
         chunk = 3 * context if chunk is None else chunk
         return chunk, min(context, chunk // 2) if overlap is None else overlap
     height, width = first.pixels.shape[-2:]
-    return max(1, ONCE // (height * width)) if chunk is None else chunk, overlap or 0
+    return max(1, PIXELS_AT_ONCE // (height * width)) if chunk is None else chunk, overlap or 0
 
 
 def _noted(first: Frame, rest: Iterator[Frame], notes: deque[tuple[int, int]]) -> Iterator[Tensor]:

@@ -22,9 +22,9 @@ LARGEST_SIDE = {".png": LARGEST, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 WITH_ALPHA = {".png", ".webp", ".tif", ".tiff"}
 WITH_METADATA = {".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
 ORIENTATION, PHOTO, WIDTH, HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
-INNER = (PHOTO, 0x8825)
+DIRECTORIES = (PHOTO, 0x8825)
 """Tags that point to further directories of tags: those of Exif and of GPS."""
-OF_THE_FILE = {
+STORAGE_TAGS = {
     *range(0x00FE, 0x0104), 0x0106, 0x010A, 0x0111, ORIENTATION, *range(0x0115, 0x011A), 0x011C, 0x013D, 0x0140,
     *range(0x0142, 0x014B), 0x0152, 0x0153, 0x015B, *range(0x0200, 0x0215), 0x02BC, 0x8649, 0x8773,
 }  # fmt: skip
@@ -85,9 +85,9 @@ def decode_image(path: Path) -> DecodedImage:
 def _exif_of(image: Image.Image, notes: list[str]) -> Image.Exif | None:
     try:
         found = image.getexif()
-        inner = {pointer: dict(found.get_ifd(pointer)) for pointer in INNER}
+        inner = {pointer: dict(found.get_ifd(pointer)) for pointer in DIRECTORIES}
         kept = Image.Exif()
-        kept.update({tag: value for tag, value in found.items() if tag not in OF_THE_FILE and tag not in INNER})
+        kept.update({tag: value for tag, value in found.items() if tag not in STORAGE_TAGS and tag not in DIRECTORIES})
         for pointer, values in inner.items():
             if values:
                 kept.get_ifd(pointer).update(values)

@@ -23,9 +23,9 @@ SETTINGS = {
     "libx265": {"preset": "medium", "x265-params": "log-level=error:rc-lookahead=20"},
     "libvpx-vp9": {"row-mt": "1", "cpu-used": "3", "lag-in-frames": "12"},
 }
-OF_ONE_RATE = (".avi",)
+CONSTANT_RATE = (".avi",)
 """Containers with a frame rate instead of times, and frames in display order."""
-OF_THE_FILE = ("encoder", "major_brand", "minor_version", "compatible_brands", "rotate")
+FILE_METADATA = ("encoder", "major_brand", "minor_version", "compatible_brands", "rotate")
 """Metadata of the file, not of its content."""
 FRAME_DURATION = 1 << 8
 """Flag of FFmpeg's encoders: frames have durations."""
@@ -113,7 +113,7 @@ class VideoWriter:
             stream = self._container.add_stream(name, rate, options={**SETTINGS.get(name, {}), **quality})
         except (av.FFmpegError, ValueError):
             raise ValueError(f"{self.path}: cannot hold {name} video; write an .mkv file.") from None
-        counts_frames = self.path.suffix.lower() in OF_ONE_RATE
+        counts_frames = self.path.suffix.lower() in CONSTANT_RATE
         stream.codec_context.time_base = stream.time_base = 1 / rate if counts_frames else self._time_base
         if counts_frames:
             stream.codec_context.max_b_frames = 0
@@ -256,5 +256,5 @@ def _portable(metadata: dict[str, str]) -> dict[str, str]:
     return {
         key: value
         for key, value in metadata.items()
-        if key.lower() not in OF_THE_FILE and not key.upper().startswith(statistics)
+        if key.lower() not in FILE_METADATA and not key.upper().startswith(statistics)
     }

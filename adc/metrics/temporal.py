@@ -21,9 +21,9 @@ from adc.ops.color import luma
 from adc.ops.sharpness import laplacian_variance
 
 MULTIPLE = 8
-PRINTED = 1000
+THOUSANDTHS = 1000
 """Papers print the warping error in thousandths."""
-HALVED = "EvalCrafter's definition (half size, occlusions left out, sum over RGB), x 1000; blur lowers it"
+DEFINITION = "EvalCrafter's definition (half size, occlusions left out, sum over RGB), x 1000; blur lowers it"
 
 
 def warping_error(clip: Tensor, flow: Flow) -> Tensor:
@@ -43,7 +43,7 @@ def warping_error(clip: Tensor, flow: Flow) -> Tensor:
         for first, second in pairwise(halved):
             there, back = flow(first, second), flow(second, first)
             errors.append(warp.warping_error(first.double(), second.double(), there.double(), back.double()))
-    return PRINTED * torch.stack(errors).mean(dim=0)
+    return THOUSANDTHS * torch.stack(errors).mean(dim=0)
 
 
 def temporal_distance(restored: Tensor, reference: Tensor, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -91,7 +91,7 @@ class RaftWarpingError(_WarpingError):
     """E*warp with the flow of RAFT (Teed and Deng, 2020)."""
 
     name, title = "ewarp_raft", "E*warp (RAFT)"
-    options = f"{HALVED}; torchvision raft_large C_T_V1, 20 updates"
+    options = f"{DEFINITION}; torchvision raft_large C_T_V1, 20 updates"
     weights = (WeightFile(("raft_large_C_T_V1-22a6c225.pth",), "checkpoints"),)
     packages = ("torchvision",)
     estimator = raft
@@ -101,7 +101,7 @@ class SpyNetWarpingError(_WarpingError):
     """E*warp with the flow of SPyNet (Ranjan and Black, 2017)."""
 
     name, title = "ewarp_spynet", "E*warp (SPyNet)"
-    options = f"{HALVED}; SPyNet sintel-final"
+    options = f"{DEFINITION}; SPyNet sintel-final"
     weights = (WeightFile(("spynet_sintel_final.pth", "spynet_sintel_final-3d2a1287.pth"), "checkpoints"),)
     estimator = spynet
 
@@ -110,7 +110,7 @@ class DisWarpingError(_WarpingError):
     """E*warp with the flow of OpenCV's dense inverse search (Kroeger et al., 2016), which needs no weights."""
 
     name, title = "ewarp_dis", "E*warp (DIS)"
-    options = f"{HALVED}; OpenCV DIS, preset medium"
+    options = f"{DEFINITION}; OpenCV DIS, preset medium"
     packages = ("cv2",)
     estimator = dis
 

@@ -107,8 +107,8 @@ class ClipMaker:
         """File of a source."""
         return self.files[index].path
 
-    def _usable(self, index: int, take: Callable[[int], T | None]) -> T:
-        """Result of a function for a file, or for the next one that is readable and gives a clip without a cut."""
+    def _usable(self, index: int, take: Callable[[int], T | None]) -> tuple[int, T]:
+        """Number and result of a file, or of the next one that is readable and gives a clip without a cut."""
         for offset in range(len(self)):
             number = (index + offset) % len(self)
             try:
@@ -119,7 +119,7 @@ class ClipMaker:
                 self.skipped.add(str(self.path(number)))
                 continue
             if taken is not None:
-                return taken
+                return number, taken
             self.skipped.add(f"{self.path(number)} (cuts in all clips that were drawn)")
         raise BrokenVideoError(
             f"{self.folder}: not one of its {len(self)} files gives a clip: they are broken or all cuts."

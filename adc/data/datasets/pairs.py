@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ class PairClips(ClipMaker):
 
     def draw(self, index: int, generator: Generator) -> ClipSample:
         """The same successive frames of both videos, cut out of one random place."""
-        pair, lr, hr = self._usable(index, lambda number: self._take(number, generator))
-        side, scale = self.spec.side, self.spec.scale
+        number, (lr, hr) = self._usable(index, lambda number: self._take(self.files[number], generator))
+        pair, side, scale = self.files[number], self.spec.side, self.spec.scale
         if min(hr[0].shape[:2]) < side:
             raise too_small(pair[1].path, hr[0], side, scale)
         height, width = lr[0].shape[:2]
@@ -36,7 +37,7 @@ class PairClips(ClipMaker):
         clip = self._cropped(pair, lr, hr, (top, left), (side // scale, side // scale))
         if bernoulli(generator, 0.5):
             assert clip.lr is not None
-            return ClipSample(clip.name, clip.path, clip.hr.flip(-1), clip.lr.flip(-1))
+            return replace(clip, hr=clip.hr.flip(-1), lr=clip.lr.flip(-1))
         return clip
 
     def first(self, index: int, generator: Generator) -> ClipSample:
@@ -49,11 +50,10 @@ class PairClips(ClipMaker):
         corner = ((lr[0].shape[0] - height) // 2, (lr[0].shape[1] - width) // 2)
         return self._cropped(pair, lr, hr, corner, (height, width))
 
-    def _take(self, index: int, generator: Generator) -> tuple[Pair, Frames, Frames] | None:
-        pair = self.files[index]
+    def _take(self, pair: Pair, generator: Generator) -> tuple[Frames, Frames] | None:
         self._check(pair)
         window = self._window(pair[1], generator)
-        return None if window is None else (pair, *self._both(pair, window[0]))
+        return None if window is None else self._both(pair, window[0])
 
     def _check(self, pair: Pair) -> None:
         lr, hr = pair

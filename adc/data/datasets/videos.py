@@ -18,7 +18,7 @@ class VideoClips(ClipMaker):
 
     def draw(self, index: int, generator: Generator) -> ClipSample:
         """Successive frames of a video, cut out of a random place."""
-        number, (_, frames) = self._usable(index, lambda n: (w := self._window(self.files[n], generator)) and (n, w))
+        number, (_, frames) = self._usable(index, lambda n: self._window(self.files[n], generator))
         source = self.files[number]
         side, augment = self.spec.side, self.spec.augment
         frames = [ensure_min_size(frame, source.path, side, self.spec.scale, self.spec.small) for frame in frames]
@@ -48,7 +48,7 @@ class CameraClips(ClipMaker):
 
     def draw(self, index: int, generator: Generator) -> ClipSample:
         """A random path over a photo."""
-        number, photo = self._usable(index, lambda n: (n, self._read(n)))
+        number, photo = self._usable(index, self._read)
         photo = ensure_min_size(photo, self.path(number), self.spec.side, self.spec.scale, self.spec.small)
         if self.spec.augment is not None:
             photo = self.spec.augment.change([photo], None, generator)[0]
@@ -67,6 +67,6 @@ class CameraClips(ClipMaker):
         front = None
         if len(self) > 1 and self.camera.has_foreground(generator):
             other = (number + randint(generator, 1, len(self) - 1)) % len(self)
-            front = self._usable(other, self._read)
+            _, front = self._usable(other, self._read)
         clip = self.camera.clip(photo, self.spec.frames, size, generator, front)
         return ClipSample(self.files[number].name, self.files[number].path, clip)

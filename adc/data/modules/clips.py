@@ -113,6 +113,7 @@ class DegradedClips(ClipFiles):
         batch_size: int,
         train_dir: str | None = None,
         val_dir: str | None = None,
+        *,
         small: Literal["error", "reflect"] = "error",
         augment: Augmentation | None = None,
         degrade: Literal["workers", "device"] = "workers",
@@ -178,6 +179,7 @@ class PairedClips(ClipFiles):
         batch_size: int,
         val_lr: str | None = None,
         val_hr: str | None = None,
+        *,
         scale: int = 4,
         **options: Any,
     ) -> None:
