@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,9 +159,6 @@ def _check(steps: list[Step], first: int, folder: str) -> None:
 
 
 def _run(step: Step) -> None:
-    if step.command != "fit":
-        runs.begin(step.run, step.recipes)
-    start = time.monotonic()
     process = subprocess.Popen([*PROGRAM, *step.arguments], preexec_fn=_end_with_parent())
     try:
         status = process.wait()
@@ -174,8 +170,6 @@ def _run(step: Step) -> None:
         status = 128 - status if status < 0 else status
         sys.stderr.write(f"adc: error: {step.name} failed with status {status}; the same command goes on from there.\n")
         sys.exit(status)
-    if step.command != "fit" and runs.finished(step.run) is None:
-        runs.finish(step.run, seconds=round(time.monotonic() - start, 3))
     if runs.finished(step.run) is None:
         raise ValueError(f"{step.name} ended, but {step.run} holds no {runs.FINISHED}.")
 
