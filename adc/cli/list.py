@@ -49,11 +49,11 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
     table.add_column("name", style="bold", no_wrap=True)
     table.add_column("what it is", overflow="fold")
     table.add_column("from", style="dim", overflow="fold")
-    for number, (shown, group) in enumerate(groupby(chosen, key=lambda component: component.kind)):
+    for number, (kind_of_group, group) in enumerate(groupby(chosen, key=lambda component: component.kind)):
         if number:
             table.add_row()
         for place, component in enumerate(group):
-            table.add_row("" if place else shown, component.name, component.summary, component.origin)
+            table.add_row("" if place else kind_of_group, component.name, component.summary, component.origin)
     _console().print(table)
     for plugin in registry.broken():
         _console().print(f"plugin {plugin} did not load: {plugin.error}", style="red", markup=False)

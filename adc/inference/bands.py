@@ -38,8 +38,8 @@ class Window:
         return self.held[..., : bottom - top, :]
 
 
-def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: torch.dtype) -> Iterator[Tensor]:
-    """`adc.ops.color.adain` of the whole image, which is buffered in a file of the `scratch` folder as type `keep`.
+def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, dtype: torch.dtype) -> Iterator[Tensor]:
+    """`adc.ops.color.adain` of the whole image, which is buffered in a file of the `scratch` folder as type `dtype`.
 
     Bands are ``(..., C, rows, W)``, from top to bottom; the image gets mean and standard deviation of `lr`.
     """
@@ -55,14 +55,14 @@ def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: 
             spread = spread + away.square() * (count * size / (count + size))
             mean = mean + away * (size / (count + size))
             count += size
-            file.write(band.to("cpu", keep).contiguous().numpy().data)
+            file.write(band.to("cpu", dtype).contiguous().numpy().data)
             shapes.append(band.shape)
         file.seek(0)
         variance = spread / (count - 1) if count > 1 else spread
         own_moments = mean.float(), variance.float()
         moments = lr.mean(dim=(-2, -1), keepdim=True), lr.var(dim=(-2, -1), keepdim=True, unbiased=True)
         for shape in shapes:
-            number = np.dtype("float16" if keep == torch.float16 else "float32")
+            number = np.dtype("float16" if dtype == torch.float16 else "float32")
             data = bytearray(file.read(shape.numel() * number.itemsize))
             band = torch.from_numpy(np.frombuffer(data, number)).view(shape).to(lr.device, torch.float32)
             yield rescale(band, own_moments, moments)

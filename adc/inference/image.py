@@ -43,12 +43,12 @@ def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, 
 def _write(image: DecodedImage, target: Path, size: tuple[int, int], upscaler: Upscaler) -> None:
     depth = upscaler.options.depth
     channels = channels_for(target, image.gray, image.alpha is not None)
-    keep = torch.float16 if depth == 8 else torch.float32
+    dtype = torch.float16 if depth == 8 else torch.float32
     shape = (size[1], size[0])
     with image_writer(target, shape, channels, image.metadata, depth, upscaler.options.quality) as writer:
         top = 0
         try:
-            for band in upscaler.bands(image.frame()[None, None], keep, target.parent):
+            for band in upscaler.bands(image.frame()[None, None], dtype, target.parent):
                 rows = _rows(band, image.gray, depth)
                 if image.alpha is not None:
                     rows = np.concatenate([rows, _alpha(image.alpha, size, top, len(rows), depth)], axis=2)

@@ -14,7 +14,7 @@ from adc.inference.options import Precision
 from adc.interfaces import Restorer
 from adc.interfaces.blocks import ResidualBlock, UpsampleConv, describe_block
 
-NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Prepared(Restorer):
@@ -36,7 +36,7 @@ class Prepared(Restorer):
     def restore(self, lr: Tensor) -> Tensor:
         """Restore a clip on any device; float32, on the device of `lr`, without gradients."""
         half = self.precision != "fp32"
-        with torch.no_grad(), torch.autocast(self.device.type, NUMBERS[self.precision], enabled=half):
+        with torch.no_grad(), torch.autocast(self.device.type, DTYPES[self.precision], enabled=half):
             hr = self._restore(lr.to(self.device, torch.float32))
         return hr.to(lr.device, torch.float32)
 
@@ -74,7 +74,7 @@ def prepare(
     restorer.eval().requires_grad_(False).to(place)
     for module in restorer.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.to(NUMBERS[precision])
+            module.to(DTYPES[precision])
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     prepared = Prepared(restorer, precision, place, compile)
@@ -86,7 +86,7 @@ def prepare(
 
 def why_not(precision: str, device: str | torch.device) -> str | None:
     """Why a device does not compute in a precision, in one line; None if it does."""
-    answers = {name: onednn.obstacle(number, str(device)) for name, number in NUMBERS.items()}
+    answers = {name: onednn.obstacle(dtype, str(device)) for name, dtype in DTYPES.items()}
     if answers[precision] is None:
         return None
     place = "CPU" if str(device) == "cpu" else "device"
@@ -111,20 +111,20 @@ class PackedConv2d(nn.Module):
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         padding, stride, dilation = (list(value) for value in _geometry(convolution))
-        self.number, self.bias = convolution.weight.dtype, convolution.bias
+        self.dtype, self.bias = convolution.weight.dtype, convolution.bias
         self._settings: onednn.Settings = (padding, stride, dilation, convolution.groups)
         weight = onednn.pack_convolution(convolution.weight.detach(), self._settings)
         self._packed: tuple[Tensor, torch.Size | None] = (weight, None)
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         """Convolve ``(N, I, h, w)``, and add something of the result's shape."""
-        x, other = x.to(self.number), None if added is None else added.to(self.number)
+        x, other = x.to(self.dtype), None if added is None else added.to(self.dtype)
         return onednn.convolve(x, self._weight(x.shape), self.bias, self._settings, other)
 
     def _weight(self, size: torch.Size) -> Tensor:
         """The weight, laid out for an input of a size."""
         weight, packed_for = self._packed
-        if self.number != torch.float32 and packed_for != size:
+        if self.dtype != torch.float32 and packed_for != size:
             weight = onednn.pack_convolution(weight.to_dense(), self._settings, size)
             self._packed = (weight, size)
         return weight
@@ -135,12 +135,12 @@ class PackedLinear(nn.Module):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self.number, self.bias = layer.weight.dtype, layer.bias
+        self.dtype, self.bias = layer.weight.dtype, layer.bias
         self._weight = onednn.pack_linear(layer.weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply."""
-        return onednn.multiply(x.to(self.number), self._weight, self.bias)
+        return onednn.multiply(x.to(self.dtype), self._weight, self.bias)
 
 
 class FoldedUpsample(nn.Module):
@@ -163,13 +163,13 @@ class FoldedUpsample(nn.Module):
 
     def forward(self, x: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
         """``(N, I, h, w)`` to ``(N, O, 2 h, 2 w)``."""
-        number, height, width = x.shape[0], x.shape[2], x.shape[3]
+        batch, height, width = x.shape[0], x.shape[2], x.shape[3]
         if output_size is not None and tuple(output_size) != (2 * height, 2 * width):
             raise ValueError(
                 f"an enlargement of {height} x {width} to {tuple(output_size)} cannot be folded; pad first."
             )
         phases = self.inner(x).unflatten(1, (2, 2, self.channels))
-        large = torch.empty(number, 2 * height, 2 * width, self.channels, dtype=phases.dtype).permute(0, 3, 1, 2)
+        large = torch.empty(batch, 2 * height, 2 * width, self.channels, dtype=phases.dtype).permute(0, 3, 1, 2)
         for row in range(2):
             for column in range(2):
                 part = phases[:, row, column, :, row : row + height, column : column + width]

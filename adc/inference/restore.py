@@ -69,7 +69,7 @@ def restore_bands(
     tiling: Tiling,
     color: Color = "none",
     size: tuple[int, int] | None = None,
-    keep: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32,
     scratch: Path | None = None,
 ) -> Iterator[Tensor]:
     """The result of `restore_image` in bands ``(B, T, 3, rows, W)`` from top to bottom, never held whole.
@@ -78,16 +78,16 @@ def restore_bands(
         restorer: As in `restore_image`, like `lr`, `size` and the errors.
         tiling: Tiling of the image.
         color: As in `restore_image`; ``adain`` buffers the image in a file.
-        keep: Type of what is buffered: float16 is enough for eight bits.
+        dtype: Type of what is buffered: float16 is enough for eight bits.
         scratch: Folder of that file; None is the system's.
     """
     height, width = lr.shape[-2:]
     scale = restorer.scale
     rows, columns = (plan_tiles(side, tiling.tile, tiling.overlap) for side in (height, width))
     lr = lr.detach()
-    found = in_bands(_checked(restorer), lr, scale, rows, columns, tiling.batch, keep)
+    found = in_bands(_checked(restorer), lr, scale, rows, columns, tiling.batch, dtype)
     if color == "adain":
-        found = bands.with_adain(found, lr.float(), scratch, keep)
+        found = bands.with_adain(found, lr.float(), scratch, dtype)
     elif color == "wavelet":
         found = bands.with_wavelet(found, lr.float(), scale)
     if size is not None and size != (height * scale, width * scale):

@@ -105,7 +105,7 @@ def in_bands(
     rows: Axis,
     columns: Axis,
     batch: int = 1,
-    keep: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32,
 ) -> Iterator[Tensor]:
     """Tiled restoration of an image ``(B, T, 3, h, w)``, as bands from top to bottom; only one row of tiles is held.
 
@@ -116,7 +116,7 @@ def in_bands(
         rows: Tiles along the height.
         columns: Tiles along the width.
         batch: Tiles restored at once.
-        keep: Type of the buffer of the row of tiles.
+        dtype: Type of the buffer of the row of tiles.
 
     Yields:
         ``(B, T, 3, at most BAND, scale * w)``, float32; heights add up to ``scale * h``.
@@ -126,7 +126,7 @@ def in_bands(
         yield from _sliced(restore(_piece(lr, 0, 0, rows.tile, columns.tile))[..., :last, :width])
         return
     down, across = blend_weights(rows, scale), blend_weights(columns, scale)
-    canvas = torch.zeros(*lr.shape[:-2], rows.tile * scale, columns.covered * scale, dtype=keep, device=lr.device)
+    canvas = torch.zeros(*lr.shape[:-2], rows.tile * scale, columns.covered * scale, dtype=dtype, device=lr.device)
     for index, top in enumerate(rows.starts):
         for together in _of_one_size(columns, batch):
             lefts = [columns.starts[number] for number in together]

@@ -181,12 +181,12 @@ class Upscaler:
         size = self.size(height, width)
         return restore_image(self.restorer, clip, cut.tile, cut.overlap, self.options.color, cut.batch, size)
 
-    def bands(self, lr: Tensor, keep: torch.dtype, scratch: Path) -> Iterator[Tensor]:
+    def bands(self, lr: Tensor, dtype: torch.dtype, scratch: Path) -> Iterator[Tensor]:
         """Result for one image, in bands from top to bottom; see `restore_bands`."""
         height, width = lr.shape[-2:]
         size = self.size(height, width)
         return restore_bands(
-            self.restorer, lr, self.tiling(height, width), self.options.color, size, keep=keep, scratch=scratch
+            self.restorer, lr, self.tiling(height, width), self.options.color, size, dtype=dtype, scratch=scratch
         )
 
     def size(self, height: int, width: int) -> tuple[int, int]:

@@ -222,7 +222,7 @@ class VideoReader:
                         on_packet(packet)
                     continue
                 packets += packet.size > 0
-                if self._has_times and packet.pts is not None and is_shown(packet):
+                if self._has_times and packet.pts is not None and is_displayed(packet):
                     awaited[packet.pts] = packet.duration or 0
                 av_frames, is_damaged = self._decode(packet)
                 for av_frame in av_frames:
@@ -279,7 +279,7 @@ class VideoReader:
         self.damage.append(Damage(float(time * self.time_base), cause))
 
 
-def is_shown(packet: Any) -> bool:
+def is_displayed(packet: Any) -> bool:
     """Whether a packet holds a frame that is displayed; VP8 has some that are references only."""
     if packet.is_discard or not packet.size:
         return False

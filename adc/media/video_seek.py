@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from adc.media.video_color import Transform, to_rgb, transform_of
-from adc.media.video_reader import BrokenVideoError, VideoReader, is_shown
+from adc.media.video_reader import BrokenVideoError, VideoReader, is_displayed
 
 OPTIONS = {"err_detect": "crccheck"}
 """Options of decoders; without output_corrupt no frame is delivered whose references are missing."""
@@ -77,7 +77,7 @@ class VideoFile:
         keys = sorted((packet.pts, packet.dts) for packet in packets if packet.is_key)
         if not keys:
             raise BrokenVideoError(f"{self.path}: no key frame in this video, at which decoding could begin.")
-        starts = sorted({packet.pts for packet in packets if packet.is_shown and packet.pts >= keys[0][0]})
+        starts = sorted({packet.pts for packet in packets if packet.is_displayed and packet.pts >= keys[0][0]})
         return FrameIndex(tuple(starts), tuple(key for key, _ in keys), tuple(decoded for _, decoded in keys))
 
     @contextmanager
@@ -161,7 +161,7 @@ class _Packet:
     """Times and flags of a packet."""
 
     def __init__(self, packet: Any) -> None:
-        self.pts, self.is_key, self.is_shown = packet.pts, packet.is_keyframe, is_shown(packet)
+        self.pts, self.is_key, self.is_displayed = packet.pts, packet.is_keyframe, is_displayed(packet)
         self.dts = packet.dts if packet.dts is not None else packet.pts
 
 
