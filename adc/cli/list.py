@@ -120,7 +120,7 @@ def arguments_of(cls: type) -> list[dict[str, Any]]:
                 "name": action.dest[3:],
                 "type": _type_name(kind),
                 "required": action.dest in getattr(parser, "_extra_required_keys", ()) or bool(action.required),
-                "default": default if _is_plain(default) else str(default),
+                "default": json.loads(json.dumps(default, default=str)),
                 "help": " ".join((action.help or "").split()) if action.help != argparse.SUPPRESS else "",
             }
         )
@@ -136,14 +136,6 @@ def _type_name(kind: Any) -> str:
         return kind.__name__
     text = inspect.formatannotation(kind).replace("NoneType", "None")
     return re.sub(r"(?<!['\w.])(?:[A-Za-z_]\w*\.)+(\w+)", r"\1", text)
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True
 
 
 def _console() -> Console:

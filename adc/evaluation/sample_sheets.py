@@ -36,7 +36,7 @@ def sheets(
         tiles = [to_image(view[..., top : top + crop, left : left + crop]) for view in views]
         samples.append([tile.resize((crop, crop), Image.Resampling.NEAREST) for tile in tiles])
         if batch["hr"].shape[1] > 1:
-            tiles = [_image(profile) for profile in profiles(views, crop)]
+            tiles = [Image.fromarray(to_bytes(profile)) for profile in profiles(views, crop)]
             motion.append([tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles])
     names = [*restorers, "truth"]
     return _sheet(names, samples, crop, zoom), _sheet(names, motion, crop, zoom) if motion else None
@@ -44,7 +44,7 @@ def sheets(
 
 def to_image(clip: Tensor) -> Image.Image:
     """Frame in the middle of the first clip as an image."""
-    return _image(clip[0, clip.shape[1] // 2])
+    return Image.fromarray(to_bytes(clip[0, clip.shape[1] // 2]))
 
 
 def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
@@ -76,7 +76,3 @@ def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: i
             sheet.paste(tile.resize((width * zoom, height), Image.Resampling.NEAREST), (column * across, top))
         top += height + GAP
     return sheet
-
-
-def _image(frame: Tensor) -> Image.Image:
-    return Image.fromarray(to_bytes(frame))

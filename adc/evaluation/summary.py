@@ -69,21 +69,14 @@ def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: fl
 
 
 def _compare(name: str, methods: tuple[str, str], columns: list[list[float]], higher: bool, level: float) -> Comparison:
-    first, second = (torch.tensor(column, dtype=torch.float64) for column in columns)
-    difference = first - second
-    interval = bootstrap_interval(difference, level) if len(difference) > 1 else None
-    counts = wins(first, second, higher)
-    return Comparison(
-        name, methods, len(difference), difference.mean().item(), interval, *counts, _wilcoxon(difference.tolist())
-    )
-
-
-def _wilcoxon(gaps: list[float]) -> float | None:
     from scipy import stats
 
-    if len(gaps) < 2:
-        return None
-    if not any(gaps):
-        return 1.0
-    result: Any = stats.wilcoxon(gaps)
-    return float(result.pvalue)
+    first, second = (torch.tensor(column, dtype=torch.float64) for column in columns)
+    difference = first - second
+    interval = p = None
+    if len(difference) > 1:
+        interval = bootstrap_interval(difference, level)
+        test: Any = stats.wilcoxon(difference.tolist()) if difference.any() else None
+        p = 1.0 if test is None else float(test.pvalue)
+    counts = wins(first, second, higher)
+    return Comparison(name, methods, len(difference), difference.mean().item(), interval, *counts, p)

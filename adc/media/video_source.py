@@ -40,8 +40,10 @@ def image_sources(paths: Sequence[Path | TarMember], folder: str | None = None) 
 
 def list_sources(where: str, frames: int = 1) -> list[VideoSource]:
     """The images of a folder for clips of one frame, if it has any; else its videos; see `list_video_sources`."""
-    if frames == 1 and "*" not in where and has_photos(where):
-        return image_sources(list_photos(where), where)
+    if frames == 1 and "*" not in where:
+        names = (path.name.lower() for path in list_files(Path(where)))
+        if any(name.endswith((*EXTENSIONS, SHARD)) and name[0] != "." for name in names):
+            return image_sources(list_photos(where), where)
     return list_video_sources(where)
 
 
@@ -65,12 +67,6 @@ def list_video_sources(where: str) -> list[VideoSource]:
             f"({', '.join(EXTENSIONS[:3])}, ...) is in there."
         )
     return sorted(found, key=lambda source: source.name)
-
-
-def has_photos(where: str) -> bool:
-    """Whether an image or a tar file lies in a folder or in the folders in it."""
-    endings = (*EXTENSIONS, SHARD)
-    return any(path.name.lower().endswith(endings) and path.name[0] != "." for path in list_files(Path(where)))
 
 
 def _within(root: Path) -> list[VideoSource]:

@@ -16,18 +16,6 @@ from adc.media.tar_shards import TarMember
 Small = Literal["error", "reflect"]
 
 
-def check_size(key: str, size: int, scale: int) -> None:
-    """Check of a crop's size: refuses one that the scale does not divide."""
-    if size < scale or size % scale:
-        raise ValueError(f"{key}: {size} is not a multiple of the scale {scale}.")
-
-
-def check_largest(largest: int | None, step: int) -> None:
-    """Check of the largest validation crop: refuses one into which no multiple of ``step`` fits."""
-    if largest is not None and largest < step:
-        raise ValueError(f"validation_size: {largest} is less than {step} (multiple * scale).")
-
-
 def too_small(path: Path | TarMember, pixels: np.ndarray, size: int, scale: int, way_out: str = "") -> ValueError:
     """The error for a photo ``(H, W, 3)`` into which a crop does not fit; names the file, its size and the way out."""
     height, width = pixels.shape[:2]

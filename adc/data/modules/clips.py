@@ -12,7 +12,6 @@ from adc.data.datasets.augment import Augmentation
 from adc.data.datasets.camera import Camera
 from adc.data.datasets.clip_maker import ClipMaker, ClipSpec
 from adc.data.datasets.clips import DRAWS, TrainingClips, ValidationClips, degraded
-from adc.data.datasets.crops import check_largest, check_size
 from adc.data.datasets.pairs import PairClips
 from adc.data.datasets.stills import Stills
 from adc.data.datasets.videos import CameraClips, VideoClips
@@ -73,11 +72,13 @@ class ClipFiles(ClipData, ABC):
         for key, number in (("frames", frames), ("stride", stride), ("validation_frames", validation_frames)):
             if number is not None and number < 1:
                 raise ValueError(f"{key}: {number} is less than 1.")
-        check_size("size", size, scale)
-        check_largest(validation_size, multiple * scale)
+        if size < scale or size % scale:
+            raise ValueError(f"size: {size} is not a multiple of the scale {scale}.")
+        step = multiple * scale
+        if validation_size is not None and validation_size < step:
+            raise ValueError(f"validation_size: {validation_size} is less than {step} (multiple * scale).")
         self.stills, self.cache, self.validation_limit, self.captions = stills, cache, validation_limit, captions
         self.spec = ClipSpec(frames, size, scale, stride=stride, shots=shots, broken=broken)
-        step = multiple * scale
         self.validation_spec = ClipSpec(validation_frames or frames, validation_size, scale, step, stride, False)
 
     def _training_clips(
