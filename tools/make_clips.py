@@ -24,7 +24,7 @@ from adc.data.sampler import generator_of
 from adc.degradation.draws import randint
 from adc.media.frame_folders import FrameFolderWriter
 from adc.media.images import list_photos, name_of, read_image
-from adc.media.tar_shards import Packed
+from adc.media.tar_shards import TarMember
 from adc.media.video_reader import VIDEO_EXTENSIONS, Frame
 from adc.media.video_writer import VideoWriter
 
@@ -83,7 +83,7 @@ def make(folder: Path | None, out: Path, order: Order) -> tuple[list[Path], list
     from rich.progress import track
 
     order.check()
-    photos: Sequence[Path | Packed] = training_photos() if folder is None else list_photos(folder)
+    photos: Sequence[Path | TarMember] = training_photos() if folder is None else list_photos(folder)
     made, small = [], []
     for index in track(range(len(photos)), description="photos"):
         photo = read_image(photos[index])
@@ -103,7 +103,7 @@ def make(folder: Path | None, out: Path, order: Order) -> tuple[list[Path], list
     return made, small
 
 
-def _clip(photos: Sequence[Path | Packed], index: int, number: int, order: Order) -> Tensor:
+def _clip(photos: Sequence[Path | TarMember], index: int, number: int, order: Order) -> Tensor:
     generator = generator_of(order.seed, index, number)
     front = None
     if len(photos) > 1 and order.camera.has_foreground(generator):
@@ -119,9 +119,9 @@ def _write(path: Path, clip: Tensor, order: Order) -> None:
         return
     partial = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
-    with FrameFolderWriter(partial) as writer:
-        for frame in _frames(clip):
-            writer.write(frame)
+    writer = FrameFolderWriter(partial)
+    for frame in _frames(clip):
+        writer.write(frame)
     partial.rename(path)
 
 

@@ -17,7 +17,7 @@ from adc.progress import visible
 COMMANDS = {
     "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
     "list": ("adc.cli.list", "main", "List the components that a recipe can name, or explain one."),
-    "fit": ("adc.cli.train", "fit", "Train the stage of a recipe."),
+    "fit": ("adc.cli.train", "fit", "Train the stage of a recipe; an interrupted run continues."),
     "validate": ("adc.cli.train", "validate", "Measure a checkpoint on the validation data."),
     "test": ("adc.cli.train", "test", "Measure a checkpoint on the test data."),
     "predict": ("adc.cli.train", "predict", "Restore the clips of a recipe's prediction data."),
@@ -86,24 +86,20 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    lines = [f"  {name:10}{summary}" for name, (_, _, summary) in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: adc COMMAND [OPTIONS]",
-            "",
-            "Turns large diffusion super-resolution teachers into small, fast students.",
-            "",
-            "commands:",
-            *lines,
-            "",
-            "options of every command:",
-            "  --plugins FOLDER   also load the plugins of a folder (the same as ADC_PLUGIN_PATH)",
-            "  --help             explain the command",
-            "",
-            "`adc --version` prints the version; ADC_DEBUG=1 shows tracebacks.",
-            "",
-        ]
-    )
+    commands = "\n".join(f"  {name:10}{summary}" for name, (_, _, summary) in COMMANDS.items())
+    return f"""usage: adc COMMAND [OPTIONS]
+
+Turns large diffusion super-resolution teachers into small, fast students.
+
+commands:
+{commands}
+
+options of every command:
+  --plugins FOLDER   also load the plugins of a folder (the same as ADC_PLUGIN_PATH)
+  --help             explain the command
+
+`adc --version` prints the version; ADC_DEBUG=1 shows tracebacks.
+"""
 
 
 def _take_plugin_folders(arguments: list[str]) -> list[str]:
@@ -111,13 +107,11 @@ def _take_plugin_folders(arguments: list[str]) -> list[str]:
     rest: list[str] = []
     waiting = iter(arguments)
     for argument in waiting:
-        if argument == "--plugins":
-            folders = next(waiting, "")
-        elif argument.startswith("--plugins="):
-            folders = argument.partition("=")[2]
-        else:
+        name, has_value, folders = argument.partition("=")
+        if name != "--plugins":
             rest.append(argument)
             continue
+        folders = folders if has_value else next(waiting, "")
         if not folders:
             raise UsageError("--plugins needs a folder.")
         from adc.registry import add_plugin_folders

@@ -9,7 +9,7 @@ import torch
 
 from adc import runs
 from adc.cli.parser import component_parser, recipes_of
-from adc.evaluation.benchmark import PRECISIONS, bench, check_options, load_restorers
+from adc.evaluation.benchmark import bench, check_options, load_restorers
 from adc.evaluation.benchmark_tables import as_markdown, as_svg
 from adc.interfaces import Restorer
 
@@ -24,12 +24,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--folder", type=str, required=True, help="Where bench.json, bench.md and bench.svg go.")
     parser.add_argument("--bench", type=dict[str, Restorer], default={}, help="What is measured, by name.")
     parser.add_argument("--student", type=str, nargs="*", default=[], help="Student folders and ONNX files as well.")
-    parser.add_argument("--sizes", type=list[int], default=[128], help="Heights and widths of the LR image.")
-    parser.add_argument("--frames", type=int, default=1, help="Frames of a clip.")
-    parser.add_argument("--precisions", type=list[str], default=["fp32"], help=f"Of {', '.join(PRECISIONS)}.")
-    parser.add_argument("--repeats", type=int, default=5, help="How often each is timed, in turn with the others.")
-    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda or cuda:1.")
-    parser.add_argument("--compile", type=bool, default=False, help="With torch.compile; not for plain.")
+    parser.add_function_arguments(bench, skip={"restorers"}, as_group=False)
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of untrained weights.")
     config = parser.parse_args(argv)
     options = {key: config[key] for key in ("sizes", "frames", "precisions", "repeats", "device")}

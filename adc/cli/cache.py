@@ -10,30 +10,18 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from adc.cli import INTERRUPTED
-from adc.cli.errors import place_of_value, root_cause
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
-from adc.cli.train import TERMINATED, RecipeCLI, silence
+from adc.cli.train import RecipeCLI, silence, stop_status
 from adc.data.modules.clip_data import ClipData
-from adc.errors import UsageError, describe
+from adc.errors import UsageError
 from adc.interfaces import Prompt, Teacher
 from adc.teacher_cache.fill import CacheProgress, MissingShards, TeacherRunner
 from adc.teacher_cache.store import fingerprint
 from adc.teacher_cache.teacher import CachedTeacher
 
 DOMAINS = ("pixel", "feature")
-NO_MATTER = (
-    "workers",
-    "cache",
-    "val_dir",
-    "val_lr",
-    "val_hr",
-    "validation_size",
-    "validation_limit",
-    "multiple",
-)
+IRRELEVANT = ("workers", "cache", "val_dir", "val_lr", "val_hr", "validation_size", "validation_limit", "multiple")
 """Arguments of data modules on which training clips do not depend."""
 TRAINER = ("accelerator", "devices", "num_nodes", "strategy", "precision", "plugins")
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
@@ -47,18 +35,18 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "domains": (
         str | None,
         None,
-        "pixel, feature or pixel,feature: what is kept; null keeps what the recipe's losses ask of the teacher.",
+        "pixel, feature or pixel,feature; null stores the domains of the recipe's losses against the teacher.",
     ),
     "answers": (
         Literal["teacher", "data"],
         "teacher",
-        "Who gives them: the recipe's teacher, or its data, whose large clips are then what a teacher made of the "
-        "small ones elsewhere (PairedClips); no teacher is loaded.",
+        "Their source: the recipe's teacher, or its data, whose HR clips are then a teacher's outputs for the "
+        "LR clips (PairedClips); no teacher is loaded.",
     ),
     "numbers": (
         Literal["exact", "float16", "bfloat16"],
         "exact",
-        "Precision of what is kept; exact is the teacher's own.",
+        "Precision of what is stored; exact is the teacher's own.",
     ),
     "shard": (int, 256, "Clips in a file; they are held in memory until it is written."),
     "rank": (int, 0, "Number of this command among those that share the work."),
@@ -73,17 +61,15 @@ def main(argv: list[str]) -> None:
     try:
         cli = CacheCLI(argv)
         with torch.no_grad():
-            cli.trainer.validate(cli.asking, cli.walk, verbose=False)
+            cli.trainer.validate(cli.runner, cli.shards, verbose=False)
     except MisconfigurationException as error:
         raise UsageError(" ".join(str(error).split())) from error
     except SystemExit as stop:
-        by_key, by_signal = isinstance(stop.__context__, KeyboardInterrupt), isinstance(stop, SIGTERMException)
-        if not by_key and not by_signal:
-            raise
+        status = stop_status(stop)
         sys.stderr.write("adc: stopped; the same command goes on with the next shard.\n")
-        sys.exit(INTERRUPTED if by_key else TERMINATED)
+        sys.exit(status)
     if cli.trainer.is_global_zero:
-        print(f"{cli.folder}: {cli.walk.told()}. Train from it with {{class_path: CachedTeacher, "
+        print(f"{cli.folder}: {cli.shards.told()}. Train from it with {{class_path: CachedTeacher, "
               f"init_args: {{folder: {cli.folder}}}}} as the teacher.")  # fmt: skip
 
 
@@ -91,10 +77,6 @@ class CacheCLI(RecipeCLI):
     """The parts of a recipe that run its teacher: no student, no discriminator, no optimizer."""
 
     def __init__(self, argv: list[str]) -> None:
-        """
-        Args:
-            argv: The arguments after the command.
-        """
         super().__init__("cache", argv)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -104,7 +86,7 @@ class CacheCLI(RecipeCLI):
             parser.add_argument(f"--{option}", type=kind, help=help_text, **required)
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what need not be built."""
+        """Check the options before anything is built."""
         config = self.config
         for option in ("epochs", "batches", "shard", "world"):
             if config[option] is not None and config[option] < 1:
@@ -121,32 +103,32 @@ class CacheCLI(RecipeCLI):
         """The data, the teacher, its prompt, and a trainer for its device and precision."""
         data = self._component(pl.LightningDataModule, "data", self.config.data)
         if not isinstance(data, ClipData):
-            raise UsageError(f"data: {type(data).__name__} has no clips by their number; adc cache walks a ClipData.")
+            raise UsageError(f"data: {type(data).__name__} has no clips by their number; adc cache takes a ClipData.")
         teacher, prompt, about = self._teacher() if self.config.answers == "teacher" else (None, None, _of_files(data))
         self.trainer = self._small_trainer()
         about |= {
-            "data": _plain(self.config.data, NO_MATTER),
+            "data": _plain(self.config.data, IRRELEVANT),
             "precision": str(self.trainer.precision),
             "domains": self.domains,
             "numbers": self.config.numbers,
         }
-        self.walk = MissingShards(self.folder, data, about, self.config)
-        self.asking = TeacherRunner(teacher, prompt, self.walk, self.domains, self.config.numbers)
+        self.shards = MissingShards(self.folder, data, about, self.config)
+        self.runner = TeacherRunner(teacher, prompt, self.shards, self.domains, self.config.numbers)
 
     def _teacher(self) -> tuple[Teacher, Prompt | None, dict[str, Any]]:
-        """The recipe's teacher, its prompt, and what a cache notes about it."""
+        """The recipe's teacher, its prompt, and their cache metadata."""
         stage = self.config.model.init_args
         teacher: Teacher = self._component(Teacher, "teacher", stage.teacher)
         if isinstance(teacher, CachedTeacher):
             raise UsageError("model.init_args.teacher: is a cache already; name the teacher that made it.")
-        wanted = stage.get("prompt") if teacher.takes_prompt else None
-        prompt = None if wanted is None else self._component(Prompt, "prompt", wanted)
+        config = stage.get("prompt") if teacher.takes_prompt else None
+        prompt = None if config is None else self._component(Prompt, "prompt", config)
         about = {
             "teacher": _plain(stage.teacher),
             "weights": fingerprint(teacher),
             "scale": teacher.scale,
             "takes_prompt": teacher.takes_prompt,
-            "prompt": _plain(wanted),
+            "prompt": _plain(config),
         }
         return teacher, prompt, about
 
@@ -154,13 +136,7 @@ class CacheCLI(RecipeCLI):
         parser = OneLineErrors(**PARSER_OPTIONS)
         parser.add_argument(f"--{key}", type=kind)
         parser.recipes = self.recipes
-        try:
-            return parser.instantiate_classes(parser.parse_object({key: config}))[key]
-        except UsageError:
-            raise
-        except (ValueError, OSError, ImportError) as error:
-            line = describe(root_cause(error))
-            raise UsageError(f"{place_of_value(self.recipes, line)}{line}") from error
+        return parser.instantiate_classes(parser.parse_object({key: config}))[key]
 
     def _small_trainer(self) -> pl.Trainer:
         config = self.config.clone()
@@ -177,7 +153,7 @@ class CacheCLI(RecipeCLI):
 
 
 def _domains(config: Any) -> list[str]:
-    """What is kept: what was asked for, or what losses are against the teacher."""
+    """Domains that are stored: those of the option, or those of losses against the teacher."""
     if config.domains is not None:
         named = [name.strip() for name in config.domains.split(",")]
         for name in named:
@@ -195,10 +171,10 @@ def _domains(config: Any) -> list[str]:
 
 
 def _of_files(data: ClipData) -> dict[str, Any]:
-    """What a cache notes about a teacher of which there are only the outputs, the data's large clips."""
+    """Cache metadata of a teacher of which there are only the outputs, the data's HR clips."""
     clip: dict[str, Any] = data.training_set()[0, 0]
     if "lr" not in clip:
-        raise UsageError("data: its small clips are made on the device; --answers data wants pairs of files.")
+        raise UsageError("data: its LR clips are made on the device; --answers data takes pairs of files.")
     scale = clip["hr"].shape[-1] // clip["lr"].shape[-1]
     teacher = {"class_path": "data"}
     return {"teacher": teacher, "weights": "outputs", "scale": scale, "takes_prompt": False, "prompt": None}

@@ -1,4 +1,4 @@
-"""Every component that a recipe can name, at once.
+"""Components that a recipe can name.
 
 The components of adc and of its own plugins are read from their source text: torch and lightning
 take seconds to import. Plugins of others are imported.
@@ -18,14 +18,8 @@ import adc
 from adc import registry
 from adc.registry import Component
 
-TRAINING_KINDS = {
-    "Stage": "Stage",
-    "LightningDataModule": "DataModule",
-    "Callback": "Callback",
-    "Checkpoint": "Callback",
-    "ProgressBar": "Callback",
-    "BasePredictionWriter": "Callback",
-}
+TRAINING_KINDS = {"Stage": "Stage", "LightningDataModule": "DataModule"}
+TRAINING_KINDS |= dict.fromkeys(("Callback", "Checkpoint", "ProgressBar", "BasePredictionWriter"), "Callback")
 
 
 @dataclass(frozen=True)
@@ -86,13 +80,8 @@ def imported_kinds() -> list[type]:
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type):
             kinds.append(kind)
-    return kinds + _kinds_of_plugins()
-
-
-def _kinds_of_plugins() -> list[type]:
-    """Abstract classes of our own plugins: what fills the slots of their components."""
     packages = {plugin.module for plugin in registry.first_party_plugins()}
-    return [kind for kind in ABC.__subclasses__() if kind.__module__.partition(".")[0] in packages]
+    return kinds + [kind for kind in ABC.__subclasses__() if kind.__module__.partition(".")[0] in packages]
 
 
 def _sources(root: Path, origin: str) -> Iterator[_Source]:
@@ -103,19 +92,11 @@ def _sources(root: Path, origin: str) -> Iterator[_Source]:
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
-                yield _source(node, module, origin)
-
-
-def _source(node: ast.ClassDef, module: str, origin: str) -> _Source:
-    bases = tuple(ast.unparse(base).rpartition(".")[2] for base in node.bases)
-    marked = any(
-        ast.unparse(decorator).endswith("abstractmethod")
-        for item in node.body
-        if isinstance(item, ast.FunctionDef)
-        for decorator in item.decorator_list
-    )
-    summary = next(iter((ast.get_docstring(node) or "").splitlines()), "")
-    return _Source(node.name, module, origin, bases, marked or "ABC" in bases, summary)
+                bases = tuple(ast.unparse(base).rpartition(".")[2] for base in node.bases)
+                decorators = [mark for item in node.body for mark in getattr(item, "decorator_list", ())]
+                marked = any(ast.unparse(mark).endswith("abstractmethod") for mark in decorators)
+                summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                yield _Source(node.name, module, origin, bases, marked or "ABC" in bases, summary)
 
 
 def _kind(source: _Source, sources: dict[str, _Source]) -> str | None:

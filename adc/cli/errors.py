@@ -19,53 +19,41 @@ from adc.cli.components import imported_kinds
 LIST_HINT = "`adc list` shows them all."
 
 
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from, outermost first."""
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
 def root_cause(error: BaseException) -> BaseException:
-    """What a constructor raised, without the frames that jsonargparse puts around it."""
+    """The error of a constructor, without those that jsonargparse raises around it."""
     while error.__cause__ is not None and str(error).startswith("Does not validate against any of the Union"):
         error = error.__cause__
     return error
 
 
 def explain(message: str, error: BaseException | None, recipes: Sequence[str], options: Sequence[str] = ()) -> str:
-    """Say in one line what is wrong with a recipe or a command line.
+    """One-line explanation of what is wrong with recipes (later ones win) or a command line.
 
-    Args:
-        message: What jsonargparse says.
-        error: The exception behind it; its causes name keys and classes from the outside in.
-        recipes: Recipe files that were read; later ones win.
-        options: Names of the command's options.
+    jsonargparse's message is explained by the causes of its error, which name keys and classes from the outside in.
     """
     keys, path, leaf = _context(message, error)
     text, token = _sentence(leaf, keys, path, recipes, options)
     if text is None:
         return " ".join(leaf.split())
-    return f"{place(recipes, keys, token)}{text}{_broken_plugins() if token else ''}"
+    lost = "; ".join(f"{plugin} did not load: {plugin.error}" for plugin in registry.broken()) if token else ""
+    return f"{place(recipes, keys, token)}{text}{f' (plugin {lost})' if lost else ''}"
 
 
 def place(recipes: Sequence[str], keys: Sequence[str], token: str | None) -> str:
     """``file:line: key: `` of a token below some keys, or just the keys, or nothing."""
-    for recipe in reversed(recipes):
-        for path, line, value in _leaves(recipe):
-            if value == token and _follows(keys, path):
-                return f"{recipe}:{line}: {'.'.join(path)}: "
+    for recipe, path, line, value in _places(recipes):
+        if value == token and _follows(keys, path):
+            return f"{recipe}:{line}: {'.'.join(path)}: "
     return f"{'.'.join(keys)}: " if keys else ""
 
 
 def place_of_value(recipes: Sequence[str], message: str) -> str:
-    """Where a recipe names a file that a message speaks of; nothing if none does, or the message says where."""
-    for recipe in reversed(recipes):
+    """Place in a recipe of a file that a message names; empty if there is none, or the message has it."""
+    for recipe, path, line, value in _places(recipes):
         if message.startswith(f"{recipe}:"):
             return ""
-        for path, line, value in _leaves(recipe):
-            if ("/" in value or "." in value) and path[-1] != "class_path" and value in message:
-                return f"{recipe}:{line}: {'.'.join(path)}: "
+        if ("/" in value or "." in value) and path[-1] != "class_path" and value in message:
+            return f"{recipe}:{line}: {'.'.join(path)}: "
     return ""
 
 
@@ -74,12 +62,13 @@ def _context(message: str, error: BaseException | None) -> tuple[list[str], str,
     keys: list[str] = []
     path = ""
     leaf = message
-    for cause in causes(error):
-        leaf = str(cause) or leaf
+    while error is not None:
+        leaf = str(error) or leaf
         if (key := re.match(r'Parser key "([^"]+)"', leaf)) and key[1] not in keys[-1:]:
             keys += key[1].split(".")
         if problem := re.match(r"Problem with given class_path '([^']+)'", leaf):
             path = problem[1]
+        error = error.__cause__
     leaf = re.sub(r'^Parser key "[^"]+":\s*', "", leaf)
     leaf = re.sub(r"^Type .* expects a function or a callable class: ", "", leaf)
     return keys, path, leaf
@@ -88,7 +77,7 @@ def _context(message: str, error: BaseException | None) -> tuple[list[str], str,
 def _sentence(
     leaf: str, keys: list[str], path: str, recipes: Sequence[str], options: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """What is wrong, and the word of the recipe that is."""
+    """What is wrong, and the word of the recipe at fault."""
     cls = _import(path)
     if found := re.search(r"Expected a dot import path string: (\S+)", leaf):
         return _unknown_component(found[1], keys, cls), found[1]
@@ -111,7 +100,9 @@ def _sentence(
         owner = f"{cls.__name__} needs" if cls is not None else "the recipe needs"
         return f"{owner} {found[1]}, which is not given.{_explain_hint(cls)}", None
     if found := re.search(r"Expected an? (.+)\. Got value: (.*)", leaf, re.DOTALL):
-        return f"expected {_type_name(found[1])}, got {_shorten(found[2])!r}.", found[2]
+        kind = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[1])
+        kind = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", kind).replace("typing.", "")
+        return f"expected {kind}, got {_shorten(found[2])!r}.", found[2]
     if found := re.search(r"Not a valid subclass of (\w+)\. Got value: (.*)", leaf):
         hint = f"write {{class_path: NAME, init_args: {{...}}}} of a {found[1]}"
         return f"{_shorten(found[2])!r} is no component; {hint}. {LIST_HINT}", None
@@ -122,10 +113,10 @@ def _sentence(
 
 
 def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
-    wanted = _slot(cls, keys[-1]) if cls is not None and keys else []
-    fitting = {found.__name__ for base in wanted for found in registry.subclasses(base)}
+    slot = _slot(cls, keys[-1]) if cls is not None and keys else []
+    fitting = {found.__name__ for base in slot for found in registry.subclasses(base)}
     known = {component.name: component for component in registry.components(imported_kinds())}
-    kinds = " or ".join(base.__name__ for base in wanted)
+    kinds = " or ".join(base.__name__ for base in slot)
     if name in known:
         takes = f"takes a {kinds}: {_some(fitting)}" if kinds else "does not take"
         return f"{name} is a {known[name].kind}, but this key {takes}. {LIST_HINT}"
@@ -136,7 +127,9 @@ def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
 
 def _unknown_key(group: str | None, word: str, cls: type | None, options: Sequence[str]) -> str:
     if cls is not None:
-        accepted, owner = parameters(cls), cls.__name__
+        from adc.cli.list import arguments_of
+
+        accepted, owner = [argument["name"] for argument in arguments_of(cls)], cls.__name__
     elif group is not None:
         accepted = [option[len(group) + 1 :] for option in options if option.startswith(f"{group}.")]
         owner = group
@@ -167,20 +160,6 @@ def _resolve(name: str) -> type | None:
     return next((cls for kind in imported_kinds() for cls in registry.subclasses(kind) if cls.__name__ == name), None)
 
 
-def parameters(cls: type) -> list[str]:
-    """The arguments of a class, those of its parents included where it passes them on."""
-    found: dict[str, None] = {}
-    for parent in cls.__mro__:
-        if "__init__" not in vars(parent) or parent is object:
-            continue
-        signature = inspect.signature(vars(parent)["__init__"]).parameters.values()
-        named = [p.name for p in signature if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        found |= dict.fromkeys(named[1:])
-        if not any(p.kind is p.VAR_KEYWORD for p in signature):
-            break
-    return list(found)
-
-
 def _slot(cls: type, key: str) -> list[type]:
     """The abstract classes of adc in the annotation of an argument."""
     try:
@@ -195,6 +174,11 @@ def _slot(cls: type, key: str) -> list[type]:
         if inspect.isclass(kind) and kind.__module__.startswith(("adc", "lightning", "torch")):
             found.append(kind)
     return found
+
+
+def _places(recipes: Sequence[str]) -> Iterator[tuple[str, list[str], int, str]]:
+    """File, path, line and word of every key and every scalar of recipes, the last one first."""
+    return ((recipe, *leaf) for recipe in reversed(recipes) for leaf in _leaves(recipe))
 
 
 def _leaves(recipe: str) -> Iterator[tuple[list[str], int, str]]:
@@ -244,19 +228,6 @@ def _some(names: Any, limit: int = 12) -> str:
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "") if names else "nothing"
 
 
-def _type_name(text: str) -> str:
-    plain = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
-    plain = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", plain)
-    return plain.replace("typing.", "")
-
-
 def _shorten(text: str, limit: int = 80) -> str:
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
-
-
-def _broken_plugins() -> str:
-    lost = registry.broken()
-    if not lost:
-        return ""
-    return f" (plugin {'; '.join(f'{plugin} did not load: {plugin.error}' for plugin in lost)})"

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 
+from adc.cli.options import leave, naming_options
+from adc.cli.parser import OneLineErrors
+from adc.evaluation import tables
+from adc.evaluation.evaluate import evaluate, measure_methods
+from adc.runs import write_text
+
 FILES = {
     "json": "Also write the figures into this file.",
     "csv": "Also write the figures of each image into this file.",
@@ -13,11 +19,6 @@ FILES = {
 
 def main(argv: list[str]) -> None:
     """Parse the command line, compare, and print tables."""
-    from adc.cli.options import leave, naming_options
-    from adc.cli.parser import OneLineErrors
-    from adc.evaluation import tables
-    from adc.evaluation.evaluate import evaluate, measure_methods
-
     description = "Compare restored images or videos with references, with the metrics and options of the papers."
     parser = OneLineErrors(prog="adc evaluate", description=description, allow_abbrev=False)
     parser.add_argument("restored", help="An image or a folder of images; with --video a clip or a folder of clips.")
@@ -54,7 +55,8 @@ def main(argv: list[str]) -> None:
         outcome = measure_methods(methods, **options)
     if (results := outcome.results) is not None:
         tables.show(results)
-        tables.write(files["json"], json.dumps(tables.as_json(results), indent=2) + "\n" if files["json"] else "")
-        tables.write(files["csv"], tables.as_csv(results) if files["csv"] else "")
-        tables.write(files["markdown"], tables.as_markdown(results) if files["markdown"] else "")
+        for name, text in (("json", tables.as_json), ("csv", tables.as_csv), ("markdown", tables.as_markdown)):
+            if files[name] is not None:
+                content = text(results)
+                write_text(files[name], content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
     leave(outcome.failed, outcome.pairs)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from adc.cli.options import naming_options
+from adc.cli.parser import OneLineErrors
+from adc.exporting.job import export
+
 
 def main(argv: list[str]) -> None:
     """Parse the command line, export, and print what was written."""
-    from adc.cli.options import naming_options
-    from adc.cli.parser import OneLineErrors
-    from adc.exporting.job import export
-
     parser = OneLineErrors(prog="adc export", description="Write a student in other formats.", allow_abbrev=False)
     parser.add_argument("student", help="A student folder, as adc fit and adc prune write it.")
     parser.add_argument("-o", "--output", required=True, help="The folder that the files go to.")

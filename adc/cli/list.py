@@ -6,11 +6,14 @@ import argparse
 import difflib
 import inspect
 import json
+import re
 import sys
 from importlib import import_module
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from adc import registry
@@ -46,14 +49,11 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
     table.add_column("name", style="bold", no_wrap=True)
     table.add_column("what it is", overflow="fold")
     table.add_column("from", style="dim", overflow="fold")
-    previous = None
-    for component in chosen:
-        if previous not in (None, component.kind):
+    for number, (kind_of_group, group) in enumerate(groupby(chosen, key=lambda component: component.kind)):
+        if number:
             table.add_row()
-        table.add_row(
-            component.kind if component.kind != previous else "", component.name, component.summary, component.origin
-        )
-        previous = component.kind
+        for place, component in enumerate(group):
+            table.add_row("" if place else kind_of_group, component.name, component.summary, component.origin)
     _console().print(table)
     for plugin in registry.broken():
         _console().print(f"plugin {plugin} did not load: {plugin.error}", style="red", markup=False)
@@ -97,19 +97,13 @@ def _explain(component: Component, as_json: bool) -> None:
     table.add_column("what it is", overflow="fold")
     for argument in arguments:
         default = "required" if argument["required"] else json.dumps(argument["default"])
-        table.add_row(
-            argument["name"], argument["type"].replace("[", "\\["), default.replace("[", "\\["), argument["help"]
-        )
+        table.add_row(argument["name"], escape(argument["type"]), escape(default), argument["help"])
     console.print()
     console.print(table)
 
 
 def arguments_of(cls: type) -> list[dict[str, Any]]:
-    """What a recipe may write below ``init_args`` of a class.
-
-    Returns:
-        For each argument ``name``, ``type``, ``required``, ``default`` and ``help``.
-    """
+    """Arguments of a class: for each ``name``, ``type``, ``required``, ``default`` and ``help``."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
@@ -126,7 +120,7 @@ def arguments_of(cls: type) -> list[dict[str, Any]]:
                 "name": action.dest[3:],
                 "type": _type_name(kind),
                 "required": action.dest in getattr(parser, "_extra_required_keys", ()) or bool(action.required),
-                "default": default if _is_plain(default) else str(default),
+                "default": json.loads(json.dumps(default, default=str)),
                 "help": " ".join((action.help or "").split()) if action.help != argparse.SUPPRESS else "",
             }
         )
@@ -134,30 +128,14 @@ def arguments_of(cls: type) -> list[dict[str, Any]]:
 
 
 def _prose(cls: type) -> str:
-    lines = []
-    for line in (inspect.getdoc(cls) or "").splitlines():
-        if line.strip() in {"Args:", "Attributes:", "Raises:"}:
-            break
-        lines.append(line)
-    return "\n".join(lines).strip()
+    return re.split(r"^(?:Args|Attributes|Raises):$", inspect.getdoc(cls) or "", maxsplit=1, flags=re.M)[0].strip()
 
 
 def _type_name(kind: Any) -> str:
     if inspect.isclass(kind) and not getattr(kind, "__args__", None):
         return kind.__name__
-    text = inspect.formatannotation(kind).replace("typing.", "").replace("NoneType", "None")
-    words = []
-    for word in text.replace("[", " [ ").replace("]", " ] ").replace(",", " , ").split():
-        words.append(word.rpartition(".")[2] if word[0].isalpha() else word)
-    return " ".join(words).replace(" [ ", "[").replace(" ]", "]").replace(" ,", ",").replace("[ ", "[")
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True
+    text = inspect.formatannotation(kind).replace("NoneType", "None")
+    return re.sub(r"(?<!['\w.])(?:[A-Za-z_]\w*\.)+(\w+)", r"\1", text)
 
 
 def _console() -> Console:

@@ -26,11 +26,7 @@ TRAINING_COMPONENTS = ("adc.data", "adc.training", "adc.inference", "adc.teacher
 
 
 def load_components(training: bool = False) -> None:
-    """Import what recipes can name by its short name: the components of adc, then those of plugins.
-
-    Args:
-        training: Whether stages, data modules and callbacks are wanted too; they import lightning.
-    """
+    """Import the components of adc (those of `training`, which need lightning, if asked), then those of plugins."""
     for package in COMPONENTS + (TRAINING_COMPONENTS if training else ()):
         module = import_module(package)
         for info in pkgutil.walk_packages(module.__path__, f"{package}."):
@@ -40,7 +36,7 @@ def load_components(training: bool = False) -> None:
 
 
 class OneLineErrors(ArgumentParser):
-    """A parser that says in one line what is wrong; ``ADC_DEBUG=1`` shows all that jsonargparse says."""
+    """A parser with errors in one line; ``ADC_DEBUG=1`` shows jsonargparse's own."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None, **options: Any) -> Any:
         """Parse, remembering which recipes are read."""
@@ -58,7 +54,7 @@ class OneLineErrors(ArgumentParser):
             self.error(f"{error.full_key}: {str(error).splitlines()[0]}", None)
 
     def instantiate(self, namespace: Any, *args: Any, **options: Any) -> Any:
-        """Build what a recipe names; what a constructor refuses is the recipe's fault.
+        """Build the components of a recipe; errors of constructors are usage errors.
 
         Raises:
             UsageError: In one line, with the place in the recipe if it names a file.
@@ -98,10 +94,6 @@ def component_parser(prog: str, description: str | None = None) -> OneLineErrors
 
     All components but those of training are loaded, and ``-c/--config`` reads recipes; later ones
     and the command line win.
-
-    Args:
-        prog: The command, for its help: ``adc prune``.
-        description: What the command does.
     """
     load_components()
     parser = OneLineErrors(prog=prog, description=description, **PARSER_OPTIONS)

@@ -11,7 +11,7 @@ from adc import registry
 
 
 def prefer_torch() -> None:
-    """Let ``Adam`` mean torch's, whoever else has one.
+    """Resolve short names such as ``Adam`` to torch's class.
 
     Importing peft imports bitsandbytes, whose optimizers have torch's names; then every recipe
     that says ``Adam`` would be ambiguous. Classes of adc and of plugins still are, and say so.

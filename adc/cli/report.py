@@ -28,11 +28,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--stages", type=list[str], default=[], help="Run folders of the stages in their order, each holding a student."
     )
-    parser.add_argument("--title", type=str, default="adc report", help="Heading of the page.")
-    parser.add_argument("--rounds", type=int, default=3, help="How often each clip is restored for its time.")
-    parser.add_argument(
-        "--niqe", type=str | None, default=None, help="File of NIQE's parameters; torch's cache if null."
-    )
+    own: set[str | int] = {"folder", "data", "restorers", "stages"}
+    parser.add_function_arguments(write_report, skip=own, as_group=False)
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of untrained weights.")
     config = parser.parse_args(argv)
     pl.seed_everything(config.seed_everything, verbose=False)

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,16 +25,7 @@ FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe change
 
 @dataclass
 class Step:
-    """One recipe of a folder.
-
-    Attributes:
-        recipe: Its file.
-        command: The command that its keys ask for.
-        run: Its run folder.
-        overlays: Recipes laid over it.
-        needs: The steps before it whose run folders it names.
-        state: How far it is.
-    """
+    """One recipe of a folder: the command of its keys, its run folder, overlays, and earlier steps that it needs."""
 
     recipe: Path
     command: str
@@ -85,15 +75,14 @@ def main(argv: list[str]) -> None:
             continue
         print(f"{label}: adc {' '.join(step.arguments)}", flush=True)
         _run(step)
-    _say_where(steps[: last + 1])
+    for step in steps[: last + 1]:
+        for name in ("report.html", "report.json", "samples.png", "profiles.png") if step.command == "report" else ():
+            if (step.run / name).exists():
+                print(f"report: {step.run / name}")
 
 
 def plan(folder: str, overlays: Sequence[str] = ()) -> list[Step]:
-    """The steps of a folder of recipes, with their states.
-
-    Args:
-        folder: Holds recipes whose names begin with a number.
-        overlays: Recipes laid over those that train.
+    """The steps of a folder of numbered recipes, with their states; overlays apply to those that train.
 
     Raises:
         UsageError: If the folder holds no numbered recipe, or one that no command is for.
@@ -106,8 +95,8 @@ def plan(folder: str, overlays: Sequence[str] = ()) -> list[Step]:
     steps: list[Step] = []
     for recipe in sorted(found, key=lambda path: (int(re.match(r"\d+", path.name)[0]), path.name)):  # type: ignore[index]
         step = _step(recipe, list(overlays))
-        if (twin := next((other for other in steps if other.run == step.run), None)) is not None:
-            raise UsageError(f"{twin.recipe} and {step.recipe} name the same run folder, {step.run}.")
+        if (rival := next((other for other in steps if other.run == step.run), None)) is not None:
+            raise UsageError(f"{rival.recipe} and {step.recipe} name the same run folder, {step.run}.")
         text = recipe.read_text(encoding="utf-8")
         step.needs = [other for other in steps if re.search(rf"{re.escape(str(other.run))}(?![\w.-])", text)]
         step.state = _state(step)
@@ -155,7 +144,7 @@ def _state(step: Step) -> str:
 
 
 def _check(steps: list[Step], first: int, folder: str) -> None:
-    """Refuse a plan that would build on results which no longer belong together."""
+    """Check that no step builds on outdated results."""
     for index, step in enumerate(steps):
         earliest = next((other.name for other in steps if other.state != FINISHED), step.name)
         ways = f"`adc run {folder} --from {earliest}` does it and what follows again, --restart everything."
@@ -170,9 +159,6 @@ def _check(steps: list[Step], first: int, folder: str) -> None:
 
 
 def _run(step: Step) -> None:
-    if step.command != "fit":
-        runs.begin(step.run, step.recipes)
-    start = time.monotonic()
     process = subprocess.Popen([*PROGRAM, *step.arguments], preexec_fn=_end_with_parent())
     try:
         status = process.wait()
@@ -184,14 +170,12 @@ def _run(step: Step) -> None:
         status = 128 - status if status < 0 else status
         sys.stderr.write(f"adc: error: {step.name} failed with status {status}; the same command goes on from there.\n")
         sys.exit(status)
-    if step.command != "fit" and runs.finished(step.run) is None:
-        runs.finish(step.run, seconds=round(time.monotonic() - start, 3))
     if runs.finished(step.run) is None:
         raise ValueError(f"{step.name} ended, but {step.run} holds no {runs.FINISHED}.")
 
 
 def _wait_for_end(process: subprocess.Popen[bytes]) -> int:
-    """The terminal sent the interrupt to the step too: let it end in its own time."""
+    """Wait for a step after an interrupt, which the terminal sent to it too."""
     while True:
         try:
             return process.wait()
@@ -230,14 +214,6 @@ def _show(steps: list[Step], first: int, last: int) -> None:
         state = step.state if first <= index <= last or step.state == FINISHED else f"{step.state}, left out"
         table.add_row(step.name, f"adc {' '.join(step.arguments)}", str(step.run), state)
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
-
-
-def _say_where(steps: list[Step]) -> None:
-    for step in steps:
-        if step.command == "report":
-            for name in ("report.html", "report.json", "samples.png", "profiles.png"):
-                if (step.run / name).exists():
-                    print(f"report: {step.run / name}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,8 +6,9 @@ import logging
 import os
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -19,51 +20,24 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from adc import runs
-from adc.cli import INTERRUPTED
+from adc.cli import COMMANDS, INTERRUPTED
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError
+from adc.training import Stage
 from adc.training.callbacks.predictions import PredictionWriter
 from adc.training.callbacks.progress import StageProgress
+from adc.training.checkpoint import AtomicCheckpointIO, newest_checkpoint
 
 TERMINATED = 143
 OWN_OPTIONS = ("resume", "restart", "checkpoint")
-CHATTER = (
-    "litlogger",
-    "TPU available",
-    "HPU available",
-    "Seed set to",
-    "`Trainer.fit` stopped",
-    "Detected Keyboard",
+IGNORED_MESSAGES = (
+    "litlogger", "TPU available", "HPU available", "Seed set to", "`Trainer.fit` stopped", "Detected Keyboard",
     "`weights_only`",
-)
-WARNINGS = (
-    "isinstance.treespec",
-    "module.s. in eval mode",
-    "does not have many workers",
-    "smaller than the logging interval",
-    "no `val_dataloader`",
-    "exists and is not empty",
-)
-
-
-def fit(argv: list[str]) -> None:
-    """Train the stage of a recipe."""
-    _main("fit", argv)
-
-
-def validate(argv: list[str]) -> None:
-    """Measure a checkpoint on the validation data."""
-    _main("validate", argv)
-
-
-def test(argv: list[str]) -> None:
-    """Measure a checkpoint on the test data."""
-    _main("test", argv)
-
-
-def predict(argv: list[str]) -> None:
-    """Restore the clips of a recipe's prediction data."""
-    _main("predict", argv)
+)  # fmt: skip
+IGNORED_WARNINGS = (
+    "isinstance.treespec", "module.s. in eval mode", "does not have many workers", "smaller than the logging interval",
+    "no `val_dataloader`", "exists and is not empty",
+)  # fmt: skip
 
 
 class RecipeParser(OneLineErrors, LightningArgumentParser):
@@ -71,16 +45,9 @@ class RecipeParser(OneLineErrors, LightningArgumentParser):
 
 
 class RecipeCLI(LightningCLI):
-    """Builds trainer, stage and data module of a recipe; runs nothing."""
+    """Trainer, stage and data module of a recipe, built but not run."""
 
     def __init__(self, command: str, argv: list[str]) -> None:
-        """
-        Args:
-            command: ``fit``, ``validate``, ``test`` or ``predict``.
-            argv: The arguments after the command.
-        """
-        from adc.training import Stage
-
         self.command = command
         super().__init__(
             Stage,
@@ -88,7 +55,7 @@ class RecipeCLI(LightningCLI):
             save_config_callback=None,
             trainer_defaults={"max_epochs": -1, "use_distributed_sampler": False, "enable_model_summary": False},
             seed_everything_default=0,
-            parser_kwargs={"prog": f"adc {command}", "description": _help(command), **PARSER_OPTIONS},
+            parser_kwargs={"prog": f"adc {command}", "description": COMMANDS[command][2], **PARSER_OPTIONS},
             parser_class=RecipeParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -120,7 +87,7 @@ class RecipeCLI(LightningCLI):
         self.recipes: list[str] = getattr(parser, "recipes", [])
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what need not be built."""
+        """Check the command before anything is built."""
         root = self.config.trainer.default_root_dir
         self.run_folder = Path(root) if root else None
         if self.command != "fit":
@@ -130,7 +97,7 @@ class RecipeCLI(LightningCLI):
                 "trainer.default_root_dir is not given; name the run's folder, for one runs/demo/1_decoder."
             )
         if self.config.restart:
-            if _is_first():
+            if all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK")):
                 runs.clear(self.run_folder)
             return
         record = runs.finished(self.run_folder)
@@ -162,8 +129,6 @@ class RecipeCLI(LightningCLI):
             callbacks.append(PredictionWriter())
         plugins = _listed(given.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            from adc.training.checkpoint import AtomicCheckpointIO
-
             plugins.append(AtomicCheckpointIO())
         if given.get("logger") in (None, True):
             given["logger"] = False
@@ -184,13 +149,9 @@ class RecipeCLI(LightningCLI):
 
 
 class Clock(Callback):
-    """Notes now and then how long the run has taken."""
+    """Callback that notes the seconds of a run."""
 
     def __init__(self, stopwatch: runs.Stopwatch) -> None:
-        """
-        Args:
-            stopwatch: Counts the seconds.
-        """
         self.stopwatch = stopwatch
 
     def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
@@ -204,7 +165,8 @@ class Clock(Callback):
             self.stopwatch.note()
 
 
-def _main(command: str, argv: list[str]) -> None:
+def main(command: str, argv: list[str]) -> None:
+    """Run a recipe's stage: ``fit``, ``validate``, ``test`` or ``predict``."""
     silence()
     load_components(training=True)
     try:
@@ -219,6 +181,9 @@ def _main(command: str, argv: list[str]) -> None:
         raise UsageError(" ".join(str(error).split())) from error
 
 
+fit, validate, test, predict = (partial(main, command) for command in ("fit", "validate", "test", "predict"))
+
+
 def _fit(cli: RecipeCLI) -> None:
     assert cli.run_folder is not None
     checkpoint = _resume(cli)
@@ -229,7 +194,11 @@ def _fit(cli: RecipeCLI) -> None:
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
-        _stopped(cli, stop)
+        status, newest = stop_status(stop), _newest(cli.run_folder)
+        way = f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
+        if cli.trainer.is_global_zero:
+            sys.stderr.write(f"adc: stopped; the same command {way}.\n")
+        sys.exit(status)
     if cli.trainer.is_global_zero:
         stopwatch.note()
         facts = {"updates": cli.model.updates, "batches": cli.model.batches_seen}
@@ -239,10 +208,10 @@ def _fit(cli: RecipeCLI) -> None:
 
 def _resume(cli: RecipeCLI) -> str | None:
     """The checkpoint to continue from."""
-    wanted = cli.config.resume
-    if wanted not in ("auto", "never"):
-        return _existing(wanted, "--resume")
-    if wanted == "never" or cli.config.restart:
+    resume = cli.config.resume
+    if resume not in ("auto", "never"):
+        return _existing(resume, "--resume")
+    if resume == "never" or cli.config.restart:
         return None
     assert cli.run_folder is not None
     newest = _newest(cli.run_folder)
@@ -255,11 +224,11 @@ def _resume(cli: RecipeCLI) -> str | None:
 
 def _checkpoint(cli: RecipeCLI) -> str | None:
     """The checkpoint to measure."""
-    wanted = cli.config.checkpoint
-    if wanted == "none":
+    checkpoint = cli.config.checkpoint
+    if checkpoint == "none":
         return None
-    if wanted != "newest":
-        return _existing(wanted, "--checkpoint")
+    if checkpoint != "newest":
+        return _existing(checkpoint, "--checkpoint")
     newest = _newest(cli.run_folder) if cli.run_folder is not None else None
     if newest is None:
         folder = cli.run_folder or "trainer.default_root_dir, which is not given,"
@@ -268,8 +237,6 @@ def _checkpoint(cli: RecipeCLI) -> str | None:
 
 
 def _newest(run: Path) -> str | None:
-    from adc.training.checkpoint import newest_checkpoint
-
     newest, damaged = newest_checkpoint(run)
     for path in damaged:
         sys.stderr.write(f"adc: warning: {path} cannot be read and is passed over\n")
@@ -282,48 +249,29 @@ def _existing(path: str, option: str) -> str:
     return path
 
 
-def _stopped(cli: RecipeCLI, stop: SystemExit) -> NoReturn:
-    """Print how an interrupted run continues."""
-    by_key, by_signal = isinstance(stop.__context__, KeyboardInterrupt), isinstance(stop, SIGTERMException)
-    if not by_key and not by_signal:
-        raise stop
-    assert cli.run_folder is not None
-    newest = _newest(cli.run_folder)
-    way = f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
-    if cli.trainer.is_global_zero:
-        sys.stderr.write(f"adc: stopped; the same command {way}.\n")
-    sys.exit(INTERRUPTED if by_key else TERMINATED)
+def stop_status(stop: SystemExit) -> int:
+    """Exit status of a trainer that an interrupt or a signal ended; other exits are raised again."""
+    if isinstance(stop.__context__, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(stop, SIGTERMException):
+        return TERMINATED
+    raise stop
 
 
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _is_first() -> bool:
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
-
-
-def _help(command: str) -> str:
-    says = {
-        "fit": "Train the stage of a recipe; an interrupted run continues.",
-        "validate": "Measure a checkpoint on the validation data.",
-        "test": "Measure a checkpoint on the test data.",
-        "predict": "Restore the clips of a recipe's prediction data.",
-        "cache": "Store a teacher's outputs for the training clips of a recipe, for CachedTeacher.",
-    }
-    return f"{says[command]} `adc list` shows the components that a recipe can name."
-
-
 def silence() -> None:
     """Leave out messages that libraries print on every run."""
 
-    def worth_reading(record: logging.LogRecord) -> bool:
-        return not any(words in record.getMessage() for words in CHATTER)
+    def is_relevant(record: logging.LogRecord) -> bool:
+        return not any(words in record.getMessage() for words in IGNORED_MESSAGES)
 
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed", "lightning.pytorch"):
         logger = logging.getLogger(name)
-        logger.addFilter(worth_reading)
+        logger.addFilter(is_relevant)
         for handler in logger.handlers:
-            handler.addFilter(worth_reading)
-    for words in WARNINGS:
+            handler.addFilter(is_relevant)
+    for words in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{words}")

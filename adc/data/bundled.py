@@ -1,6 +1,6 @@
 """The photographs that scikit-image ships inside its wheel: data that every installation has.
 
-Four colour photographs are held out and never trained on; eleven more are for training. Text
+Four colour photographs are for validation only; eleven more are for training. Text
 pages, logos and drawings are left out of both. What scikit-image says of the licences, for each
 image where it shows it: CC0 or public domain (astronaut, brick, camera, chelsea, coffee, grass,
 gravel, hubble_deep_field, retina, rocket), or no known copyright restrictions (coins, ihc); moon
@@ -17,25 +17,16 @@ VALIDATION = ("astronaut", "chelsea", "coffee", "rocket")
 """Names of the photographs kept for validation and reports."""
 
 TRAIN = (
-    "brick",
-    "camera",
-    "coins",
-    "grass",
-    "gravel",
-    "hubble_deep_field",
-    "ihc",
-    "moon",
-    "motorcycle_left",
-    "motorcycle_right",
-    "retina",
-)
+    "brick", "camera", "coins", "grass", "gravel", "hubble_deep_field", "ihc", "moon", "motorcycle_left",
+    "motorcycle_right", "retina",
+)  # fmt: skip
 """Names of the photographs for training."""
 
 _JPEG = ("hubble_deep_field", "retina", "rocket")
 
 
 def photo_path(name: str) -> Path:
-    """Where a bundled photograph lies; scikit-image is looked up, not imported.
+    """File of a bundled photograph; scikit-image is looked up, not imported.
 
     Raises:
         FileNotFoundError: If scikit-image, or this file of it, is not installed.

@@ -1,4 +1,4 @@
-"""A data loader whose workers' errors arrive as they were raised."""
+"""Data loader that raises errors of its workers as they were raised."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 
 class WorkerTraceback(Exception):
-    """Where in a worker an error was raised; the cause of the error."""
+    """Traceback of an error in a worker; the cause of the error."""
 
 
 class _Deferred(Dataset[Any]):
-    """Hands errors on as items, because a `DataLoader` turns those of its workers into long texts."""
+    """A dataset with errors as items, because a `DataLoader` turns those of its workers into long texts."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self.dataset = dataset
@@ -48,18 +48,15 @@ class ClipLoader(DataLoader[Any]):
         """Yield batches."""
         for batch, remark in super().__iter__():
             if isinstance(batch, Exception):
-                self._stop_workers()
+                if self.num_workers and self._iterator is not None:
+                    self._iterator._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]
+                    self._iterator = None
                 try:
                     raise batch from WorkerTraceback(remark)
                 finally:
                     del batch
             self.dataset.skipped |= remark  # pyright: ignore[reportAttributeAccessIssue]
             yield batch
-
-    def _stop_workers(self) -> None:
-        if self.num_workers and self._iterator is not None:
-            self._iterator._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]
-            self._iterator = None
 
     @property
     def skipped(self) -> list[str]:
@@ -74,15 +71,7 @@ def clip_loader(
     sampler: Sampler[Any] | None = None,
     pin_memory: bool = False,
 ) -> ClipLoader:
-    """Load a dataset of clips.
-
-    Args:
-        dataset: Items as of `TrainingClips`.
-        batch_size: Clips per batch.
-        workers: Processes that read and degrade, each on one thread; 0 does it in this process.
-        sampler: Keys of items; in order if none.
-        pin_memory: Whether to put batches where a GPU copies fast from.
-    """
+    """A loader of clips; `workers` processes read and degrade, each on one thread, 0 is this process."""
     return ClipLoader(
         _Deferred(dataset),
         batch_size=batch_size,

@@ -1,4 +1,4 @@
-"""Which sample comes at which position: a formula, so that nothing has to be remembered."""
+"""Sampler of endless epochs: the sample at a position is a function of seed and position."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 
 
 def generator_of(*numbers: int) -> Generator:
-    """A generator whose state is a function of whole numbers, unrelated for different ones."""
+    """A generator whose state is a hash of integers."""
     digest = hashlib.sha256(repr(numbers).encode()).digest()
     return Generator().manual_seed(int.from_bytes(digest[:8], "little") & (2**63 - 1))
 
@@ -26,14 +26,6 @@ class PositionSampler(Sampler[tuple[int, int]]):
     """
 
     def __init__(self, length: int, seed: int = 0, rank: int = 0, world: int = 1, start: int = 0) -> None:
-        """
-        Args:
-            length: Number of samples in an epoch.
-            seed: Another seed, another order.
-            rank: Number of this process.
-            world: Number of processes.
-            start: First position of all processes together.
-        """
         if length < 1:
             raise ValueError("There are no samples to draw from.")
         if not 0 <= rank < world or start < 0:

@@ -1,4 +1,4 @@
-"""The clips that discriminators are shown besides the student's."""
+"""Sources of clips for discriminators, besides the student's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Real(Source):
 
 
 class ShuffledFrames(Source):
-    """The high-resolution clip with its frames out of order: every image true, the motion false.
+    """The high-resolution clip with its frames out of order: every frame real, the motion not.
 
     Each clip gets a permutation of its own from torch's global generator, never the identity
     unless there is but one frame.
@@ -32,7 +32,7 @@ class ShuffledFrames(Source):
 
 
 class StillImage(Source):
-    """One still image shown for the length of a clip: every frame true, no motion at all.
+    """A still image repeated for the length of a clip: every frame real, no motion.
 
     It is the first of the images that the data module draws for the clip, if its ``stills`` are on.
     """
@@ -44,7 +44,7 @@ class StillImage(Source):
 
 
 class Slideshow(Source):
-    """Unrelated still images, one per frame: every image true, and nothing goes over from one to the next."""
+    """Unrelated still images, one per frame: every frame real, no continuity between them."""
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
         """``batch["stills"]``, ``(B, T, 3, H, W)``."""

@@ -1,9 +1,9 @@
-"""Many files, one after the other or divided among workers: failures are noted by name, and the rest goes on."""
+"""Batch processing of files, one after the other or divided among workers; failures are noted by name."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -20,61 +20,48 @@ def work_through(
     unit: str = "images",
     progress: bool = True,
 ) -> int:
-    """Do something with every item, under a progress bar on a terminal.
+    """Process every item, under a progress bar on a terminal, and count those that fail.
 
     Args:
-        items: What to work on.
-        work: Raises ValueError or OSError, whose message names the file, if an item cannot be done.
-            Of several, each takes the next item in a thread of its own.
-        doing: What the progress bar says.
-        unit: What items are called; the bar shows how many are done in a second.
+        items: The items.
+        work: Raises ValueError or OSError, noted in one line, if an item fails. Of several, each takes the next item in
+            a thread of its own.
+        doing: Description for the progress bar.
+        unit: Unit of the rate.
         progress: Whether there is a bar.
-
-    Returns:
-        How many items failed; each is noted in one line.
     """
     workers = [work] if callable(work) else list(work)
     failed = 0
     with track(doing, len(items), unit, progress) as bar:
-        waiting, turn, stop = iter(items), threading.Lock(), threading.Event()
+        waiting: Iterator[Any] = iter(items)
+        lock, stop = threading.Lock(), threading.Event()
 
         def serve(worker: Callable[[Item], None]) -> None:
             nonlocal failed
-            for item in _taken(waiting, turn, stop):
+            while not stop.is_set():
+                with lock:
+                    item: Any = next(waiting, stop)
+                if item is stop:
+                    return
                 try:
                     worker(item)
                 except (ValueError, OSError) as error:
                     if debugging():
                         raise
-                    with turn:
+                    with lock:
                         failed += 1
                         note(f"error: {describe(error)}")
-                with turn:
+                with lock:
                     bar.advance()
 
         if len(workers) == 1:
             serve(workers[0])
-        else:
-            _in_threads(serve, workers, stop)
-    return failed
-
-
-def _taken(waiting: Iterator[Item], turn: threading.Lock, stop: threading.Event) -> Iterator[Item]:
-    while not stop.is_set():
-        with turn:
+            return failed
+        with ThreadPoolExecutor(len(workers)) as pool:
+            tasks = [pool.submit(serve, worker) for worker in workers]
             try:
-                item = next(waiting)
-            except StopIteration:
-                return
-        yield item
-
-
-def _in_threads(serve: Callable[[Any], None], workers: Iterable[Any], stop: threading.Event) -> None:
-    workers = list(workers)
-    with ThreadPoolExecutor(len(workers)) as pool:
-        tasks = [pool.submit(serve, worker) for worker in workers]
-        try:
-            for task in tasks:
-                task.result()
-        finally:
-            stop.set()
+                for task in tasks:
+                    task.result()
+            finally:
+                stop.set()
+    return failed

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def bench(
 
 
 def check_options(sizes: Sequence[int], frames: int, precisions: Sequence[str], repeats: int, device: str) -> None:
-    """Refuse what `bench` cannot measure, before anything is loaded.
+    """Check the options of `bench` before anything is loaded.
 
     Raises:
         UsageError: If an option is out of its range, or the device does not compute in a precision.
@@ -85,12 +86,12 @@ def check_options(sizes: Sequence[int], frames: int, precisions: Sequence[str], 
             raise UsageError(f"{key}: {number}; at least 1.")
     place = find_device(device)
     for precision in precisions:
-        if precision != "plain" and (complaint := why_not(precision, place)):
-            raise UsageError(f"precisions: {complaint}")
+        if precision != "plain" and (reason := why_not(precision, place)):
+            raise UsageError(f"precisions: {reason}")
 
 
 def load_restorers(restorers: Mapping[str, Restorer | str | Path] | Sequence[str | Path]) -> dict[str, Restorer]:
-    """Restorers by name; folders and ONNX files are read.
+    """Restorers by name, read from student folders and ONNX files where paths are given.
 
     Raises:
         FileNotFoundError: If there is no such student.
@@ -112,13 +113,10 @@ def _load_of_machine() -> list[float] | None:
 
 @dataclass
 class Case:
-    """A restorer in one precision.
+    """A restorer in one precision (plain, fp32, bf16, fp16 or onnx).
 
     Attributes:
-        name: The restorer's.
-        precision: plain, fp32, bf16, fp16 or onnx.
-        run: What is timed.
-        original: The restorer as it was built, without numbers, for counting; None if it cannot be counted.
+        original: Its copy on the meta device, for counting; None if it cannot be counted.
         stored: Bytes of its weights.
         parameters: Numbers in its weights, where counting is not possible.
     """
@@ -134,7 +132,7 @@ class Case:
 def cases_of(
     restorers: Mapping[str, Restorer], precisions: Sequence[str], device: str, compile: bool = False
 ) -> list[Case]:
-    """Each restorer in each precision; an ONNX file has its own. Restorers are used up."""
+    """Each restorer in each precision; an ONNX file has its own. Restorers are consumed."""
     cases = []
     for name, restorer in restorers.items():
         if isinstance(restorer, OnnxStudent):
@@ -145,11 +143,11 @@ def cases_of(
         (original,) = meta_copy(restorer.eval().requires_grad_(False))
         numbers = sum(parameter.numel() for parameter in restorer.parameters())
         for number, precision in enumerate(precisions):
-            mine = restorer if number == len(precisions) - 1 else copy.deepcopy(restorer)
+            copied = restorer if number == len(precisions) - 1 else copy.deepcopy(restorer)
             if precision == "plain":
-                case = Case(name, precision, mine.to(device), original, stored_bytes(mine), numbers)
+                case = Case(name, precision, copied.to(device), original, stored_bytes(copied), numbers)
             else:
-                ready = prepare(mine, precision, device, compile)  # type: ignore[arg-type]
+                ready = prepare(copied, precision, device, compile)  # type: ignore[arg-type]
                 case = Case(name, precision, ready, original, ready.stored, numbers)
             cases.append(case)
     return cases
@@ -158,30 +156,25 @@ def cases_of(
 def measure(
     cases: Sequence[Case], sizes: Sequence[int], frames: int, repeats: int, device: str
 ) -> list[dict[str, Any]]:
-    """Time all cases in turn, round by round, so that a slow moment hits all alike.
-
-    Returns:
-        A row for each size and case.
-    """
+    """A row for each size and case; all are timed in turn, round by round, to share what slows the machine."""
     rows = []
     costs: dict[tuple[int, int], Efficiency | None] = {}
     for size in sizes:
         clip = torch.rand(1, frames, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
         clip = clip.to(device)
-        memory = [_peak(case, clip, device) for case in cases]  # the first call of each, which also warms it
+        memory = []
+        with torch.no_grad():
+            for case in cases:
+                case.run.restore(clip)  # the first call, which also warms it
+                memory.append(peak_memory(partial(case.run.restore, clip), device))
         seconds = _times(cases, clip, repeats)
         for case, peak, spent in zip(cases, memory, seconds, strict=True):
             key = (id(case.original), size)
             if key not in costs:
-                costs[key] = _cost(case.original, clip)
+                empty = torch.empty_like(clip, device="meta")
+                costs[key] = None if case.original is None else count(case.original, empty)
             rows.append(_row(case, size, costs[key], peak, spent))
     return rows
-
-
-def _peak(case: Case, clip: Tensor, device: str) -> int:
-    with torch.no_grad():
-        case.run.restore(clip)
-        return peak_memory(lambda: case.run.restore(clip), device)
 
 
 def _times(cases: Sequence[Case], clip: Tensor, repeats: int) -> list[list[float]]:
@@ -202,10 +195,6 @@ def _times(cases: Sequence[Case], clip: Tensor, repeats: int) -> list[list[float
 def _wait(clip: Tensor) -> None:
     if clip.is_cuda:
         torch.cuda.synchronize(clip.device)
-
-
-def _cost(original: nn.Module | None, clip: Tensor) -> Efficiency | None:
-    return None if original is None else count(original, torch.empty_like(clip, device="meta"))
 
 
 def _row(case: Case, size: int, cost: Efficiency | None, peak: int, spent: list[float]) -> dict[str, Any]:

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from adc.errors import UsageError
+from adc.evaluation.measure import Measurer
+from adc.evaluation.pairs import find_pairs, holds_videos
 from adc.evaluation.tables import Results, as_json
+from adc.inference.device import find_device
+from adc.interfaces import FileMetric
+from adc.metrics.registry import IMAGE, VIDEO, build, expand, find_metric
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that was measured.
-
-    Attributes:
-        results: Figures of the methods of which something could be measured; None if of none.
-        failed: How many pairs could not be compared.
-        pairs: How many there were.
-    """
+    """Results of the methods that could be measured (None without any), numbers of failed pairs and of all pairs."""
 
     results: Results | None
     failed: int
@@ -77,17 +76,22 @@ def measure_methods(
     device: str = "auto",
 ) -> Outcome:
     """Measure each method's results against the same references; see `evaluate`."""
-    from adc.evaluation.measure import Measurer
-    from adc.evaluation.pairs import find_pairs, holds_videos
-    from adc.inference.device import find_device
-
-    _check(border, level, weights_dir)
+    if border < 0:
+        raise UsageError(f"border {border}: a number of pixels, 0 or more.")
+    if not 0 < level < 1:
+        raise UsageError(f"level {level}: between 0 and 1, for one 0.95.")
+    if weights_dir is not None and not Path(weights_dir).is_dir():
+        raise FileNotFoundError(f"weights-dir {weights_dir}: no such folder.")
     folders = _named([str(path) for path in methods])
     video = video or any(holds_videos(Path(path)) for path in (*folders.values(), reference))
     pairs = {name: find_pairs(Path(path), Path(reference), video) for name, path in folders.items()}
     place = find_device(device)
     built, skipped = _metrics(metrics, video, weights_dir, border, place)
-    _leave_out_files(built, skipped, [pair.restored for found in pairs.values() for pair in found])
+    folder = next((pair.restored for found in pairs.values() for pair in found if pair.restored.is_dir()), None)
+    for name, metric in list(built.items()):
+        if isinstance(metric, FileMetric) and folder is not None:
+            skipped[name] = f"reads video files itself; {folder} is a folder of frames"
+            del built[name]
     if not built:
         raise ValueError(f"nothing to measure: {'; '.join(f'{name}: {why}' for name, why in skipped.items())}.")
     measurer = Measurer(built, video, place)
@@ -98,40 +102,19 @@ def measure_methods(
     return Outcome(results, sum(method.failed for method in found), sum(method.pairs for method in found))
 
 
-def _check(border: int, level: float, weights_dir: str | Path | None) -> None:
-    if border < 0:
-        raise UsageError(f"border {border}: a number of pixels, 0 or more.")
-    if not 0 < level < 1:
-        raise UsageError(f"level {level}: between 0 and 1, for one 0.95.")
-    if weights_dir is not None and not Path(weights_dir).is_dir():
-        raise FileNotFoundError(f"weights-dir {weights_dir}: no such folder.")
-
-
 def _metrics(
     names: Sequence[str] | None, video: bool, folder: str | Path | None, border: int, device: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """What can be measured, and why the rest cannot."""
-    from adc.interfaces import FileMetric
-    from adc.metrics.registry import IMAGE, VIDEO, build, expand, find_metric
-
+    """Metrics by name, and reasons why others are skipped."""
     try:
-        wanted = expand([*names] if names is not None else VIDEO if video else IMAGE)
+        expanded = expand([*names] if names is not None else VIDEO if video else IMAGE)
     except ValueError as error:
         raise UsageError(f"metrics: {error}") from None
-    for name in wanted:
+    for name in expanded:
         metric = find_metric(name)
         if not video and (metric.frames > 1 or issubclass(metric, FileMetric)):
             raise UsageError(f"metrics {name}: looks at successive frames; add --video.")
-    return build(wanted, folder, border, device)
-
-
-def _leave_out_files(built: dict[str, Any], skipped: dict[str, str], paths: list[Path]) -> None:
-    from adc.interfaces import FileMetric
-
-    for name, metric in list(built.items()):
-        if isinstance(metric, FileMetric) and (folders := [path for path in paths if path.is_dir()]):
-            skipped[name] = f"reads video files itself; {folders[0]} is a folder of frames"
-            del built[name]
+    return build(expanded, folder, border, device)
 
 
 def _named(paths: list[str]) -> dict[str, str]:
@@ -139,8 +122,7 @@ def _named(paths: list[str]) -> dict[str, str]:
     parts = [Path(path).resolve().parts for path in paths]
     if len(set(parts)) < len(parts):
         raise UsageError("compare: one result is given twice.")
-    longest = max(len(part) for part in parts)
-    for length in range(1, longest + 1):
+    for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]
         if len(set(names)) == len(names):
             return dict(zip(names, paths, strict=True))

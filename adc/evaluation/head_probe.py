@@ -23,20 +23,18 @@ def read_heads(run: str | Path) -> Heads:
     content = runs.read_json(path)
     if content is None:
         return {}
-    heads = [
-        (f"{domain}.{head}", losses)
-        for domain, named in _mapping(path, "the file", content).items()
-        for head, losses in _mapping(path, domain, named).items()
-    ]
-    for name, losses in heads:
-        for variant, loss in _mapping(path, name, losses).items():
-            if isinstance(loss, bool) or not isinstance(loss, int | float) or not math.isfinite(loss):
-                raise ValueError(f"{path}: {name}.{variant} is {loss!r}, no finite number; delete the file to go on.")
+    for domain, heads in _mapping(path, "the file", content).items():
+        for head, losses in _mapping(path, domain, heads).items():
+            name = f"{domain}.{head}"
+            for variant, loss in _mapping(path, name, losses).items():
+                if isinstance(loss, bool) or not isinstance(loss, int | float) or not math.isfinite(loss):
+                    what = f"{name}.{variant} is {loss!r}, no finite number"
+                    raise ValueError(f"{path}: {what}; delete the file to go on.")
     return content
 
 
 def table_of(heads: Heads) -> dict[str, Any]:
-    """A row for each head and a column for each kind of clip, as the page shows them."""
+    """A row for each head and a column for each kind of clip, for the page."""
     rows = [(f"{domain}: {head}", losses) for domain, named in heads.items() for head, losses in named.items()]
     variants = list(dict.fromkeys(variant for _, losses in rows for variant in losses))
     return {

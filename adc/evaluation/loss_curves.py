@@ -8,13 +8,9 @@ Curve = list[tuple[float, float]]
 
 
 def read_curves(logs: Path, points: int = 200) -> dict[str, Curve]:
-    """The scalars of a run by tag, thinned; empty if there are no logs.
+    """The scalars of a run's TensorBoard logs by tag, each thinned to at most so many points; empty without logs.
 
     Counters and learning rates are left out.
-
-    Args:
-        logs: The folder that TensorBoard reads.
-        points: At most this many of each curve; the mean of what falls together.
     """
     if not logs.is_dir():
         return {}

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adc.evaluation.batch import work_through
 from adc.evaluation.pairs import Pair, frames
 from adc.interfaces import FileMetric, Metric, SetMetric
 
@@ -21,14 +22,12 @@ NUMBERS = {1: "a frame", 2: "two frames", 3: "three frames"}
 
 @dataclass
 class Method:
-    """What one method reached.
+    """Figures of one method.
 
     Attributes:
-        name: Of the method.
         rows: A ``name`` and a figure of each metric, for each image or clip that could be compared.
         sets: Figures of the set as a whole.
-        failed: How many pairs could not be compared.
-        pairs: How many there were.
+        failed: How many of the pairs could not be compared.
     """
 
     name: str
@@ -39,22 +38,14 @@ class Method:
 
 
 class Measurer:
-    """Measures pairs with metrics that are built once."""
+    """Metrics (of `adc.metrics.registry.build`) over the pairs of methods, images or clips."""
 
     def __init__(self, metrics: Mapping[str, Metric], video: bool, device: Any) -> None:
-        """
-        Args:
-            metrics: As `adc.metrics.registry.build` gives them.
-            video: Whether pairs are clips.
-            device: Where to compute.
-        """
         self.metrics, self.video, self.device = metrics, video, device
         self.sets = [metric for metric in metrics.values() if isinstance(metric, SetMetric)]
 
     def method(self, name: str, pairs: list[Pair]) -> Method:
-        """Measure all pairs of a method; what fails is named in one line, and the rest goes on."""
-        from adc.evaluation.batch import work_through
-
+        """Figures of all pairs of a method; failures are noted in one line each."""
         found = Method(name, pairs=len(pairs))
         for metric in self.sets:
             metric.truncate(0)
@@ -74,8 +65,8 @@ class Measurer:
         window: deque[list[Tensor]] = deque(maxlen=max(metric.frames for metric in self.metrics.values()))
         try:
             with torch.inference_mode():
-                for couple in frames(pair, self.video):
-                    window.append([frame.to(self.device)[None, None] for frame in couple])
+                for two in frames(pair, self.video):
+                    window.append([frame.to(self.device)[None, None] for frame in two])
                     self._measure(pair.restored, list(window), figures)
             for name, metric in self.metrics.items():
                 if isinstance(metric, FileMetric):
@@ -100,7 +91,7 @@ class Measurer:
 
 
 def _named(path: Path, metric: Metric, work: Callable[..., Any], *arguments: Any) -> Any:
-    """What a metric returns; what it refuses is named by its file."""
+    """Result of a metric; its errors are raised with the file's name."""
     try:
         return work(*arguments)
     except ValueError as error:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from adc.errors import UsageError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-NAMED = 3
+from adc.media.frame_folders import FrameFolder, frame_files
+from adc.media.images import EXTENSIONS, list_images, name_of, read_image, to_frame
+from adc.media.pairing import by_name, check_partners
+from adc.media.video_reader import VIDEO_EXTENSIONS, VideoReader
+from adc.media.video_source import list_video_sources
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A restored image or clip and its reference.
-
-    Attributes:
-        name: What it is called.
-        restored: An image, a folder of frames or a video file.
-        reference: Its reference; of clips in either form.
-    """
+    """A restored image or clip and its reference: image files, video files, folders of frames."""
 
     name: str
     restored: Path
@@ -33,11 +29,6 @@ class Pair:
 
 def find_pairs(restored: Path, reference: Path, video: bool) -> list[Pair]:
     """Pairs by name; the format may differ. Two single files, or two single clips, need no common name.
-
-    Args:
-        restored: An image or a folder of images; of clips a video file, a folder of frames, or a folder of these.
-        reference: The same.
-        video: Whether clips are compared.
 
     Raises:
         FileNotFoundError: If a file or folder is not there.
@@ -57,16 +48,13 @@ def find_pairs(restored: Path, reference: Path, video: bool) -> list[Pair]:
         )
     if one:
         return [Pair(restored.name, restored, reference)]
-    ours, theirs = (_clips(path) if video else _images(path) for path in (restored, reference))
-    _check(ours, theirs, restored, reference, "clip" if video else "image")
-    return [Pair(path.relative_to(restored).as_posix(), path, theirs[name]) for name, path in ours.items()]
+    found, references = (_named(path, video) for path in (restored, reference))
+    check_partners(found, references, restored, reference)
+    return [Pair(path.relative_to(restored).as_posix(), path, references[name]) for name, path in found.items()]
 
 
 def holds_videos(path: Path) -> bool:
     """Whether a path is a video file, or a folder with some and no image."""
-    from adc.media.images import EXTENSIONS
-    from adc.media.video_reader import VIDEO_EXTENSIONS
-
     endings = {file.suffix.lower() for file in ([path] if path.is_file() else path.rglob("*"))}
     return not endings.isdisjoint(VIDEO_EXTENSIONS) and endings.isdisjoint(EXTENSIONS)
 
@@ -78,16 +66,16 @@ def frames(pair: Pair, video: bool) -> Iterator[tuple[Tensor, Tensor]]:
         ValueError: If sizes or numbers of frames differ, or a file cannot be read; the message names it.
     """
     if video and pair.restored.is_dir() and pair.reference.is_dir():
-        ours, theirs = (
-            _by_name((file.stem, file) for file in _frames_in(path)) for path in (pair.restored, pair.reference)
+        found, references = (
+            by_name((file.stem, file) for file in frame_files(path)) for path in (pair.restored, pair.reference)
         )
-        _check(ours, theirs, pair.restored, pair.reference, "frame")
-        couples: Iterator = ((_frame(path), _frame(theirs[name])) for name, path in ours.items())
+        check_partners(found, references, pair.restored, pair.reference)
+        pairs: Iterator = ((_frame(path), _frame(references[name])) for name, path in found.items())
     elif video:
-        couples = zip_longest(_stream(pair.restored), _stream(pair.reference))
+        pairs = zip_longest(_stream(pair.restored), _stream(pair.reference))
     else:
-        couples = iter([(_frame(pair.restored), _frame(pair.reference))])
-    for number, (restored, reference) in enumerate(couples):
+        pairs = iter([(_frame(pair.restored), _frame(pair.reference))])
+    for number, (restored, reference) in enumerate(pairs):
         if restored is None or reference is None:
             short = pair.restored if restored is None else pair.reference
             raise ValueError(f"{short}: has {number} frames, fewer than its partner; cut both to one length.")
@@ -98,56 +86,20 @@ def frames(pair: Pair, video: bool) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _is_single(path: Path, video: bool) -> bool:
-    return path.is_file() or (video and bool(_frames_in(path)))
+    return path.is_file() or (video and bool(frame_files(path)))
 
 
-def _check(ours: dict[str, Path], theirs: dict[str, Path], restored: Path, reference: Path, kind: str) -> None:
-    for here, there, folder in ((ours, theirs, reference), (theirs, ours, restored)):
-        if lonely := [path for name, path in here.items() if name not in there]:
-            raise ValueError(f"{folder}: no {kind} of the name of {_listed(lonely)}.")
-
-
-def _images(folder: Path) -> dict[str, Path]:
-    from adc.media.images import list_images, name_of
-
-    return _by_name((name_of(path, folder), path) for path in list_images(folder))
-
-
-def _clips(folder: Path) -> dict[str, Path]:
-    from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
-
-    inside = sorted(path for path in folder.rglob("*") if not path.name.startswith("."))
-    chosen = [path for path in inside if (_frames_in(path) if path.is_dir() else is_video(path))]
-    if not chosen:
-        endings = ", ".join(VIDEO_EXTENSIONS)
-        raise ValueError(f"{folder}: no clip in this folder (looked for folders of frames and {endings}).")
-    return _by_name(
-        (path.relative_to(folder).with_suffix("" if path.is_file() else path.suffix).as_posix(), path)
-        for path in chosen
-    )
-
-
-def _by_name(named: Iterator[tuple[str, Path]]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for name, path in named:
-        if name in found:
-            raise ValueError(f"{path} and {found[name]} have one name; remove one of them.")
-        found[name] = path
-    return found
-
-
-def _frames_in(folder: Path) -> list[Path]:
-    from adc.media.frame_folders import frame_files
-
-    return frame_files(folder)
+def _named(folder: Path, video: bool) -> dict[str, Path]:
+    """The images of a folder, or its clips, by name."""
+    if not video:
+        return by_name((name_of(path, folder), path) for path in list_images(folder))
+    sources = sorted(list_video_sources(str(folder)), key=lambda source: Path(str(source.path)))
+    return by_name((source.name, Path(str(source.path))) for source in sources)
 
 
 def _stream(path: Path) -> Iterator[Tensor]:
     """The frames of a video file or a folder, as `adc upscale` and training read them; damage is an error."""
-    from adc.media.frame_folders import FrameFolder
-    from adc.media.video_reader import VideoReader
-
-    with FrameFolder(path) if path.is_dir() else VideoReader(path) as video:
+    with nullcontext(FrameFolder(path)) if path.is_dir() else VideoReader(path) as video:
         for frame in video.frames():
             if video.damage:
                 break
@@ -157,11 +109,4 @@ def _stream(path: Path) -> Iterator[Tensor]:
 
 
 def _frame(path: Path) -> Tensor:
-    from adc.media.images import read_image, to_frame
-
     return to_frame(read_image(path))
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    rest = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(str(path) for path in paths[:NAMED]) + rest

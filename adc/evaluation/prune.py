@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from adc import pruning, runs
 from adc.interfaces import Student
@@ -53,7 +53,10 @@ def prune(
     importance = Magnitude() if importance is None else importance
     parts = student.prunable().parts
     before = _measure(student, parts, size)
-    cuts = pruning.prune(student, ratios, importance, _small_clips(data) if data is not None else ())
+    if data is not None:
+        data.setup("fit")
+    clips = () if data is None else (batch["lr"] for batch in data.train_dataloader())
+    cuts = pruning.prune(student, ratios, importance, clips)
     after = _measure(student, parts, size)
     rows = {name: _row(cuts[name], before.parts[name], after.parts[name]) for name in parts}
     rows["student"] = _row(cuts["student"], before, after)
@@ -64,25 +67,16 @@ def prune(
     return report
 
 
-def _small_clips(data: Any) -> Iterator[Tensor]:
-    data.setup("fit")
-    for batch in data.train_dataloader():
-        yield batch["lr"]
-
-
 def _measure(student: Student, parts: Mapping[str, nn.Module], size: int) -> Efficiency:
     """Count without computing where the student allows it."""
     clip = torch.zeros(1, 1, 3, size, size)
     try:
-        twin, *twins = meta_copy(student, *parts.values())
-        return count(twin, clip.to("meta"), parts=dict(zip(parts, twins, strict=True)))
+        copied, *copies = meta_copy(student, *parts.values())
+        return count(copied, clip.to("meta"), parts=dict(zip(parts, copies, strict=True)))
     except (RuntimeError, NotImplementedError):
         return count(student, clip.to(next(student.parameters()).device), parts=parts)
 
 
 def _row(cut: Cut, before: Cost, after: Cost) -> dict[str, Any]:
-    return {
-        **asdict(cut),
-        "parameters": [before.parameters, after.parameters],
-        "macs": [before.macs, after.macs],
-    }
+    counts = {key: [getattr(before, key), getattr(after, key)] for key in ("parameters", "macs")}
+    return {**asdict(cut), **counts}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
 
 from adc import runs
 from adc.errors import UsageError
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 PROFILES = "profiles.png"
 RESULTS = ("report.json", "samples.png", PROFILES, "report.html")
-SHOWN_OF_VIDEO = 6
+MAX_DISPLAYED = 6
 
 
 def write_report(
@@ -45,16 +44,13 @@ def write_report(
     """Measure, and write ``report.json``, ``samples.png``, of video also ``profiles.png``, and ``report.html``.
 
     Args:
-        folder: Where they go.
-        data: Its validation clips are restored.
-        restorers: What is compared, by name.
+        folder: Folder of the report.
+        data: Data module; its validation clips are restored.
+        restorers: The restorers by name.
         stages: Run folders, each holding the student after that stage.
         title: Heading of the page.
         rounds: How often each clip is restored.
         niqe: File of NIQE's parameters, or None for torch's cache.
-
-    Returns:
-        The page.
 
     Raises:
         ValueError: If there is nothing to restore.
@@ -65,28 +61,34 @@ def write_report(
     clips = _validation_clips(data)
     names = {run: Path(run).name for run in stages}
     heads = {run: {"heads": found} if (found := read_heads(run)) else {} for run in stages}
-    everyone = {**restorers, **{f"stage {name}": load_student(run) for run, name in names.items()}}
-    for restorer in everyone.values():
-        _lay_out(restorer)
+    measured = {**restorers, **{f"stage {name}": load_student(run) for run, name in names.items()}}
+    for restorer in measured.values():
+        for parameter in restorer.requires_grad_(False).parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     with track("restoring clips", len(clips) * rounds, "clips") as bar:
-        table = compare(everyone, clips, rate, rounds, progress=lambda name: bar.advance(f"restoring {name}"))
+        table = compare(measured, clips, rate, rounds, progress=lambda name: bar.advance(f"restoring {name}"))
+    truth = steadiness_of_truth(clips)
     report = {
         "title": title,
         "restorers": {name: _row(table[name]) for name in restorers},
         "stages": [
             {"name": name, **_row(table[f"stage {name}"]), **_spent(run), **heads[run]} for run, name in names.items()
         ],
-        **_motion(clips),
+        **({"truth": truth, "ewarp": warping_origin()} if truth else {}),
         "kept": _kept(table),
         "images": _images(table, list(restorers)),
         "niqe": origin,
         "machine": {**machine(), "python": platform.python_version(), "cores": os.cpu_count()},
     }
     curves = {name: read_curves(Path(run, "logs")) for run, name in names.items()}
-    samples, profiles = sheets(clips, _displayed(restorers, "truth" in report))
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_image(folder / "samples.png", samples)
-    _write_image(folder / PROFILES, profiles)
+    samples, profiles = sheets(clips, _displayed(restorers, bool(truth)))
+    for name, image in (("samples.png", samples), (PROFILES, profiles)):
+        if image is None:
+            (folder / name).unlink(missing_ok=True)
+            continue
+        with replacing(folder / name) as scratch:
+            image.save(scratch, format="PNG")
     runs.write_text(folder / "report.html", render(report, curves, samples, profiles))
     runs.write_json(folder / "report.json", report)
     return folder / "report.html"
@@ -100,38 +102,16 @@ def _validation_clips(data: LightningDataModule) -> list[dict[str, Any]]:
     return clips
 
 
-def _lay_out(restorer: Restorer) -> None:
-    """The layout in which networks of images are quickest on a CPU; weights of three-dimensional layers keep theirs."""
-    for parameter in restorer.requires_grad_(False).parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-
-
 def _displayed(restorers: dict[str, Restorer], video: bool) -> dict[str, Restorer]:
     """Restorers in the sample sheets: of video all if they are not too many."""
-    if video and len(restorers) <= SHOWN_OF_VIDEO:
+    if video and len(restorers) <= MAX_DISPLAYED:
         return restorers
     return {name: restorers[name] for name in ("bicubic", "student", "teacher") if name in restorers} or restorers
-
-
-def _write_image(path: Path, image: Image.Image | None) -> None:
-    """A file that is whole or, without an image, not there."""
-    if image is None:
-        path.unlink(missing_ok=True)
-        return
-    with replacing(path) as scratch:
-        image.save(scratch, format="PNG")
 
 
 def _row(figures: Figures) -> dict[str, Any]:
     row = dataclasses.asdict(figures)
     return {key: value for key, value in row.items() if key != "images" and value is not None}
-
-
-def _motion(clips: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the truth's own figures of motion are, and what the warping error is; of images nothing."""
-    truth = steadiness_of_truth(clips)
-    return {"truth": truth, "ewarp": warping_origin()} if truth else {}
 
 
 def _spent(run: str) -> dict[str, Any]:
@@ -140,7 +120,7 @@ def _spent(run: str) -> dict[str, Any]:
 
 
 def _kept(table: dict[str, Figures]) -> dict[str, float]:
-    """What the student kept of the teacher's gain over bicubic, and at what share of its cost."""
+    """The student's share of the teacher's gain over bicubic, and of its cost."""
     if not {"bicubic", "teacher", "student"} <= set(table):
         return {}
     bicubic, teacher, student = table["bicubic"], table["teacher"], table["student"]

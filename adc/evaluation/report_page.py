@@ -24,42 +24,26 @@ COLUMNS = {
     "seconds_per_image": ("seconds per image", "{:.3f}"),
     "training_seconds": ("training, s", "{:.0f}"),
 }
-MILLIONTHS = {"parameters": 1e6, "macs": 1e9}
 WIDTH, HEIGHT = 320, 140
 
 
 def render(
-    report: dict[str, Any],
-    curves: dict[str, dict[str, Curve]],
-    sheet: Image.Image,
-    profiles: Image.Image | None = None,
+    report: dict[str, Any], curves: dict[str, dict[str, Curve]], sheet: Image.Image, profiles: Image.Image | None = None
 ) -> str:
-    """The page: tables, loss curves and crops, with nothing to fetch.
-
-    Args:
-        report: What ``report.json`` holds.
-        curves: Scalars of each stage by tag.
-        sheet: The crops.
-        profiles: Temporal profiles, if clips have more than one frame.
-    """
+    """The HTML page: tables of ``report.json``, loss curves by stage and tag, and images, with nothing to fetch."""
     from jinja2 import Environment
 
     source = files("adc.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     restorers = [{"name": name, **row} for name, row in report["restorers"].items()]
     truth = [{"name": "truth", **report["truth"]}] if "truth" in report else []
-    return (
-        Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        .from_string(source)
-        .render(
-            report=report,
-            tables=[("Side by side", _table([*restorers, *truth])), ("Stage by stage", _table(report["stages"]))],
-            curves=[
-                (stage, [_plot(tag, curve) for tag, curve in tags.items()]) for stage, tags in curves.items() if tags
-            ],
-            heads=[(stage["name"], table_of(stage["heads"])) for stage in report["stages"] if "heads" in stage],
-            sheet=_data_url(sheet),
-            profiles=None if profiles is None else _data_url(profiles),
-        )
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    return template.render(
+        report=report,
+        tables=[("Side by side", _table([*restorers, *truth])), ("Stage by stage", _table(report["stages"]))],
+        curves=[(stage, [_plot(tag, curve) for tag, curve in tags.items()]) for stage, tags in curves.items() if tags],
+        heads=[(stage["name"], table_of(stage["heads"])) for stage in report["stages"] if "heads" in stage],
+        sheet=_data_url(sheet),
+        profiles=None if profiles is None else _data_url(profiles),
     )
 
 
@@ -67,13 +51,13 @@ def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     keys = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
     return {
         "head": ["", *(COLUMNS[key][0] for key in keys)],
-        "rows": [[row["name"], *(_cell(row, k) for k in keys)] for row in rows],
+        "rows": [[row["name"], *(_cell(row.get(key), *COLUMNS[key]) for key in keys)] for row in rows],
     }
 
 
-def _cell(row: dict[str, Any], key: str) -> str:
-    value = row.get(key)
-    return "" if value is None else COLUMNS[key][1].format(value / MILLIONTHS.get(key, 1))
+def _cell(value: float | None, title: str, form: str) -> str:
+    unit = 1e6 if title.endswith(", M") else 1e9 if title.endswith(", G") else 1
+    return "" if value is None else form.format(value / unit)
 
 
 def _plot(tag: str, curve: Curve) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from adc.interfaces import Restorer
-from adc.ops.clip import to_unit
+from adc.media.images import to_bytes
 from adc.ops.temporal import profiles
 
 LABELS = {"bicubic": "LR bicubic"}
@@ -18,48 +18,33 @@ HEADER = 18
 GAP = 4
 
 
-def sample_sheet(
-    clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192, zoom: int = 1
-) -> Image.Image:
-    """A row for each clip: its restorations in the order given, then the truth; the crop with the most detail.
-
-    Args:
-        clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
-        restorers: By name.
-        crop: Side of the crop, in pixels of the large clip.
-        zoom: Whole-number enlargement of the crops.
-    """
-    return sheets(clips, restorers, crop, zoom)[0]
-
-
 def sheets(
     clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192, zoom: int = 1
 ) -> tuple[Image.Image, Image.Image | None]:
     """The sheet of samples and, if a clip has more than one frame, a sheet of the same order with temporal profiles.
 
-    A sample is the frame in the middle. A profile is the stretch of a row that changes most in the truth, over
-    time from top to bottom, each frame drawn several lines tall if the clip is short.
-
-    Args:
-        clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
-        restorers: By name.
-        crop: Side of the crop and length of the stretch, in pixels of the large clip.
-        zoom: Whole-number enlargement of the crops.
+    A row for each batch of one clip: the restorations in the order given, then the truth. A sample is the crop of the
+    frame in the middle with the most detail. A profile is the stretch of a row that changes most in the truth, over
+    time from top to bottom, each frame drawn several lines tall if the clip is short. Both are `crop` HR pixels long,
+    enlarged `zoom` times.
     """
     samples, motion = [], []
     for batch in clips:
         with torch.inference_mode():
             views = [*(restorer.restore(batch["lr"]) for restorer in restorers.values()), batch["hr"]]
-        samples.append(_samples(views, crop))
+        top, left = busiest(batch["hr"], crop)
+        tiles = [to_image(view[..., top : top + crop, left : left + crop]) for view in views]
+        samples.append([tile.resize((crop, crop), Image.Resampling.NEAREST) for tile in tiles])
         if batch["hr"].shape[1] > 1:
-            motion.append(_profiles(views, crop))
+            tiles = [Image.fromarray(to_bytes(profile)) for profile in profiles(views, crop)]
+            motion.append([tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles])
     names = [*restorers, "truth"]
     return _sheet(names, samples, crop, zoom), _sheet(names, motion, crop, zoom) if motion else None
 
 
 def to_image(clip: Tensor) -> Image.Image:
-    """The frame in the middle of the first clip as an image."""
-    return _image(clip[0, clip.shape[1] // 2])
+    """Frame in the middle of the first clip as an image."""
+    return Image.fromarray(to_bytes(clip[0, clip.shape[1] // 2]))
 
 
 def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
@@ -77,17 +62,6 @@ def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
     return max(places, key=lambda place: energy[place[0] : place[0] + crop, place[1] : place[1] + crop].sum().item())
 
 
-def _samples(views: Sequence[Tensor], crop: int) -> list[Image.Image]:
-    top, left = busiest(views[-1], crop)
-    tiles = [to_image(view[..., top : top + crop, left : left + crop]) for view in views]
-    return [tile.resize((crop, crop), Image.Resampling.NEAREST) for tile in tiles]
-
-
-def _profiles(views: Sequence[Tensor], crop: int) -> list[Image.Image]:
-    tiles = [_image(profile) for profile in profiles(views, crop)]
-    return [tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles]
-
-
 def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int, zoom: int) -> Image.Image:
     """Tiles in a grid, a name above each column."""
     heights = [row[0].height * zoom for row in rows]
@@ -102,8 +76,3 @@ def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: i
             sheet.paste(tile.resize((width * zoom, height), Image.Resampling.NEAREST), (column * across, top))
         top += height + GAP
     return sheet
-
-
-def _image(frame: Tensor) -> Image.Image:
-    pixels = to_unit(frame).mul(255).round().byte().permute(1, 2, 0)
-    return Image.fromarray(pixels.contiguous().cpu().numpy())

@@ -8,7 +8,10 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
+import torch
+
 from adc.evaluation.measure import Method
+from adc.ops.statistics import bootstrap_interval, wins
 
 Interval = tuple[float, float]
 
@@ -18,13 +21,9 @@ class Comparison:
     """One metric of two methods, over the images that both could be measured on.
 
     Attributes:
-        metric: Its name.
-        methods: The two names; the figures are those of the first.
-        images: How many images both have.
         difference: Mean of the first minus mean of the second.
         interval: Bootstrap interval of the difference, over pairs; None for fewer than two images.
         wins: Images on which the first is better.
-        ties: Images on which both are equal.
         losses: Images on which the second is better.
         p: Two-sided p value of Wilcoxon's signed-rank test; 1 if all are equal, None for fewer than two images.
     """
@@ -48,10 +47,6 @@ def means(method: Method) -> dict[str, float]:
 
 def intervals(method: Method, level: float) -> dict[str, Interval]:
     """Bootstrap intervals of the means over images; figures of sets, and of a single image, have none."""
-    import torch
-
-    from adc.ops.statistics import bootstrap_interval
-
     if len(method.rows) < 2:
         return {}
     columns = {name: [float(row[name]) for row in method.rows] for name in means(method) if name not in method.sets}
@@ -61,17 +56,11 @@ def intervals(method: Method, level: float) -> dict[str, Interval]:
 
 
 def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: float) -> list[Comparison]:
-    """Every two methods, metric by metric.
-
-    Args:
-        methods: At least two.
-        metrics: By name; says whether more is better.
-        level: Of the intervals.
-    """
+    """Comparisons of every two methods, metric by metric."""
     found = []
     for one, other in combinations(methods, 2):
-        theirs = {row["name"]: row for row in other.rows}
-        common = [(row, theirs[row["name"]]) for row in one.rows if row["name"] in theirs]
+        second = {row["name"]: row for row in other.rows}
+        common = [(row, second[row["name"]]) for row in one.rows if row["name"] in second]
         names = [name for name in (common[0][0] if common else {}) if name != "name"]
         for name in names:
             columns = [[float(row[name]) for row in rows] for rows in zip(*common, strict=True)]
@@ -80,23 +69,14 @@ def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: fl
 
 
 def _compare(name: str, methods: tuple[str, str], columns: list[list[float]], higher: bool, level: float) -> Comparison:
-    import torch
-
-    from adc.ops.statistics import bootstrap_interval, wins
-
-    ours, theirs = (torch.tensor(column, dtype=torch.float64) for column in columns)
-    gap = ours - theirs
-    sure = bootstrap_interval(gap, level) if len(gap) > 1 else None
-    counts = wins(ours, theirs, higher)
-    return Comparison(name, methods, len(gap), gap.mean().item(), sure, *counts, _wilcoxon(gap.tolist()))
-
-
-def _wilcoxon(gaps: list[float]) -> float | None:
     from scipy import stats
 
-    if len(gaps) < 2:
-        return None
-    if not any(gaps):
-        return 1.0
-    result: Any = stats.wilcoxon(gaps)
-    return float(result.pvalue)
+    first, second = (torch.tensor(column, dtype=torch.float64) for column in columns)
+    difference = first - second
+    interval = p = None
+    if len(difference) > 1:
+        interval = bootstrap_interval(difference, level)
+        test: Any = stats.wilcoxon(difference.tolist()) if difference.any() else None
+        p = 1.0 if test is None else float(test.pvalue)
+    counts = wins(first, second, higher)
+    return Comparison(name, methods, len(difference), difference.mean().item(), interval, *counts, p)

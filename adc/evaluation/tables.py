@@ -7,28 +7,22 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from adc.evaluation.measure import Method
 from adc.evaluation.summary import Comparison, comparisons, intervals, means
 from adc.interfaces import SetMetric
 
-ROWS_SHOWN = 40
+MAX_ROWS = 40
 
 
 @dataclass
 class Results:
-    """All that was found.
-
-    Attributes:
-        methods: What each reached.
-        metrics: By name, those that were measured.
-        skipped: By name, why a metric was not.
-        level: Of the intervals.
-        kind: What a row is: an image or a clip.
-        options: What the figures depend on besides: the border, for one.
-    """
+    """Figures of methods by metric, reasons why others were skipped, level of intervals, kind of a row, options."""
 
     methods: list[Method]
     metrics: Mapping[str, Any]
@@ -51,13 +45,21 @@ class Results:
 
 def as_json(results: Results) -> dict[str, Any]:
     """Of one method ``images``, ``mean`` and ``interval``; of several the same under ``methods``, by name."""
-    methods = {method.name: _method(results, method) for method in results.methods}
+    methods = {
+        method.name: {
+            "images": method.rows,
+            "mean": results.means[method.name],
+            "interval": {name: list(ends) for name, ends in results.intervals[method.name].items()},
+            "failed": method.failed,
+        }
+        for method in results.methods
+    }
     (first, *rest) = methods.values()
     figures = {"methods": methods, "comparisons": [asdict(c) for c in results.comparisons]} if rest else first
     return {
         **figures,
         "metrics": {
-            metric.name: {"title": metric.title, "options": metric.options, "higher_is_better": metric.higher_is_better}
+            metric.name: {key: getattr(metric, key) for key in ("title", "options", "higher_is_better")}
             for metric in results.columns
         },
         "skipped": dict(results.skipped),
@@ -84,7 +86,13 @@ def as_markdown(results: Results) -> str:
         lines += ["", *_lines(COMPARED, [_compared(results, c) for c in results.comparisons])]
     lines += ["", *(f"- {metric.title}: {metric.options}" for metric in results.columns)]
     lines += [f"- skipped: {name} ({reason})" for name, reason in results.skipped.items()]
-    return "\n".join([*lines, "", _note(results), ""])
+    note = f"{results.level:.0%} bootstrap intervals over {results.kind}s"
+    note += f"; PSNR and SSIM leave out {results.options.get('border', 0)} pixels on each side."
+    if results.comparisons:
+        note += (
+            f" A win is {'a' if results.kind == 'clip' else 'an'} {results.kind} on which the first method is better."
+        )
+    return "\n".join([*lines, "", note, ""])
 
 
 def show(results: Results) -> None:
@@ -101,70 +109,46 @@ def show(results: Results) -> None:
 COMPARED = ("metric", "first", "second", "n", "difference", "wins", "ties", "losses", "p (Wilcoxon)")
 
 
-def _method(results: Results, method: Method) -> dict[str, Any]:
-    return {
-        "images": method.rows,
-        "mean": results.means[method.name],
-        "interval": {name: list(ends) for name, ends in results.intervals[method.name].items()},
-        "failed": method.failed,
-    }
-
-
-def _table_of(results: Results, method: Method) -> Any:
-    columns = results.columns
-    rows = [
-        [str(row["name"]), *(_figure(metric, row.get(metric.name)) for metric in columns)] for row in method.rows
-    ] * (len(method.rows) <= ROWS_SHOWN)
-    reached, sure = results.means[method.name], results.intervals[method.name]
-    foot = [
-        [f"mean of {len(method.rows)}", *(_figure(metric, reached.get(metric.name)) for metric in columns)],
-    ]
-    if sure:
-        foot += [
-            [f"{results.level:.0%} from", *(_end(metric, sure, 0) for metric in columns)],
-            ["to", *(_end(metric, sure, 1) for metric in columns)],
-        ]
+def _table_of(results: Results, method: Method) -> Table:
+    rows = [[str(row["name"]), *_figures(results, row)] for row in method.rows if len(method.rows) <= MAX_ROWS]
+    foot = [[f"mean of {len(method.rows)}", *_figures(results, results.means[method.name])]]
+    if results.intervals[method.name]:
+        low, high = _ends(results, method)
+        foot += [[f"{results.level:.0%} from", *low], ["to", *high]]
     title = method.name if len(results.methods) > 1 else results.kind
-    return _table([title, *(metric.title for metric in columns)], rows, foot)
+    return _table([title, *(metric.title for metric in results.columns)], rows, foot)
 
 
 def _means_row(results: Results, method: Method) -> list[str]:
-    reached, sure = results.means[method.name], results.intervals[method.name]
-    cells = []
-    for metric in results.columns:
-        text = _figure(metric, reached.get(metric.name))
-        if metric.name in sure:
-            text += f" [{_end(metric, sure, 0)}, {_end(metric, sure, 1)}]"
-        cells.append(text)
+    columns = zip(_figures(results, results.means[method.name]), *_ends(results, method), strict=True)
+    cells = [mean if low == "-" else f"{mean} [{low}, {high}]" for mean, low, high in columns]
     return [method.name, str(len(method.rows)), *cells]
 
 
 def _compared(results: Results, found: Comparison) -> list[str]:
     metric = results.metrics[found.metric]
-    sure = "" if found.interval is None else " [{:+.{n}f}, {:+.{n}f}]".format(*found.interval, n=metric.decimals)
+    interval = "" if found.interval is None else " [{:+.{n}f}, {:+.{n}f}]".format(*found.interval, n=metric.decimals)
     return [
         metric.title,
         *found.methods,
         str(found.images),
-        f"{found.difference:+.{metric.decimals}f}{sure}",
+        f"{found.difference:+.{metric.decimals}f}{interval}",
         *(str(count) for count in (found.wins, found.ties, found.losses)),
         "-" if found.p is None else f"{found.p:.2g}",
     ]
 
 
-def _note(results: Results) -> str:
-    sure = f"{results.level:.0%} bootstrap intervals over {results.kind}s"
-    border = f"; PSNR and SSIM leave out {results.options.get('border', 0)} pixels on each side."
-    win = f" A win is {'a' if results.kind == 'clip' else 'an'} {results.kind} on which the first method is better."
-    return f"{sure}{border}{win if results.comparisons else ''}"
+def _figures(results: Results, values: Mapping[str, Any]) -> list[str]:
+    """A cell for each column, ``-`` without a value."""
+    return [
+        "-" if values.get(metric.name) is None else f"{float(values[metric.name]):.{metric.decimals}f}"
+        for metric in results.columns
+    ]
 
 
-def _figure(metric: Any, value: Any) -> str:
-    return "-" if value is None else f"{float(value):.{metric.decimals}f}"
-
-
-def _end(metric: Any, sure: Mapping[str, Sequence[float]], index: int) -> str:
-    return _figure(metric, sure[metric.name][index] if metric.name in sure else None)
+def _ends(results: Results, method: Method) -> list[list[str]]:
+    intervals = results.intervals[method.name]
+    return [_figures(results, {name: ends[index] for name, ends in intervals.items()}) for index in (0, 1)]
 
 
 def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -172,10 +156,7 @@ def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in (head, ruler, *rows)]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Sequence[str]] = ()) -> Any:
-    from rich.markup import escape
-    from rich.table import Table
-
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Sequence[str]] = ()) -> Table:
     table = Table(escape(head[0]))
     for title in head[1:]:
         table.add_column(title, justify="right", no_wrap=True)
@@ -188,17 +169,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Se
     return table
 
 
-def _print(table: Any) -> None:
-    """As wide as it is: a figure is never cut."""
-    from rich.console import Console
-
+def _print(table: Table) -> None:
+    """Print a table in its full width, so that no figure is cut."""
     needed = Console(file=sys.stdout, width=10_000).measure(table).maximum
     Console(file=sys.stdout, width=needed).print(table)
-
-
-def write(path: str | None, text: str) -> None:
-    """Write a file that is whole or not there, if one was asked for."""
-    from adc.runs import write_text
-
-    if path is not None:
-        write_text(Path(path), text)

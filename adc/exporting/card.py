@@ -49,14 +49,13 @@ _OF_CLIPS = {"task": "video-to-video", "what": "clip", "inputs": "Clips of any n
 
 
 def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
-    """Write ``README.md``.
+    """Write ``README.md`` of an exported student; its recipe is read from ``config.yaml`` of the source, if there.
 
     Args:
-        folder: Where it goes.
-        source: The student folder; the recipe that made it is read from its ``config.yaml``, if it has one.
-        facts: ``title``, ``system``, ``license``, ``parameters``, ``scale``, ``files`` (rows with ``file``,
-            ``bytes``, ``what`` and perhaps ``difference`` and ``decibels``), ``of_clips`` (whether it takes clips
-            of several frames), and ``metrics``, a JSON file or None.
+        folder: The folder of the export.
+        source: The student folder.
+        facts: ``title``, ``system``, ``license``, ``parameters``, ``scale``, ``files`` (rows of `export`), ``of_clips``
+            (whether it takes clips), and ``metrics``, a JSON file or None.
     """
     from adc import __version__
 
@@ -99,13 +98,8 @@ def _component(value: Any, keys: tuple[str, ...] = ("folder", "weights")) -> str
     if not isinstance(value, dict) or "class_path" not in value:
         return f"`{value}`" if isinstance(value, str) else None
     arguments = value.get("init_args") or {}
-    stated = []
-    for key in keys:
-        entry = arguments.get(key)
-        if isinstance(entry, dict):
-            entry = entry.get("class_path", "").rpartition(".")[2]
-        if entry is not None:
-            stated.append(f"{key}: {entry}")
+    entries = [(key, arguments[key]) for key in keys if arguments.get(key) is not None]
+    stated = [f"{k}: {v.get('class_path', '').rpartition('.')[2] if isinstance(v, dict) else v}" for k, v in entries]
     name = value["class_path"].rpartition(".")[2]
     return f"`{name}`" + (f" ({', '.join(stated)})" if stated else "")
 
@@ -119,10 +113,7 @@ def _training(model: dict[str, Any], finished: dict[str, Any]) -> str | None:
 
 
 def _files(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "| file | MB | what | largest difference from float32 in torch | PSNR against it, dB |",
-        "|---|---|---|---|---|",
-    ]
+    lines = ["| file | MB | what | largest difference from float32 in torch | PSNR against it, dB |", "|---" * 5 + "|"]
     for row in rows:
         difference = f"{row['difference']:.2g}" if "difference" in row else ""
         decibels = f"{row['decibels']:.1f}" if "decibels" in row else ""

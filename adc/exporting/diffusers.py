@@ -48,11 +48,9 @@ def student_model() -> Any:
 
 
 def save_pretrained(source: str | Path, folder: str | Path) -> None:
-    """Write a student so that ``StudentModel.from_pretrained(folder)`` reads it, and so does `from_pretrained`.
+    """Write a student folder as ``config.json`` and ``diffusion_pytorch_model.safetensors``.
 
-    Args:
-        source: A student folder.
-        folder: It gets ``config.json`` and ``diffusion_pytorch_model.safetensors``; each appears whole or not at all.
+    ``StudentModel.from_pretrained(folder)`` reads it, and so does `from_pretrained`.
     """
     source, folder = Path(source), Path(folder)
     student = load_student(str(source))
@@ -68,10 +66,5 @@ def save_pretrained(source: str | Path, folder: str | Path) -> None:
 
 
 def from_pretrained(folder: str | Path, **options: Any) -> Any:
-    """Read what `save_pretrained` wrote, as a ``StudentModel`` in evaluation mode.
-
-    Args:
-        folder: The folder.
-        options: diffusers' own, for one ``torch_dtype``.
-    """
+    """A ``StudentModel`` of a folder of `save_pretrained`, in evaluation mode; options are diffusers'."""
     return student_model().from_pretrained(str(folder), **options)

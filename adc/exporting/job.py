@@ -1,13 +1,26 @@
-"""A student in the formats that other programs read, each checked against the original."""
+"""Export of a student to other formats, each checked against the original."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
+from adc import runs
+from adc.data.bundled import training_photos
 from adc.errors import UsageError
+from adc.exporting import onnx
+from adc.exporting.card import write_card
+from adc.exporting.diffusers import from_pretrained, save_pretrained
 from adc.files import replacing
+from adc.inference.onnx_student import OnnxStudent
+from adc.inference.stream import mixes_frames
+from adc.media.images import list_images, read_image, to_frame
+from adc.pruning import load_student
 
 Format = Literal["diffusers", "onnx", "torch"]
 Variant = Literal["fp16", "int8"]
@@ -56,9 +69,6 @@ def export(
     if metrics is not None and not Path(metrics).is_file():
         raise FileNotFoundError(f"{metrics}: no such file; --metrics takes a JSON file.")
 
-    from adc import runs
-    from adc.exporting.card import write_card
-
     folder = Path(output)
     job = _Job(Path(student), folder, None if photos is None else str(photos))
     if "diffusers" in formats:
@@ -84,97 +94,69 @@ def export(
 
 
 class _Job:
-    """Files of one student, each compared with it.
-
-    Attributes:
-        rows: What was written.
-        of_clips: Whether the student sees a frame together with those beside it, so that files must take clips.
-    """
+    """Exported files of one student, each compared with it; `of_clips` says whether files take clips or images."""
 
     def __init__(self, source: Path, folder: Path, photos: str | None) -> None:
-        from adc.inference.stream import mixes_frames
-        from adc.pruning import load_student
-
         self.source, self.folder, self.photos = source, folder, photos
         self.original = load_student(str(source)).eval().requires_grad_(False)
         self.of_clips = mixes_frames(self.original.restore)
         self.parameters = sum(parameter.numel() for parameter in self.original.parameters())
         self.rows: list[dict[str, Any]] = []
-        self._made: Any = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def write_diffusers(self) -> None:
-        from adc.exporting.diffusers import from_pretrained, save_pretrained
-
         save_pretrained(self.source, self.folder)
-        model = from_pretrained(self.folder)
-        name = "diffusion_pytorch_model.safetensors"
-        self._note(
-            name, "for `adc.exporting.diffusers.from_pretrained`, float32", lambda clip: model.student.restore(clip)
-        )
+        restore = from_pretrained(self.folder).student.restore
+        what = "for `adc.exporting.diffusers.from_pretrained`, float32"
+        self._note("diffusion_pytorch_model.safetensors", what, restore)
 
     def write_program(self) -> None:
-        import torch
-
         path = self.folder / "model.pt2"
         with replacing(path) as scratch:
-            torch.export.save(self._program(), scratch)
+            torch.export.save(self._program, scratch)
         module: Any = torch.export.load(path).module()
-        self._note("model.pt2", "`torch.export` program, float32", lambda clip: self._clip(module(self._input(clip))))
+
+        def restore(clip: Tensor) -> Tensor:
+            return module(clip) if self.of_clips else module(clip[:, 0])[:, None]
+
+        self._note("model.pt2", "`torch.export` program, float32", restore)
 
     def write_onnx(self, variants: list[str]) -> None:
-        from adc.exporting import onnx
-
         path = self.folder / "model.onnx"
         facts = {"scale": self.original.scale, "precision": "fp32", "parameters": self.parameters, "opset": onnx.OPSET}
-        onnx.write_onnx(self._program(), path, facts)
+        onnx.write_onnx(self._program, path, facts)
         size = "number of frames, height and width" if self.of_clips else "height and width"
-        self._note_onnx("model.onnx", f"ONNX, opset {onnx.OPSET}, any {size}, float32", TOLERANCE)
+        self._note(path.name, f"ONNX, opset {onnx.OPSET}, any {size}, float32")
         if "fp16" in variants:
             onnx.write_half(path, self.folder / "model_fp16.onnx")
-            self._note_onnx("model_fp16.onnx", "ONNX, float16 inside")
+            self._note("model_fp16.onnx", "ONNX, float16 inside", tolerance=None)
         if "int8" in variants:
-            onnx.write_int8(path, self.folder / "model_int8.onnx", [self._input(clip) for clip in self._clips()])
-            self._note_onnx("model_int8.onnx", "ONNX, convolutions in 8-bit integers")
+            images = [clip if self.of_clips else clip[:, 0] for clip in self._clips()]
+            onnx.write_int8(path, self.folder / "model_int8.onnx", images)
+            self._note("model_int8.onnx", "ONNX, convolutions in 8-bit integers", tolerance=None)
 
-    def _program(self) -> Any:
-        from adc.exporting.onnx import program
-
-        if self._made is None:
-            self._made = program(self.original, self.of_clips)
-        return self._made
-
-    def _note_onnx(self, name: str, what: str, tolerance: float | None = None) -> None:
-        from adc.exporting.onnx import size_of
-        from adc.inference.onnx_student import OnnxStudent
-
-        path = self.folder / name
-        self._note(name, what, OnnxStudent(str(path)).restore, tolerance, size_of(path))
+    @cached_property
+    def _program(self) -> torch.export.ExportedProgram:
+        return onnx.program(self.original, self.of_clips)
 
     def _note(
         self,
         name: str,
         what: str,
-        restore: Callable[[Any], Any],
+        restore: Callable[[Tensor], Tensor] | None = None,
         tolerance: float | None = TOLERANCE,
-        size: int | None = None,
     ) -> None:
-        """Compare with the original on photos; exact formats must not differ."""
-        row: dict[str, Any] = {"file": name, "what": what, "bytes": size or (self.folder / name).stat().st_size}
-        row["difference"], row["decibels"] = self._difference(restore)
-        if tolerance is not None:
-            if not row["difference"] <= tolerance:
-                (self.folder / name).unlink()
-                raise ValueError(
-                    f"{self.folder / name}: differs from the student by {row['difference']:.3g}, over {tolerance}, "
-                    "and was removed."
-                )
-            del row["decibels"]
-        self.rows.append(row)
+        """Compare a file (by ONNX Runtime if no function is given) with the original on photos, and add its row."""
+        path = self.folder / name
+        largest, decibels = self._difference(restore or OnnxStudent(str(path)).restore)
+        if tolerance is not None and not largest <= tolerance:
+            path.unlink()
+            raise ValueError(f"{path}: differs from the student by {largest:.3g}, over {tolerance}, and was removed.")
+        row = {"file": name, "what": what, "bytes": onnx.size_of(path), "difference": largest}
+        self.rows.append(row if tolerance is not None else {**row, "decibels": decibels})
 
-    def _difference(self, restore: Callable[[Any], Any]) -> tuple[float, float]:
-        import torch
-
+    def _difference(self, restore: Callable[[Tensor], Tensor]) -> tuple[float, float]:
+        """The largest difference, and the PSNR in dB."""
         largest, squares, pixels = 0.0, 0.0, 0
         with torch.no_grad():
             for clip in self._clips():
@@ -184,23 +166,11 @@ class _Job:
         error = squares / pixels
         return largest, 200.0 if error == 0 else 10 * float(torch.log10(torch.tensor(4 / error)))
 
-    def _input(self, clip: Any) -> Any:
-        """The input of a program or a file, of a clip."""
-        return clip if self.of_clips else clip[:, 0]
-
-    def _clip(self, large: Any) -> Any:
-        return large if self.of_clips else large[:, None]
-
-    def _clips(self) -> list[Any]:
+    def _clips(self) -> list[Tensor]:
         """Small clips from the middle of photos, ``(1, 1, 3, h, w)`` of sizes that are no multiples of anything.
 
         Of one frame, or of three over which the photo moves.
         """
-        import torch
-
-        from adc.data.bundled import training_photos
-        from adc.media.images import list_images, read_image, to_frame
-
         paths = training_photos() if self.photos is None else list_images(self.photos)
         clips = []
         for number, path in enumerate(paths[:8]):

@@ -31,70 +31,55 @@ INPUT, OUTPUT = "image", "enlarged"
 _SINGLE_FILE = 1_900_000_000
 
 
-class ImageNetwork(nn.Module):
-    """A restorer as a network of images that takes any size, padding and cropping without branches."""
+class ExportNetwork(nn.Module):
+    """A restorer as a network of images or clips of any size, padding and cropping without branches."""
 
-    def __init__(self, restorer: Restorer) -> None:
+    def __init__(self, restorer: Restorer, of_clips: bool) -> None:
         super().__init__()
-        self.restorer, self.multiple = restorer, int(getattr(restorer, "multiple", 1))
+        self.restorer, self.of_clips, self.multiple = restorer, of_clips, int(getattr(restorer, "multiple", 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """``(N, 3, h, w)`` to ``(N, 3, scale * h, scale * w)``, both in ``[-1, 1]``."""
+        """``(N, 3, h, w)`` or ``(N, T, 3, h, w)`` in ``[-1, 1]`` to the same, ``scale`` times as high and wide."""
         height, width = image.shape[-2:]
         padded = self._extend(self._extend(image, -2), -1)
-        return self._restore(padded)[..., : height * self.restorer.scale, : width * self.restorer.scale]
-
-    def _restore(self, image: Tensor) -> Tensor:
-        return self.restorer.restore(image[:, None])[:, 0]
+        hr = self.restorer.restore(padded) if self.of_clips else self.restorer.restore(padded[:, None])[:, 0]
+        return hr[..., : height * self.restorer.scale, : width * self.restorer.scale]
 
     def _extend(self, image: Tensor, dimension: int) -> Tensor:
         """Repeat the last row or column up to a multiple."""
         if self.multiple == 1:
             return image
         side = image.shape[dimension]
-        whole = (side + self.multiple - 1) // self.multiple * self.multiple
-        places = torch.arange(whole, device=image.device).clamp(max=side - 1)
+        padded = (side + self.multiple - 1) // self.multiple * self.multiple
+        places = torch.arange(padded, device=image.device).clamp(max=side - 1)
         return image.index_select(dimension, places)
 
 
-class ClipNetwork(ImageNetwork):
-    """The same as a network of clips, ``(N, T, 3, h, w)`` to ``(N, T, 3, scale * h, scale * w)``."""
-
-    def _restore(self, image: Tensor) -> Tensor:
-        return self.restorer.restore(image)
-
-
 def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedProgram:
-    """A student as a ``torch.export`` program of images `(N, 3, h, w)` of any number and size.
+    """A student as a ``torch.export`` program of images `(N, 3, h, w)`, or clips `(N, T, 3, h, w)`, of any size.
 
-    Args:
-        student: It is put in evaluation mode and left on its device.
-        of_clips: Whether it takes clips of any length instead, `(N, T, 3, h, w)`.
+    The student is put in evaluation mode and left on its device.
     """
-    network = (ClipNetwork if of_clips else ImageNetwork)(student.eval())
+    network = ExportNetwork(student.eval(), of_clips)
     side = 2 * max(network.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
     frames = {"frames": (3, 1, LONGEST)} if of_clips else {}
     sides = {"height": (side, SMALLEST, LARGEST), "width": (side + network.multiple, SMALLEST, LARGEST)}
     axes = {"batch": (2, 1, 64), **frames, "channels": None, **sides}
-    example = torch.zeros([3 if axis is None else axis[0] for axis in axes.values()], device=_place(student))
+    place = next((tensor.device for tensor in (*student.parameters(), *student.buffers())), None)
+    example = torch.zeros([3 if axis is None else axis[0] for axis in axes.values()], device=place)
     shapes = {
         number: torch.export.Dim(name, min=axis[1], max=axis[2])
         for number, (name, axis) in enumerate(axes.items())
         if axis is not None
     }
     with torch.no_grad(), _without_size_limits(student):
-        found = torch.export.export(
-            network,
-            (example,),
-            dynamic_shapes=(shapes,),
-            strict=False,
-            prefer_deferred_runtime_asserts_over_guards=True,
-        )
+        options: dict[str, Any] = {"strict": False, "prefer_deferred_runtime_asserts_over_guards": True}
+        found = torch.export.export(network, (example,), dynamic_shapes=(shapes,), **options)
     return _without_assertions(found)
 
 
 def _without_assertions(found: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Tracing notes how the example's sizes compared wherever memory was laid out; other sizes may differ there."""
+    """A program without assertions on sizes: tracing notes comparisons of the example's, which may differ."""
     graph = found.graph_module.graph
     for node in list(graph.nodes):
         if node.target is torch.ops.aten._assert_scalar.default:
@@ -106,13 +91,13 @@ def _without_assertions(found: torch.export.ExportedProgram) -> torch.export.Exp
 
 @contextmanager
 def _without_size_limits(student: nn.Module) -> Iterator[None]:
-    """Without the branches by image size that upsampling blocks of libraries have; a program is for any size."""
+    """Context without the branches by image size that upsampling blocks of libraries have."""
     kept: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in list(student.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(block := describe_block(child), UpsampleConv):
                 kept.append((parent, name, child))
-                setattr(parent, name, _Enlarge(block.convolution))
+                setattr(parent, name, _Upsample(block.convolution))
     try:
         yield
     finally:
@@ -120,7 +105,7 @@ def _without_size_limits(student: nn.Module) -> Iterator[None]:
             setattr(parent, name, child)
 
 
-class _Enlarge(nn.Module):
+class _Upsample(nn.Module):
     def __init__(self, convolution: nn.Module) -> None:
         super().__init__()
         self.convolution = convolution
@@ -132,10 +117,7 @@ class _Enlarge(nn.Module):
 def write_onnx(program: torch.export.ExportedProgram, path: Path, facts: dict[str, Any]) -> None:
     """Write a `program` as an ONNX file of opset `OPSET`, with any batch, height and width.
 
-    Args:
-        program: What `program` returned.
-        path: The file; weights of more than 1.9 GB go into a second one beside it, ``NAME.data``.
-        facts: Noted in the file for `OnnxStudent`; ``scale`` must be among them.
+    Weights of more than 1.9 GB go into a second file, ``NAME.data``. The facts, ``scale`` among them, are metadata.
 
     Raises:
         ImportError: If onnx or onnxscript is not installed.
@@ -170,13 +152,13 @@ def write_half(source: Path, target: Path) -> None:
 def write_int8(source: Path, target: Path, images: Sequence[Tensor]) -> None:
     """Write an ONNX file whose convolutions compute in 8-bit integers.
 
-    Weights have a scale for each channel; activations one for each tensor, from the range that the
-    images give them. The first convolution and the last one stay in float32.
+    Weights have a scale for each channel; activations one for each tensor, from their range on
+    calibration images. The first convolution and the last one stay in float32.
 
     Args:
         source: A float32 file of `write_onnx`.
         target: The file that is written.
-        images: Small images ``(1, 3, h, w)``, or clips, in ``[-1, 1]`` of the kind that will be enlarged.
+        images: Calibration images ``(1, 3, h, w)``, or clips, in ``[-1, 1]``.
 
     Raises:
         ValueError: If there is no image.
@@ -250,14 +232,9 @@ def _save(onnx: ModuleType, model: Any, path: Path) -> None:
         scratch.replace(path)
 
 
-def _place(network: nn.Module) -> torch.device:
-    tensors = [*network.parameters(), *network.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the progress reports of the libraries."""
+    """Context without the progress reports of the libraries."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -19,19 +19,15 @@ LANCZOS_REACH = 3
 
 
 class Window:
-    """Some rows of an image that comes in bands; those above what was last asked for are forgotten."""
+    """Rolling window of rows of an image that comes in bands ``(..., rows, W)``, from top to bottom."""
 
     def __init__(self, bands: Iterable[Tensor]) -> None:
-        """
-        Args:
-            bands: ``(..., rows, W)``, from top to bottom.
-        """
         self.bands = iter(bands)
         self.first = 0
         self.held: Tensor | None = None
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        """The rows from `top` to before `bottom`; neither may go back."""
+        """The rows from `top` to before `bottom`; neither may decrease."""
         held = [] if self.held is None else [self.held[..., top - self.first :, :]]
         self.first = top
         have = sum(band.shape[-2] for band in held)
@@ -42,14 +38,10 @@ class Window:
         return self.held[..., : bottom - top, :]
 
 
-def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: torch.dtype) -> Iterator[Tensor]:
-    """`adc.ops.color.adain` of the whole image; it waits in a file until all of it is there.
+def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, dtype: torch.dtype) -> Iterator[Tensor]:
+    """`adc.ops.color.adain` of the whole image, which is buffered in a file of the `scratch` folder as type `dtype`.
 
-    Args:
-        bands: ``(..., C, rows, W)``, from top to bottom.
-        lr: ``(..., C, h, w)``, whose mean and spread the image gets.
-        scratch: Folder of the file; None is the system's.
-        keep: In what pixels are stored: float16 or float32.
+    Bands are ``(..., C, rows, W)``, from top to bottom; the image gets mean and standard deviation of `lr`.
     """
     count, mean, spread = 0, torch.zeros(1), torch.zeros(1)
     with tempfile.TemporaryFile(dir=scratch) as file:
@@ -63,27 +55,21 @@ def with_adain(bands: Iterable[Tensor], lr: Tensor, scratch: Path | None, keep: 
             spread = spread + away.square() * (count * size / (count + size))
             mean = mean + away * (size / (count + size))
             count += size
-            file.write(band.to("cpu", keep).contiguous().numpy().data)
+            file.write(band.to("cpu", dtype).contiguous().numpy().data)
             shapes.append(band.shape)
         file.seek(0)
         variance = spread / (count - 1) if count > 1 else spread
         own_moments = mean.float(), variance.float()
         moments = lr.mean(dim=(-2, -1), keepdim=True), lr.var(dim=(-2, -1), keepdim=True, unbiased=True)
         for shape in shapes:
-            number = np.dtype("float16" if keep == torch.float16 else "float32")
+            number = np.dtype("float16" if dtype == torch.float16 else "float32")
             data = bytearray(file.read(shape.numel() * number.itemsize))
             band = torch.from_numpy(np.frombuffer(data, number)).view(shape).to(lr.device, torch.float32)
             yield rescale(band, own_moments, moments)
 
 
 def with_wavelet(bands: Iterable[Tensor], lr: Tensor, scale: int) -> Iterator[Tensor]:
-    """`adc.ops.color.wavelet` of the whole image, against the enlarged `lr`.
-
-    Args:
-        bands: ``(B, T, 3, rows, scale * w)``, from top to bottom.
-        lr: ``(B, T, 3, h, w)``.
-        scale: How many times larger the image is than `lr`.
-    """
+    """`adc.ops.color.wavelet` of the whole image ``(B, T, 3, rows, scale * w)``, against the upsampled `lr`."""
     reach, height = 2**WAVELET_LEVELS - 1, lr.shape[-2] * scale
     window = Window(bands)
     for top in range(0, height, BAND):
@@ -94,30 +80,24 @@ def with_wavelet(bands: Iterable[Tensor], lr: Tensor, scale: int) -> Iterator[Te
 
 
 def _enlarged(lr: Tensor, scale: int, top: int, bottom: int) -> Tensor:
-    """Some rows of ``enlarge(lr, scale)``."""
+    """Some rows of ``upsample_bicubic(lr, scale)``."""
     first, last = max(0, top // scale - 3), min(lr.shape[-2], -(-bottom // scale) + 3)
     large = upsample_bicubic(lr[..., first:last, :], scale)
     return large[..., top - first * scale : bottom - first * scale, :]
 
 
-def resized(bands: Iterable[Tensor], size: tuple[int, int], wanted: tuple[int, int]) -> Iterator[Tensor]:
-    """Another size, by Lanczos's filter, smoothed where it becomes smaller.
-
-    Args:
-        bands: ``(..., rows, W)``, from top to bottom.
-        size: Height and width of what comes.
-        wanted: Height and width of what is wanted.
-    """
-    reach = int(LANCZOS_REACH * max(1.0, size[0] / wanted[0])) + 2
+def resized(bands: Iterable[Tensor], size: tuple[int, int], target: tuple[int, int]) -> Iterator[Tensor]:
+    """Bands ``(..., rows, W)`` of an image of a size (height, width), resized to the target by Lanczos's filter."""
+    reach = int(LANCZOS_REACH * max(1.0, size[0] / target[0])) + 2
     window = Window(bands)
-    for top in range(0, wanted[0], BAND):
-        bottom = min(top + BAND, wanted[0])
-        begin, end = top * size[0] / wanted[0], bottom * size[0] / wanted[0]
+    for top in range(0, target[0], BAND):
+        bottom = min(top + BAND, target[0])
+        begin, end = top * size[0] / target[0], bottom * size[0] / target[0]
         first, last = max(0, int(begin) - reach), min(size[0], int(end) + 1 + reach)
         rows = window.rows(first, last)
         box = (0.0, begin - first, float(size[1]), min(end - first, float(last - first)))
         planes = [
-            np.asarray(Image.fromarray(plane).resize((wanted[1], bottom - top), Image.Resampling.LANCZOS, box))
+            np.asarray(Image.fromarray(plane).resize((target[1], bottom - top), Image.Resampling.LANCZOS, box))
             for plane in rows.float().cpu().reshape(-1, *rows.shape[-2:]).numpy()
         ]
-        yield torch.from_numpy(np.stack(planes)).view(*rows.shape[:-2], bottom - top, wanted[1]).to(rows.device)
+        yield torch.from_numpy(np.stack(planes)).view(*rows.shape[:-2], bottom - top, target[1]).to(rows.device)

@@ -1,4 +1,4 @@
-"""One image file through a student."""
+"""Upscaling of an image file."""
 
 from __future__ import annotations
 
@@ -9,67 +9,49 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from adc.inference.upscaler import Upscaler
-from adc.media.image_files import Picture, channels_for, check_target, picture_writer, read_picture
+from adc.inference.upscaler import Upscaler, retry_on_oom
+from adc.media.image_files import DecodedImage, channels_for, check_target, decode_image, image_writer
 from adc.ops.clip import to_unit
 
 
 def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, ...]:
-    """Enlarge an image file; the result appears whole or not at all.
+    """Upscale an image file; the result appears whole or not at all.
 
-    Transparency is enlarged apart; where the format knows none, what is transparent is laid over
-    white before. EXIF, colour profile and dots per inch are kept where the format knows them.
-
-    Args:
-        source: The file.
-        target: Its format is the ending's.
-        upscaler: What enlarges.
+    Transparency is resized apart; where the format has none, transparent pixels are laid over
+    white before. EXIF, colour profile and dots per inch are kept where the format has them.
 
     Returns:
         What was left out, each in a few words.
 
     Raises:
-        ValueError: If the file cannot be read, written in this format, or enlarged; the message names it.
+        ValueError: If the file cannot be read, written in this format, or upscaled; the message names it.
         OSError: If the result cannot be written.
     """
-    picture = read_picture(source)
-    height, width = picture.pixels.shape[:2]
+    image = decode_image(source)
+    height, width = image.pixels.shape[:2]
     size = upscaler.size(height, width)
     check_target(target, (size[1], size[0]), upscaler.options.depth)
-    if picture.alpha is not None and channels_for(target, picture.gray, True) in (1, 3):
-        picture = _over_white(picture)
-    while True:
-        try:
-            _write(picture, target, size, upscaler)
-            return picture.notes
-        except (RuntimeError, MemoryError) as error:
-            out_of_memory = isinstance(error, MemoryError) or "memory" in str(error)
-            if out_of_memory and upscaler.shrink_tiles():
-                continue
-            raise ValueError(_reason(source, width, height, error, out_of_memory, upscaler)) from error
+    if image.alpha is not None and channels_for(target, image.gray, True) in (1, 3):
+        image = _over_white(image)
+    tile = 256 if upscaler.options.tile is None else max(64, upscaler.options.tile // 2)
+    advice, hint = f"try --tile {tile}", "; leave --compile out" if upscaler.options.compile else ""
+    pixels = f"{width}x{height} pixels"
+    retry_on_oom(lambda: _write(image, target, size, upscaler), upscaler, source, pixels, advice, hint)
+    return image.notes
 
 
-def _reason(source: Path, width: int, height: int, error: Exception, out_of_memory: bool, upscaler: Upscaler) -> str:
-    if out_of_memory:
-        way_out = f"try --tile {256 if upscaler.options.tile is None else max(64, upscaler.options.tile // 2)}"
-        return f"{source}: {width}x{height} pixels need more memory than there is; {way_out}."
-    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    way_out = "; leave --compile out" if upscaler.options.compile else ""
-    return f"{source}: the student failed on {width}x{height} pixels ({first.strip()}){way_out}."
-
-
-def _write(picture: Picture, target: Path, size: tuple[int, int], upscaler: Upscaler) -> None:
+def _write(image: DecodedImage, target: Path, size: tuple[int, int], upscaler: Upscaler) -> None:
     depth = upscaler.options.depth
-    channels = channels_for(target, picture.gray, picture.alpha is not None)
-    keep = torch.float16 if depth == 8 else torch.float32
+    channels = channels_for(target, image.gray, image.alpha is not None)
+    dtype = torch.float16 if depth == 8 else torch.float32
     shape = (size[1], size[0])
-    with picture_writer(target, shape, channels, picture.metadata, depth, upscaler.options.quality) as writer:
+    with image_writer(target, shape, channels, image.metadata, depth, upscaler.options.quality) as writer:
         top = 0
         try:
-            for band in upscaler.bands(picture.frame()[None, None], keep, target.parent):
-                rows = _rows(band, picture.gray, depth)
-                if picture.alpha is not None:
-                    rows = np.concatenate([rows, _alpha(picture.alpha, size, top, len(rows), depth)], axis=2)
+            for band in upscaler.bands(image.frame()[None, None], dtype, target.parent):
+                rows = _rows(band, image.gray, depth)
+                if image.alpha is not None:
+                    rows = np.concatenate([rows, _alpha(image.alpha, size, top, len(rows), depth)], axis=2)
                 writer.write(rows)
                 top += len(rows)
         except ValueError as error:
@@ -90,9 +72,9 @@ def _alpha(alpha: np.ndarray, size: tuple[int, int], top: int, rows: int, depth:
     return large if depth == 8 else large.astype(np.uint16) * 257
 
 
-def _over_white(picture: Picture) -> Picture:
-    assert picture.alpha is not None
-    share = picture.alpha[..., None].astype(np.float32) / 255
-    white = np.iinfo(picture.pixels.dtype).max
-    laid = np.rint(picture.pixels * share + white * (1 - share)).astype(picture.pixels.dtype)
-    return Picture(laid, picture.gray, None, picture.metadata, picture.notes)
+def _over_white(image: DecodedImage) -> DecodedImage:
+    assert image.alpha is not None
+    share = image.alpha[..., None].astype(np.float32) / 255
+    white = np.iinfo(image.pixels.dtype).max
+    laid = np.rint(image.pixels * share + white * (1 - share)).astype(image.pixels.dtype)
+    return DecodedImage(laid, image.gray, None, image.metadata, image.notes)

@@ -1,4 +1,4 @@
-"""Input files and the files that their results become."""
+"""Jobs of an upscaler: input files and their results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adc.errors import UsageError
+from adc.media.images import EXTENSIONS, list_images, name_of
+from adc.media.video_reader import is_video
 
 LIST = "-"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file, or one folder of frames, and what it becomes."""
+    """An input file, or a folder of frames, and its result."""
 
     source: Path
     target: Path
@@ -22,21 +24,15 @@ class Job:
 
 
 def plan(source: str | Path, target: Path, ending: str = "png", frames: bool = False) -> list[Job]:
-    """Which file becomes which.
+    """Input files (a list on standard input for ``-``) and the files that their results become.
 
-    Args:
-        source: An image, a video, a folder, or ``-`` for a list of files on standard input.
-        target: A file, or a folder.
-        ending: Of the images in an output folder.
-        frames: Whether a folder is the frames of a video.
+    Images in an output folder get the ending; with `frames`, a folder holds the frames of a video.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
         UsageError: If the output does not suit the input, or an input would be overwritten.
         ValueError: If there is no image, or two would have one name.
     """
-    from adc.media.images import EXTENSIONS, list_images, name_of
-
     is_image_name = target.suffix.lower() in EXTENSIONS and not target.is_dir()
     if str(source) == LIST:
         _check_folder(target, is_image_name, "a list of files needs a folder for the results")
@@ -62,9 +58,6 @@ def plan(source: str | Path, target: Path, ending: str = "png", frames: bool = F
 
 
 def _single(source: Path, target: Path, ending: str, is_image_name: bool) -> Job:
-    from adc.media.images import EXTENSIONS
-    from adc.media.video_reader import is_video
-
     if is_video(source):
         return Job(source, target / source.name if target.is_dir() else target, video=True)
     if target.suffix and not is_image_name and not target.is_dir():
@@ -83,9 +76,7 @@ def _read_list() -> list[Path]:
 
 
 def _listed(path: Path, folder: Path, ending: str) -> Job:
-    """Relative paths keep their folders."""
-    from adc.media.video_reader import is_video
-
+    """The job of a listed file; relative paths keep their folders."""
     place = Path(path.name) if path.is_absolute() or ".." in path.parts else path
     if is_video(path):
         return Job(path, folder / place, video=True)

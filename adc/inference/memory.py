@@ -27,7 +27,7 @@ SHARE = 0.7
 
 
 class _Peak(TorchFunctionMode):
-    """Adds up what functions return, until it is forgotten."""
+    """Peak of the memory that the results of functions hold."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,13 +56,12 @@ class _Peak(TorchFunctionMode):
 
 
 class MemoryEstimate:
-    """Estimate of the memory that images take, from that of a very small one."""
+    """Estimate of the memory that a restorer needs for images, from that of a very small one.
+
+    The restorer is in float32, on the CPU, and not yet prepared; it restores one LR image.
+    """
 
     def __init__(self, restorer: Restorer) -> None:
-        """
-        Args:
-            restorer: In float32, on the CPU, not yet made ready for use; it enlarges one LR image.
-        """
         self.each = UNKNOWN
         if next(restorer.parameters(), None) is None:
             return
@@ -77,12 +76,12 @@ class MemoryEstimate:
             restorer.train(training)
 
     def bytes(self, height: int, width: int, number: int = 1) -> int:
-        """What some LR images of one size take at once, float32, parameters left out."""
+        """Memory of some LR images of one size at once, in float32, without parameters."""
         return self.each * number * height * width
 
 
 def fitting_tile(memory_estimate: MemoryEstimate, device: torch.device, frames: int = 1) -> int:
-    """The largest side of tiles of so many frames whose memory is there; the smallest if none is."""
+    """Largest side of tiles of so many frames that fit into memory; the smallest if none does."""
     free = free_memory(device)
     for side in SIDES:
         allowed = device.type != "cpu" or side <= LARGEST_ON_CPU
@@ -92,12 +91,12 @@ def fitting_tile(memory_estimate: MemoryEstimate, device: torch.device, frames: 
 
 
 def fitting_batch(memory_estimate: MemoryEstimate, height: int, width: int, free: int) -> int:
-    """How many tiles of a size may be enlarged at once on a GPU."""
+    """Number of tiles of a size that fit into the memory of a GPU at once."""
     return max(1, min(MOST_TILES, int(SHARE * free) // max(1, memory_estimate.bytes(height, width))))
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had on a device; those of the machine, or of the container, for the CPU."""
+    """Free bytes of a device; those of the machine, or of the container, for the CPU."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     known = [size for size in (_of_machine(), _of_container()) if size is not None]
@@ -105,12 +104,9 @@ def free_memory(device: torch.device) -> int:
 
 
 def _of_machine() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return found[0] if found else None
+    info = Path("/proc/meminfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _of_container() -> int | None:

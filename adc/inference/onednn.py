@@ -1,7 +1,7 @@
 """oneDNN's own layouts of weights, by operators that torch keeps private, and what a CPU computes in half precision.
 
 Whether the operators are there, and whether this CPU has the instructions that they need, is tried once for each
-number format.
+dtype.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _UNABLE = (RuntimeError, AttributeError)
 
 
 @cache
-def can_pack(number: torch.dtype) -> bool:
-    """Whether weights of a number format can be packed here and computed with."""
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether weights of a dtype can be packed here and computed with."""
     sizes = (1, 8, 4, 4), (8, 8, 3, 3), (8,), (2, 8)
-    x, weight, bias, row = (torch.zeros(size, dtype=number, device="cpu") for size in sizes)
+    x, weight, bias, row = (torch.zeros(size, dtype=dtype, device="cpu") for size in sizes)
     try:
         packed = pack_convolution(pack_convolution(weight, _PLAIN).to_dense(), _PLAIN, x.shape)
         convolve(convolve(x, packed, bias, _PLAIN), packed, bias, _PLAIN, added=x)
@@ -36,17 +36,12 @@ def can_pack(number: torch.dtype) -> bool:
 
 
 @cache
-def obstacle(number: torch.dtype, device: str) -> str | None:
-    """What a device answers that can compute neither convolutions nor linear layers in a number format; else None.
-
-    Args:
-        number: The number format.
-        device: Name of the device.
-    """
+def obstacle(dtype: torch.dtype, device: str) -> str | None:
+    """Error of a device that computes neither convolutions nor linear layers in a dtype; else None."""
     x, weight, row = (torch.zeros(size, device=device) for size in ((1, 8, 4, 4), (8, 8, 3, 3), (2, 8)))
-    half = number != torch.float32
+    half = dtype != torch.float32
     try:
-        with torch.no_grad(), torch.autocast(torch.device(device).type, number, enabled=half):
+        with torch.no_grad(), torch.autocast(torch.device(device).type, dtype, enabled=half):
             F.linear(row, weight[:, :, 0, 0]), F.conv2d(x, weight)
     except _UNABLE as error:
         return str(error).strip().partition("\n")[0] or type(error).__name__
@@ -54,13 +49,7 @@ def obstacle(number: torch.dtype, device: str) -> str | None:
 
 
 def pack_convolution(weight: Tensor, settings: Settings, size: Sequence[int] | None = None) -> Tensor:
-    """The weight of a convolution in oneDNN's layout.
-
-    Args:
-        weight: ``(O, I, kh, kw)``.
-        settings: Of the convolution.
-        size: Of the input for which the layout is best; None leaves it open.
-    """
+    """A convolution's weight ``(O, I, kh, kw)`` in oneDNN's layout, the best one for inputs of `size` if given."""
     sized: list[Any] = [] if size is None else [list(size)]
     return torch.ops.mkldnn._reorder_convolution_weight(weight, *settings, *sized)
 

@@ -19,11 +19,10 @@ NOTE = "adc"
 
 
 class OnnxStudent(Restorer):
-    """A student in an ONNX file, run by ONNX Runtime without gradients; one of images enlarges frames one by one.
+    """A student in an ONNX file, run by ONNX Runtime without gradients; one of images restores frames one by one.
 
     Attributes:
-        facts: What ``adc export`` noted in the file: scale, precision, parameters, opset; empty for files of others.
-        path: The file.
+        facts: Metadata of ``adc export`` in the file: scale, precision, parameters, opset; empty for other files.
     """
 
     def __init__(self, path: str, threads: int | None = None) -> None:
@@ -46,8 +45,8 @@ class OnnxStudent(Restorer):
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or torch.get_num_threads()
         options.log_severity_level = 3
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [name for name in wanted if name in runtime.get_available_providers()]
+        available = runtime.get_available_providers()
+        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
         try:
             self._session: Any = runtime.InferenceSession(str(self.path), options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors share no class
@@ -58,7 +57,11 @@ class OnnxStudent(Restorer):
         self._input, self._of_clips = self._only_input()
         noted = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         self.facts: dict[str, Any] = json.loads(noted) if noted else {}
-        self.scale = int(self.facts["scale"]) if "scale" in self.facts else self._measured_scale()
+        self.scale = (
+            int(self.facts["scale"])
+            if "scale" in self.facts
+            else self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64
+        )
 
     def restore(self, lr: Tensor) -> Tensor:
         """Enlarge a clip of any size that the file takes; float32."""
@@ -85,12 +88,9 @@ class OnnxStudent(Restorer):
             )
         return inputs[0].name, len(inputs[0].shape) == 5
 
-    def _measured_scale(self) -> int:
-        return self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64
-
 
 def library(name: str) -> ModuleType:
-    """Import a library of the extra ``onnx``, or say how to install it."""
+    """A library of the extra ``onnx``; its absence is an ImportError with the way to install it."""
     try:
         return import_module(name)
     except ImportError:

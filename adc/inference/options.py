@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,20 +14,20 @@ Ending = Literal["png", "jpg", "webp", "tif"]
 
 @dataclass(frozen=True)
 class UpscaleOptions:
-    """How images and videos are enlarged; the second group concerns files alone.
+    """Options of upscaling; those of the second group concern files only.
 
     Attributes:
-        tile: Longest side of the tiles, in pixels of the input; None lets free memory decide.
-        overlap: Pixels of the input that neighbouring tiles share at least.
-        batch: Tiles enlarged at once; None lets free memory decide.
-        color: What is taken over from the colours of the input.
-        precision: What is computed in.
+        tile: Longest side of the tiles, in pixels of the input; null lets free memory decide (512, on a CPU 256).
+        overlap: Pixels of the input that neighbouring tiles share, at least.
+        batch: Tiles enlarged at once; null lets free memory decide on a GPU and is 1 elsewhere.
+        color: Give the result the colours of the input: none, adain (mean and spread) or wavelet (the coarse part).
+        precision: Compute in fp32, bf16 or fp16.
         compile: Whether the student is compiled.
         devices: Names of the devices, ``cuda:0``; files are divided among them.
-        scale: How many times larger the result is; None is the student's own factor.
-        format: Ending of the images in an output folder.
-        depth: Bits per channel of PNG files, 8 or 16.
-        quality: Of formats that lose something, 1 to 100.
+        scale: How many times larger the result is; null is the student's own factor, another one is a final resize.
+        format: Format of the images in an output folder: png, jpg, webp or tif.
+        depth: Bits per channel, 8 or 16; 16 for PNG only.
+        quality: Quality of lossy formats, 1 to 100.
         resume: Whether files whose result is there are left out.
 
     Raises:
@@ -55,18 +54,17 @@ class UpscaleOptions:
         for name, kind in (("color", Color), ("precision", Precision), ("format", Ending)):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise UsageError(f"{name} {value}: there are {', '.join(get_args(kind))}.")
-        if self.depth not in (8, 16):
-            raise UsageError(f"depth {self.depth}: 8 or 16 bits per channel.")
-        if self.depth == 16 and self.format != "png":
-            raise UsageError(f"depth 16: 16 bits per channel are written as PNG only, not as {self.format}.")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality}: from 1 to 100.")
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"batch {self.batch}: at least 1.")
-        if self.scale is not None and not (math.isfinite(self.scale) and 0 < self.scale <= 64):
-            raise UsageError(f"scale {self.scale}: more than 0, at most 64.")
-        if self.overlap < 0:
-            raise UsageError(f"overlap {self.overlap}: at least 0.")
+        deep_format = f"depth 16: 16 bits per channel are written as PNG only, not as {self.format}."
+        for is_legal, message in (
+            (self.depth in (8, 16), f"depth {self.depth}: 8 or 16 bits per channel."),
+            (self.depth == 8 or self.format == "png", deep_format),
+            (1 <= self.quality <= 100, f"quality {self.quality}: from 1 to 100."),
+            (self.batch is None or self.batch >= 1, f"batch {self.batch}: at least 1."),
+            (self.scale is None or 0 < self.scale <= 64, f"scale {self.scale}: more than 0, at most 64."),
+            (self.overlap >= 0, f"overlap {self.overlap}: at least 0."),
+        ):
+            if not is_legal:
+                raise UsageError(message)
         if self.tile is not None:
             try:
                 plan_tiles(1, self.tile, self.overlap)

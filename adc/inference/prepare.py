@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adc.inference import onednn
+from adc.inference.options import Precision
 from adc.interfaces import Restorer
 from adc.interfaces.blocks import ResidualBlock, UpsampleConv, describe_block
 
-Precision = Literal["fp32", "bf16", "fp16"]
-NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Prepared(Restorer):
-    """A restorer that only restores; `prepare` makes it.
+    """A restorer for inference only, made by `prepare`.
 
     Attributes:
-        network: What restores.
-        precision: What its convolutions and linear layers compute in.
-        stored: Bytes that its parameters take in that precision.
+        precision: Precision of its convolutions and linear layers.
+        stored: Bytes of its parameters in that precision.
     """
 
     def __init__(self, network: Restorer, precision: Precision, device: torch.device, compile: bool) -> None:
@@ -35,37 +34,34 @@ class Prepared(Restorer):
             self._restore = torch.compile(network.restore, options={"freezing": True} if device.type == "cpu" else None)
 
     def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge a clip from anywhere; float32, on the device of `lr`, without gradients."""
+        """Restore a clip on any device; float32, on the device of `lr`, without gradients."""
         half = self.precision != "fp32"
-        with torch.no_grad(), torch.autocast(self.device.type, NUMBERS[self.precision], enabled=half):
+        with torch.no_grad(), torch.autocast(self.device.type, DTYPES[self.precision], enabled=half):
             hr = self._restore(lr.to(self.device, torch.float32))
         return hr.to(lr.device, torch.float32)
 
     def train(self, mode: bool = True) -> Prepared:
-        """It stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
 
 def prepare(
     restorer: Restorer, precision: Precision = "fp32", device: str | torch.device = "cpu", compile: bool = False
 ) -> Prepared:
-    """Make a restorer ready for use: no gradients, pixels before channels, weights in their final form.
+    """Prepare a restorer for inference: no gradients, channels last, weights in their final precision and layout.
 
-    Weights of convolutions and linear layers are converted once, everything else computes under autocast, so that
-    what a network computes in float32 stays in float32. On a CPU weights are also brought
-    into oneDNN's own layout, once and not with every call, where the CPU can compute with them in that
-    precision, and an enlargement by two before a convolution is folded into it, which is the same sum
+    Weights of convolutions and linear layers are converted once; the rest computes under autocast, so that
+    what a network computes in float32 stays in float32. On a CPU weights are also packed
+    into oneDNN's layout, where the CPU can compute with them in that
+    precision, and an upsampling by two before a convolution is folded into it, which is the same sum
     with 4/9 of the multiplications.
 
     Args:
         restorer: It is changed, and can be neither trained nor saved afterwards; copy it first to keep it.
-        precision: What convolutions, linear layers and attention compute in.
-        device: Where.
+        precision: Precision of convolutions, linear layers and attention.
+        device: Where to compute.
         compile: Compile with torch.compile; it takes minutes at the first image, again at
             the first of another size, and needs a C++ compiler on a CPU.
-
-    Returns:
-        What to use from now on.
 
     Raises:
         ValueError: If it is prepared already, or the device does not compute in that precision.
@@ -73,12 +69,12 @@ def prepare(
     if isinstance(restorer, Prepared):
         raise ValueError("this restorer is prepared already; use it as it is.")
     place = torch.device(device)
-    if complaint := why_not(precision, place):
-        raise ValueError(f"precision: {complaint}")
+    if reason := why_not(precision, place):
+        raise ValueError(f"precision: {reason}")
     restorer.eval().requires_grad_(False).to(place)
     for module in restorer.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.to(NUMBERS[precision])
+            module.to(DTYPES[precision])
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     prepared = Prepared(restorer, precision, place, compile)
@@ -89,8 +85,8 @@ def prepare(
 
 
 def why_not(precision: str, device: str | torch.device) -> str | None:
-    """One line about a precision in which a device computes nothing; None if it does compute in it."""
-    answers = {name: onednn.obstacle(number, str(device)) for name, number in NUMBERS.items()}
+    """Why a device does not compute in a precision, in one line; None if it does."""
+    answers = {name: onednn.obstacle(dtype, str(device)) for name, dtype in DTYPES.items()}
     if answers[precision] is None:
         return None
     place = "CPU" if str(device) == "cpu" else "device"
@@ -105,34 +101,30 @@ def stored_bytes(restorer: nn.Module) -> int:
 
 
 class PackedConv2d(nn.Module):
-    """A convolution whose weight lies in oneDNN's own layout, with a sum behind it if one is wanted.
+    """A zero-padded convolution with its weight in oneDNN's layout, and an optional sum behind it.
 
     In half precision the best layout depends on the size of the input, and oneDNN changes it at
     every call if it is another one (480 channels of 32 x 32 pixels with AMX: 89 ms instead of 1.7).
-    There the weight is laid out for the size at hand, anew whenever that changes.
+    There the weight is packed for the current size, anew whenever that changes.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
-        """
-        Args:
-            convolution: With zeros around it, and numbers for its padding.
-        """
         super().__init__()
         padding, stride, dilation = (list(value) for value in _geometry(convolution))
-        self.number, self.bias = convolution.weight.dtype, convolution.bias
+        self.dtype, self.bias = convolution.weight.dtype, convolution.bias
         self._settings: onednn.Settings = (padding, stride, dilation, convolution.groups)
         weight = onednn.pack_convolution(convolution.weight.detach(), self._settings)
         self._packed: tuple[Tensor, torch.Size | None] = (weight, None)
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         """Convolve ``(N, I, h, w)``, and add something of the result's shape."""
-        x, other = x.to(self.number), None if added is None else added.to(self.number)
+        x, other = x.to(self.dtype), None if added is None else added.to(self.dtype)
         return onednn.convolve(x, self._weight(x.shape), self.bias, self._settings, other)
 
     def _weight(self, size: torch.Size) -> Tensor:
         """The weight, laid out for an input of a size."""
         weight, packed_for = self._packed
-        if self.number != torch.float32 and packed_for != size:
+        if self.dtype != torch.float32 and packed_for != size:
             weight = onednn.pack_convolution(weight.to_dense(), self._settings, size)
             self._packed = (weight, size)
         return weight
@@ -143,26 +135,22 @@ class PackedLinear(nn.Module):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self.number, self.bias = layer.weight.dtype, layer.bias
+        self.dtype, self.bias = layer.weight.dtype, layer.bias
         self._weight = onednn.pack_linear(layer.weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply."""
-        return onednn.multiply(x.to(self.number), self._weight, self.bias)
+        return onednn.multiply(x.to(self.dtype), self._weight, self.bias)
 
 
 class FoldedUpsample(nn.Module):
-    """Nearest enlargement by two and a 3 x 3 convolution, as one 2 x 2 convolution of the LR image.
+    """Nearest upsampling by two and a 3 x 3 convolution, as one 2 x 2 convolution of the LR image.
 
-    Each of the four pixels that a small pixel becomes sees two by two small pixels under the nine
-    weights; weights over the same small pixel are added up beforehand.
+    Each of the four pixels that an LR pixel becomes sees two by two LR pixels under the nine
+    weights; weights over the same LR pixel are added up beforehand. The convolution is padded by one, of stride one.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
-        """
-        Args:
-            convolution: 3 x 3, padded by one, of stride one.
-        """
         super().__init__()
         weight, bias = convolution.weight.detach(), convolution.bias
         shares = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
@@ -175,13 +163,13 @@ class FoldedUpsample(nn.Module):
 
     def forward(self, x: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
         """``(N, I, h, w)`` to ``(N, O, 2 h, 2 w)``."""
-        number, height, width = x.shape[0], x.shape[2], x.shape[3]
+        batch, height, width = x.shape[0], x.shape[2], x.shape[3]
         if output_size is not None and tuple(output_size) != (2 * height, 2 * width):
             raise ValueError(
                 f"an enlargement of {height} x {width} to {tuple(output_size)} cannot be folded; pad first."
             )
         phases = self.inner(x).unflatten(1, (2, 2, self.channels))
-        large = torch.empty(number, 2 * height, 2 * width, self.channels, dtype=phases.dtype).permute(0, 3, 1, 2)
+        large = torch.empty(batch, 2 * height, 2 * width, self.channels, dtype=phases.dtype).permute(0, 3, 1, 2)
         for row in range(2):
             for column in range(2):
                 part = phases[:, row, column, :, row : row + height, column : column + width]
@@ -217,7 +205,7 @@ def _geometry(convolution: nn.Conv2d) -> tuple[Any, Any, Any]:
 
 
 def _replace(network: nn.Module, better: Callable[[nn.Module], nn.Module | None]) -> None:
-    """Put better modules in the place of modules; one that is used twice stays one."""
+    """Replace modules by better ones; a module that is used twice is replaced by one."""
     made: dict[nn.Module, nn.Module | None] = {}
     for parent in list(network.modules()):
         for name, child in list(parent._modules.items()):
@@ -244,13 +232,10 @@ def _fused(module: nn.Module) -> nn.Module | None:
 
 
 def _packed(module: nn.Module) -> nn.Module | None:
-    better: nn.Module
-    if isinstance(module, nn.Conv2d) and _is_plain(module) and onednn.can_pack(module.weight.dtype):
-        better = PackedConv2d(module)
-    elif type(module) is nn.Linear and module.weight.dtype != torch.float32 and onednn.can_pack(module.weight.dtype):
-        better = PackedLinear(module)
-    else:
+    half = type(module) is nn.Linear and module.weight.dtype != torch.float32
+    if not (_is_plain(module) or half) or not onednn.can_pack(module.weight.dtype):  # type: ignore[arg-type]
         return None
+    better = PackedLinear(module) if isinstance(module, nn.Linear) else PackedConv2d(module)  # type: ignore[arg-type]
     module._parameters.clear()  # the weight would be held twice until all are packed
     return better
 

@@ -1,32 +1,30 @@
-"""Images of any size through a restorer, in tiles if memory is short."""
+"""Tiled restoration of images of any size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from adc.inference import bands
+from adc.inference.options import Color
 from adc.inference.tiles import SMALLEST, in_bands, plan_tiles
 from adc.interfaces import Restorer
 
 __all__ = ["SMALLEST", "Tiling", "restore_bands", "restore_image"]
 
-Color = Literal["none", "adain", "wavelet"]
-
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut.
+    """Tiling of an image.
 
     Attributes:
-        tile: Longest side of the tiles, in pixels of the LR image; None takes the image whole.
+        tile: Longest side of the tiles, in pixels of the LR image; None is one tile.
         overlap: Pixels of the LR image that neighbouring tiles share, at least.
-        batch: Tiles enlarged at once; those at the right and below may have fewer pixels and go alone.
+        batch: Tiles restored at once; those at the right and below may have fewer pixels and go alone.
     """
 
     tile: int | None = None
@@ -44,24 +42,22 @@ def restore_image(
     batch: int = 1,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Enlarge images of any size.
+    """Restore images of any size.
 
     Tiles are blended where they overlap; colours are matched on the whole image, after that.
 
     Args:
-        restorer: What enlarges; tiles are brought to its device.
+        restorer: Restorer of the tiles, which are brought to its device.
         lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``, on any device.
-        tile: Longest side of the tiles, in pixels of `lr`; None takes the image whole.
-        overlap: Pixels of `lr` that neighbouring tiles share, at least.
+        tile: Like `overlap` and `batch` as of `Tiling`.
         color: Take the colours of the LR image: all at once (``adain``), or only the coarse ones (``wavelet``).
-        batch: Tiles enlarged at once.
         size: Height and width of the result, if not those of the restorer.
 
     Returns:
         ``(B, T, 3, scale * h, scale * w)`` in ``[-1, 1]``, float32, on the device of `lr`.
 
     Raises:
-        ValueError: If the tiles are too small, or overlap by half a tile or more, or the restorer gives no numbers.
+        ValueError: If the tiles are too small, or overlap by half a tile or more, or the result is not finite.
     """
     tiling = Tiling(tile, overlap, batch)
     return torch.cat(list(restore_bands(restorer, lr, tiling, color, size)), dim=-2)
@@ -73,33 +69,25 @@ def restore_bands(
     tiling: Tiling,
     color: Color = "none",
     size: tuple[int, int] | None = None,
-    keep: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32,
     scratch: Path | None = None,
 ) -> Iterator[Tensor]:
-    """What `restore_image` returns, in bands from top to bottom; the large image is never held whole.
+    """The result of `restore_image` in bands ``(B, T, 3, rows, W)`` from top to bottom, never held whole.
 
     Args:
-        restorer: As in `restore_image`.
-        lr: As in `restore_image`.
-        tiling: How the image is cut.
-        color: As in `restore_image`; ``adain`` keeps the image in a file until all of it is there.
-        size: As in `restore_image`.
-        keep: In what the parts that wait are held: float16 is enough for eight bits.
+        restorer: As in `restore_image`, like `lr`, `size` and the errors.
+        tiling: Tiling of the image.
+        color: As in `restore_image`; ``adain`` buffers the image in a file.
+        dtype: Type of what is buffered: float16 is enough for eight bits.
         scratch: Folder of that file; None is the system's.
-
-    Yields:
-        ``(B, T, 3, rows, W)`` in ``[-1, 1]``, float32.
-
-    Raises:
-        ValueError: As `restore_image`.
     """
     height, width = lr.shape[-2:]
     scale = restorer.scale
     rows, columns = (plan_tiles(side, tiling.tile, tiling.overlap) for side in (height, width))
     lr = lr.detach()
-    found = in_bands(_checked(restorer), lr, scale, rows, columns, tiling.batch, keep)
+    found = in_bands(_checked(restorer), lr, scale, rows, columns, tiling.batch, dtype)
     if color == "adain":
-        found = bands.with_adain(found, lr.float(), scratch, keep)
+        found = bands.with_adain(found, lr.float(), scratch, dtype)
     elif color == "wavelet":
         found = bands.with_wavelet(found, lr.float(), scale)
     if size is not None and size != (height * scale, width * scale):

@@ -1,4 +1,4 @@
-"""Long clips through a restorer, a few frames at a time."""
+"""Streamed restoration of long clips, a few frames at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Restore = Callable[[Tensor], Tensor]
 
 
 def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int = 0) -> Iterator[Tensor]:
-    """Restore frames as they come; no more than a chunk is held.
+    """Restored frames of a stream; no more than a chunk is held.
 
     Every chunk but an only one has `chunk` frames: the last one reaches back over frames that were
     restored before. Where two chunks overlap, one fades into the other: the outer quarter of each,
@@ -21,7 +21,7 @@ def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int 
     Without overlap frames are taken to be restored each by itself, and the last chunk is shorter.
 
     Args:
-        restore: What enlarges a chunk.
+        restore: Restorer of a chunk.
         frames: ``(3, h, w)`` in ``[-1, 1]``, one after the other.
         chunk: Frames restored at once.
         overlap: Frames that neighbouring chunks share.
@@ -56,7 +56,7 @@ def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int 
 def _advance(
     restore: Restore, window: deque[Tensor], fresh: int, tail: Tensor | None, overlap: int
 ) -> tuple[Sequence[Tensor], Tensor | None]:
-    """Restore a chunk: the frames that are done, and those that the next chunk still changes."""
+    """Restore a chunk: finished frames, and those that the next chunk still changes."""
     given = list(window) if overlap else list(window)[-fresh:]
     with torch.no_grad():
         restored = restore(torch.stack(given)[None])[0]
@@ -75,18 +75,14 @@ def _advance(
 
 
 def crossfade(length: int) -> Tensor:
-    """What the later of two chunks counts for in each frame that they share: from 0 to 1."""
+    """Weight of the later of two chunks in each frame that they share: from 0 to 1."""
     return ((torch.arange(length) + 0.5) / length * 2 - 0.5).clamp(0, 1)
 
 
 def mixes_frames(restore: Restore, side: int = 32) -> bool:
-    """Whether what a restorer makes of a frame depends on the frames beside it.
+    """Whether the result of a frame depends on the frames beside it.
 
-    It restores three small frames of noise twice, the second time with another one in the middle.
-
-    Args:
-        restore: What enlarges.
-        side: Height and width of the frames.
+    Three small frames of noise are restored twice, the second time with another one in the middle.
     """
     noise = torch.rand(1, 4, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():

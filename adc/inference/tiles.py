@@ -27,13 +27,7 @@ BAND = 64
 
 @dataclass(frozen=True)
 class Axis:
-    """Tiles along one side of an image; the last one ends where the image ends.
-
-    Attributes:
-        side: Pixels of the image.
-        tile: Pixels of every tile but the last one, which may have fewer.
-        starts: Where they begin, in order.
-    """
+    """Tiles along one side of an image; the last one ends where the image ends and may be shorter than `tile`."""
 
     side: int
     tile: int
@@ -46,12 +40,7 @@ class Axis:
 
 
 def plan_tiles(side: int, longest: int | None, overlap: int) -> Axis:
-    """As few tiles as cover a side, no longer than they need to be.
-
-    Args:
-        side: Pixels of the image.
-        longest: Pixels of a tile, at most; None takes the side whole.
-        overlap: Pixels that neighbours share, at least.
+    """The fewest tiles of at most the longest side (None is one tile) that cover a side, no longer than needed.
 
     Raises:
         ValueError: If the tiles are too small, or overlap by half a tile or more.
@@ -82,10 +71,10 @@ def _up(value: int, grid: int) -> int:
 
 
 def blend_weights(axis: Axis, scale: int) -> list[Tensor]:
-    """What each tile counts for along its enlarged side; the shares of a pixel add up to one.
+    """Weight of each tile along its upscaled side; the weights of a pixel add up to one.
 
-    Where two tiles overlap, they fade into each other in the middle, over `FADE` pixels. Outside of that each
-    knows least of what lies around it and counts for nothing.
+    Where two tiles overlap, they fade into each other in the middle, over `FADE` pixels; outside of that, where a tile
+    has least context, its weight is zero.
     """
     total = torch.zeros(axis.covered * scale)
     found = []
@@ -116,20 +105,18 @@ def in_bands(
     rows: Axis,
     columns: Axis,
     batch: int = 1,
-    keep: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32,
 ) -> Iterator[Tensor]:
-    """Enlarge an image tile by tile; what is done comes out from top to bottom.
-
-    No more is held than one row of enlarged tiles.
+    """Tiled restoration of an image ``(B, T, 3, h, w)``, as bands from top to bottom; only one row of tiles is held.
 
     Args:
-        restore: Enlarges ``(N, T, 3, tile, tile)``, or less at the right and below; results are on the device of `lr`.
-        lr: ``(B, T, 3, h, w)``.
+        restore: Restores ``(N, T, 3, tile, tile)``, or less at the right and below; results are on the device of `lr`.
+        lr: The image.
         scale: How many times larger the result is.
         rows: Tiles along the height.
         columns: Tiles along the width.
-        batch: Tiles enlarged at once.
-        keep: In what the row of tiles is held.
+        batch: Tiles restored at once.
+        dtype: Type of the buffer of the row of tiles.
 
     Yields:
         ``(B, T, 3, at most BAND, scale * w)``, float32; heights add up to ``scale * h``.
@@ -139,7 +126,7 @@ def in_bands(
         yield from _sliced(restore(_piece(lr, 0, 0, rows.tile, columns.tile))[..., :last, :width])
         return
     down, across = blend_weights(rows, scale), blend_weights(columns, scale)
-    canvas = torch.zeros(*lr.shape[:-2], rows.tile * scale, columns.covered * scale, dtype=keep, device=lr.device)
+    canvas = torch.zeros(*lr.shape[:-2], rows.tile * scale, columns.covered * scale, dtype=dtype, device=lr.device)
     for index, top in enumerate(rows.starts):
         for together in _of_one_size(columns, batch):
             lefts = [columns.starts[number] for number in together]
@@ -162,7 +149,7 @@ def _sliced(large: Tensor) -> Iterator[Tensor]:
 
 
 def _of_one_size(axis: Axis, batch: int) -> Iterator[range]:
-    """Numbers of tiles to be enlarged at once: the last one by itself if it has fewer pixels."""
+    """Numbers of tiles restored at once: the last one by itself if it has fewer pixels."""
     number = len(axis.starts) - (axis.covered > axis.side)
     for first in range(0, number, batch):
         yield range(first, min(first + batch, number))

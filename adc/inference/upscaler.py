@@ -5,23 +5,30 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from adc import pruning
 from adc.errors import UsageError
 from adc.inference.device import find_device
 from adc.inference.memory import SIDES, MemoryEstimate, fitting_batch, fitting_tile, free_memory
+from adc.inference.onnx_student import OnnxStudent
 from adc.inference.options import Color, Precision, UpscaleOptions
+from adc.inference.prepare import prepare, why_not
 from adc.inference.restore import Tiling, restore_bands, restore_image
 from adc.inference.tiles import plan_tiles
 from adc.interfaces import Restorer
+from adc.media.images import opened, to_bytes, to_frame
+from adc.progress import note
 
 if TYPE_CHECKING:
     from fractions import Fraction
+
+Result = TypeVar("Result")
 
 
 def load(
@@ -36,7 +43,7 @@ def load(
     scale: float | None = None,
     compile: bool = False,
 ) -> Upscaler:
-    """An upscaler of a student; ``load("runs/demo/2_distill")(image)`` enlarges an image.
+    """An upscaler of a student: ``load("runs/demo/2_distill")(image)``.
 
     Args:
         student: A student folder, as training and pruning write it, or an ONNX file.
@@ -44,7 +51,7 @@ def load(
         precision: What is computed in: fp32, bf16 or fp16.
         tile: Longest side of the tiles, in pixels of the input; None lets free memory decide.
         overlap: Pixels of the input that neighbouring tiles share at least.
-        batch: Tiles enlarged at once; None lets free memory decide.
+        batch: Tiles restored at once; None lets free memory decide.
         color: What is taken over from the colours of the input: none, adain or wavelet.
         scale: How many times larger the result is; None is the student's own factor, another one is a final resize.
         compile: Whether the student is compiled.
@@ -58,31 +65,23 @@ def load(
 
 
 class Upscaler:
-    """A student that enlarges images and videos, in memory or from file to file.
+    """A student for images and videos, in memory or from file to file.
 
     Attributes:
-        tiles: The longest side of tiles that is used where the options leave it open, by the number of frames that are
-            enlarged at once; halved when memory ran out.
+        tiles: Longest side of tiles where the options leave it open, by the number of frames restored at once; halved
+            when memory ran out.
     """
 
     def __init__(self, student: str | Path, device: str, options: UpscaleOptions) -> None:
         """
-        Args:
-            student: A student folder, or an ONNX file.
-            device: Name of the device.
-            options: How it enlarges.
-
         Raises:
             FileNotFoundError: If there is no such student.
-            UsageError: If there is no such device, it does not compute in that precision, or the student does not
-                suit the options.
+            UsageError: If the device or the student does not suit the options.
             ValueError: If the student is damaged.
         """
-        from adc.inference.prepare import prepare, why_not
-
         self.options, self.device = options, find_device(device)
-        if complaint := why_not(options.precision, self.device):
-            raise UsageError(f"precision {complaint}")
+        if reason := why_not(options.precision, self.device):
+            raise UsageError(f"precision {reason}")
         restorer = _load(str(student), options)
         self.memory_estimate = MemoryEstimate(restorer)
         self.restorer = prepare(restorer, options.precision, self.device, options.compile)
@@ -97,24 +96,22 @@ class Upscaler:
     def __call__(self, image: Image.Image | str | Path) -> Image.Image: ...
 
     def __call__(self, image: Any) -> Any:
-        """Enlarge an image, or clips.
+        """Upscale an image, or clips.
 
         Args:
             image: A PIL image, an array ``(H, W, 3)`` of uint8, a tensor ``(3, h, w)`` or ``(B, T, 3, h, w)`` in
                 ``[-1, 1]``, or the path of an image file.
 
         Returns:
-            The same kind as was given, a PIL image for a path. Transparency is enlarged apart; a gray image stays gray.
+            The same kind as was given, a PIL image for a path. Transparency is resized apart; a gray image stays gray.
 
         Raises:
             ValueError: If the image has another shape or type, or memory runs out with the smallest tiles.
         """
-        from adc.media.images import opened, to_bytes, to_frame
-
         if isinstance(image, str | Path):
             with opened(image) as found:
-                whole = ImageOps.exif_transpose(found)
-            return self._pil(whole)
+                upright = ImageOps.exif_transpose(found)
+            return self._pil(upright)
         if isinstance(image, Image.Image):
             return self._pil(image)
         if isinstance(image, np.ndarray):
@@ -127,7 +124,7 @@ class Upscaler:
         if image.shape[-3] != 3:
             raise ValueError(f"image: a tensor {tuple(image.shape)}; expected three channels, (3, h, w).")
         clips = image if image.dim() == 5 else image[None, None]
-        large = torch.cat([retry_on_oom(self.restore, "image")(clip[None]) for clip in clips])
+        large = torch.cat([restore_clip(self.restore, clip[None], "image") for clip in clips])
         return large if image.dim() == 5 else large[0, 0]
 
     def _pil(self, image: Image.Image) -> Image.Image:
@@ -141,21 +138,13 @@ class Upscaler:
         return large
 
     def image(self, source: str | Path, target: str | Path) -> Path:
-        """Enlarge an image file; EXIF, colour profile, transparency and 16 bits are kept where the format has them.
-
-        Args:
-            source: The file.
-            target: The file that is written, in the format of its ending.
-
-        Returns:
-            The target.
+        """Upscale an image file; EXIF, colour profile, transparency and 16 bits are kept where the format has them.
 
         Raises:
-            ValueError: If the file cannot be read, written in this format, or enlarged; the message names it.
+            ValueError: If the file cannot be read, written in this format, or upscaled; the message names it.
             OSError: If the result cannot be written.
         """
         from adc.inference.image import upscale_image
-        from adc.progress import note
 
         for left_out in upscale_image(Path(source), Path(target), self):
             note(f"{source}: {left_out}")
@@ -173,25 +162,7 @@ class Upscaler:
         layout: str | None = None,
         rate: Fraction | int = 25,
     ) -> Path:
-        """Enlarge a video file or a folder of frames; see `adc.inference.video.upscale_video`.
-
-        Args:
-            source: A video file, or a folder of images of one size.
-            target: A video file to write, by its ending; anything else is a folder for numbered images.
-            chunk: Frames enlarged at once.
-            chunk_overlap: Frames that neighbouring chunks share.
-            codec: FFmpeg's name of the encoder.
-            crf: Constant rate factor: lower is better and larger.
-            layout: FFmpeg's name of the pixel format.
-            rate: Frames per second of a folder.
-
-        Returns:
-            The target.
-
-        Raises:
-            FileNotFoundError: If there is no such source.
-            ValueError: If the source is no video, or the target cannot hold what is asked of it.
-        """
+        """Upscale a video file or a folder of frames; arguments and errors are those of `upscale_video`."""
         from adc.inference.video import upscale_video
 
         settings: dict[str, Any] = {"chunk": chunk, "chunk_overlap": chunk_overlap, "codec": codec, "crf": crf}
@@ -200,22 +171,22 @@ class Upscaler:
 
     @property
     def temporal_context(self) -> int:
-        """Frames before and after a frame on which its result depends, as the student declares it; 0 if it does not."""
+        """Frames before and after a frame on which its result depends, declared by the student; else 0."""
         return int(getattr(self.restorer.network, "temporal_context", 0))
 
     def restore(self, clip: Tensor) -> Tensor:
-        """Enlarge a clip ``(1, T, 3, h, w)`` in ``[-1, 1]``, to the size that was asked for."""
+        """Restore a clip ``(1, T, 3, h, w)`` in ``[-1, 1]``, in the size of the options."""
         height, width = clip.shape[-2:]
         cut = self.tiling(height, width, clip.shape[1])
         size = self.size(height, width)
         return restore_image(self.restorer, clip, cut.tile, cut.overlap, self.options.color, cut.batch, size)
 
-    def bands(self, lr: Tensor, keep: torch.dtype, scratch: Path) -> Iterator[Tensor]:
-        """What a call returns for one image, in bands from top to bottom; see `restore_bands`."""
+    def bands(self, lr: Tensor, dtype: torch.dtype, scratch: Path) -> Iterator[Tensor]:
+        """Result for one image, in bands from top to bottom; see `restore_bands`."""
         height, width = lr.shape[-2:]
         size = self.size(height, width)
         return restore_bands(
-            self.restorer, lr, self.tiling(height, width), self.options.color, size, keep=keep, scratch=scratch
+            self.restorer, lr, self.tiling(height, width), self.options.color, size, dtype=dtype, scratch=scratch
         )
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -224,7 +195,7 @@ class Upscaler:
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def tiling(self, height: int, width: int, frames: int = 1) -> Tiling:
-        """How an image, or so many frames at once, is cut."""
+        """Tiling of an image, or of so many frames at once."""
         tile, overlap = self._tile(frames), self.options.overlap
         if self.options.tile is None:
             overlap = min(overlap, (tile - 1) // 2)
@@ -249,7 +220,7 @@ class Upscaler:
         return self._batches[key]
 
     def shrink_tiles(self) -> bool:
-        """After memory ran out: take smaller tiles from now on; False if they were chosen by hand or are small."""
+        """Take smaller tiles after memory ran out; False if they were chosen by hand or are small."""
         if all(tile <= SIDES[-1] for tile in self.tiles.values()):
             return False
         self.tiles = {frames: max(SIDES[-1], tile // 2) for frames, tile in self.tiles.items()}
@@ -260,42 +231,44 @@ class Upscaler:
         return True
 
 
-def retry_on_oom(restore: Callable[[Tensor], Tensor], source: str | Path) -> Callable[[Tensor], Tensor]:
-    """Retries with smaller tiles when memory runs out, and otherwise raises a one-line error that names the source."""
+def retry_on_oom(
+    work: Callable[[], Result], owner: Any, source: str | Path, size: str, advice: str, hint: str = ""
+) -> Result:
+    """Result of a function, called again with smaller tiles (`shrink_tiles` of the owner) while memory runs out.
 
-    def restored(clip: Tensor) -> Tensor:
-        while True:
-            try:
-                return restore(clip)
-            except (RuntimeError, MemoryError) as error:
-                short = isinstance(error, MemoryError) or "memory" in str(error)
-                owner = getattr(restore, "__self__", restore)
-                shrink_tiles = getattr(owner, "shrink_tiles", None)
-                if short and shrink_tiles is not None and shrink_tiles():
-                    continue
-                size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
-                if short:
-                    way_out = "enlarge fewer frames at once, or try --tile 256"
-                    raise ValueError(f"{source}: {size} need more memory than there is; {way_out}.") from error
-                first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-                raise ValueError(f"{source}: the student failed on {size} ({first}).") from error
+    Raises:
+        ValueError: If memory does not suffice (ends with `advice`), or the function raises a RuntimeError (ends with
+            `hint`); one line names the source and its size.
+    """
+    while True:
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            short = isinstance(error, MemoryError) or "memory" in str(error)
+            if short and getattr(owner, "shrink_tiles", lambda: False)():
+                continue
+            if short:
+                raise ValueError(f"{source}: {size} need more memory than there is; {advice}.") from error
+            first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise ValueError(f"{source}: the student failed on {size} ({first}){hint}.") from error
 
-    return restored
+
+def restore_clip(restore: Callable[[Tensor], Tensor], clip: Tensor, source: str | Path) -> Tensor:
+    """Restore a clip ``(1, T, 3, h, w)``, in smaller tiles if memory runs out; see `retry_on_oom`."""
+    size = f"{clip.shape[1]} frames of {clip.shape[-1]}x{clip.shape[-2]} pixels"
+    advice = "enlarge fewer frames at once, or try --tile 256"
+    return retry_on_oom(lambda: restore(clip), getattr(restore, "__self__", restore), source, size, advice)
 
 
 def _load(student: str, options: UpscaleOptions) -> Restorer:
-    from adc.pruning import load_student
-
     if student.lower().endswith(".onnx"):
         for name, plain in (("precision", "fp32"), ("compile", False)):
             if getattr(options, name) != plain:
                 raise UsageError(f"{name}: an ONNX file has its own; leave this out.")
-        from adc.inference.onnx_student import OnnxStudent
-
         found: Any = OnnxStudent(student)
     else:
-        found = load_student(student)
+        found = pruning.load_student(student)
     for name, tensor in found.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ValueError(f"{student}: tensor {name} holds what is no number (NaN or infinity); export it again.")
+            raise ValueError(f"{student}: tensor {name} is not finite (NaN or infinity); export it again.")
     return found

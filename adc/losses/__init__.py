@@ -1,4 +1,4 @@
-"""What a stage may minimise."""
+"""Losses."""
 
 from adc.losses.matching import FeatureMatching
 from adc.losses.perceptual import DISTS, LPIPS

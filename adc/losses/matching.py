@@ -1,4 +1,4 @@
-"""Distances in a space of the project's own."""
+"""Distance in a frozen feature space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adc.interfaces import FeatureSpace, Loss
 
 
 class FeatureMatching(Loss):
-    """Mean absolute difference of pixels seen through a frozen feature space.
+    """Mean absolute difference in a frozen feature space.
 
     A perceptual loss that needs no downloaded weights: give it a codec's own space.
     """

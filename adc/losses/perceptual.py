@@ -1,4 +1,4 @@
-"""Distances of deep features that were learned elsewhere. Their libraries load when a recipe names them."""
+"""Perceptual distances of deep features; their libraries are imported when a recipe names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Element by element, in any domain."""
+"""Element-wise distances, in any domain."""
 
 from __future__ import annotations
 

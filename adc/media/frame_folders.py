@@ -11,36 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from adc.media.images import EXTENSIONS, BrokenImageError, read_image, to_bytes, to_frame, write_image
+from adc.media.images import EXTENSIONS, BrokenImageError, no_image, read_image, to_bytes, to_frame, write_image
 from adc.media.video_reader import Damage, Frame
 
 
 class FrameFolder:
-    """A folder of images as a video: streamed with `frames`, or read by number with `read`; nothing is kept.
+    """A folder of images of one size as a video: streamed with `frames`, or read by number with `read`.
 
     ``2.png`` comes before ``10.png``; images in its sub-folders are not part of it. In `frames` the frame before
     stands in for an image that cannot be read, which is reported in `damage`; those with none before them are left out.
 
     Attributes:
-        path: The folder.
-        name: Its name.
         files: Its images in display order.
-        rate: Frames per second.
         time_base: Seconds per frame.
-        count: How many images there are.
+        count: Number of its images.
         damage: What could not be read so far.
     """
 
     def __init__(self, path: str | os.PathLike[str], rate: Fraction | int = 25, name: str | None = None) -> None:
         """
-        Args:
-            path: A folder of images, all of one size.
-            rate: Frames per second.
-            name: Its name; None is that of the folder.
-
         Raises:
             FileNotFoundError: If there is no such folder.
-            ValueError: If there is no image in it, or the rate is not above 0.
+            ValueError: If there is no image in it, or the rate (frames per second) is not above 0.
         """
         if rate <= 0:
             raise ValueError(f"rate: {rate} frames per second; above 0.")
@@ -48,15 +40,9 @@ class FrameFolder:
         self.name = self.path.name if name is None else name
         self.files = frame_files(self.path)
         if not self.files:
-            raise ValueError(f"{path}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
+            raise no_image(path)
         self.count = len(self.files)
         self.damage: list[Damage] = []
-
-    def __enter__(self) -> FrameFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -64,7 +50,7 @@ class FrameFolder:
 
     @property
     def keyframes(self) -> list[int]:
-        """The numbers of the frames that are read without others: all."""
+        """Numbers of the frames that need no others to be decoded: all."""
         return list(range(self.count))
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
@@ -79,11 +65,8 @@ class FrameFolder:
             self._check_size(self.files[number], frame.shape[:2], frames[0].shape[:2])
         return frames
 
-    def frames(self, pass_on: Callable[[Any], None] | None = None) -> Iterator[Frame]:
-        """All frames in order; `Frame.start` counts them.
-
-        Args:
-            pass_on: Not called: a folder has neither sound nor subtitles.
+    def frames(self, on_packet: Callable[[Any], None] | None = None) -> Iterator[Frame]:
+        """All frames in order, `Frame.start` being their number; there are no packets of sound or subtitles.
 
         Raises:
             ValueError: If an image has another size than the first, or none can be read.
@@ -122,27 +105,25 @@ def frame_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder.")
     files = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and path.name[0] != "."]
-    return sorted((path for path in files if path.is_file()), key=lambda path: (in_order(path.stem), path.name))
+    return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.stem), path.name))
 
 
-def in_order(name: str) -> list[tuple[int, int, str]]:
-    """A key by which names are sorted by the numbers in them: ``2`` before ``10``."""
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key of a name by the numbers in it: ``2`` before ``10``."""
     return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 class FrameFolderWriter:
-    """Frames as numbered images, ``000001.png`` and so on, each of which appears whole or not at all."""
+    """Writer of frames as numbered images, ``000001.png`` and so on; the folder is made if it is not there.
+
+    Frames are numbered from 1, or named by `names[Frame.start]`; the ending names the format; quality is that of lossy
+    formats, 1 to 100.
+    """
 
     def __init__(
         self, path: str | os.PathLike[str], names: list[str] | None = None, ending: str = ".png", quality: int = 95
     ) -> None:
         """
-        Args:
-            path: A folder; it is made if it is not there.
-            names: What the frames are called, by their `Frame.start`, without the ending; None numbers them from 1.
-            ending: Of the files; names the format.
-            quality: Of formats that lose something, 1 to 100.
-
         Raises:
             ValueError: If the ending names no image format, or the folder is a file.
         """
@@ -154,12 +135,6 @@ class FrameFolderWriter:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{path}: is a file; frames are written into a folder.")
         self.path.mkdir(parents=True, exist_ok=True)
-
-    def __enter__(self) -> FrameFolderWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def copy(self, packet: Any) -> None:
         """Sound and subtitles have no place in a folder of frames."""

@@ -1,43 +1,39 @@
-"""Image files with all that belongs to them: transparency, depth, colour profile, EXIF, dots per inch."""
+"""Image files with transparency, bit depth, colour profile, EXIF and resolution."""
 
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageCms, ImageOps
+from torch import Tensor
 
-from adc.media.images import DEEP_GRAY, EXTENSIONS, opened
+from adc.files import replacing
+from adc.media.images import check_ending, deep_gray, opened
 from adc.media.png import LARGEST, PngWriter
 
 LARGEST_SIDE = {".png": LARGEST, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 WITH_ALPHA = {".png", ".webp", ".tif", ".tiff"}
-WITH_BELONGINGS = {".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
+WITH_METADATA = {".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
 ORIENTATION, PHOTO, WIDTH, HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
-INNER = (PHOTO, 0x8825)
-"""Tags that point to more tags: of the photo, and of the place."""
-OF_THE_FILE = {
+DIRECTORIES = (PHOTO, 0x8825)
+"""Tags that point to further directories of tags: those of Exif and of GPS."""
+STORAGE_TAGS = {
     *range(0x00FE, 0x0104), 0x0106, 0x010A, 0x0111, ORIENTATION, *range(0x0115, 0x011A), 0x011C, 0x013D, 0x0140,
     *range(0x0142, 0x014B), 0x0152, 0x0153, 0x015B, *range(0x0200, 0x0215), 0x02BC, 0x8649, 0x8773,
 }  # fmt: skip
-"""Tags that say how the old file keeps its pixels."""
+"""Tags about the storage of pixels in the file that was read."""
 
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """What a file holds besides pixels.
-
-    Attributes:
-        icc: The colour profile of the pixels.
-        exif: EXIF data; its orientation has been applied and taken out.
-        dpi: Dots per inch, across and down.
-    """
+    """Colour profile, EXIF data without orientation (which has been applied), dots per inch across and down."""
 
     icc: bytes | None = None
     exif: Image.Exif | None = None
@@ -45,14 +41,14 @@ class ImageMetadata:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image file, read.
+class DecodedImage:
+    """Pixels and metadata of an image file.
 
     Attributes:
         pixels: uint8 ``(H, W, 3)``, or uint16 if the file held grey of 16 bits.
         gray: Whether the file held no colours; the three channels are equal then.
         alpha: uint8 ``(H, W)``; None if nothing is transparent by the file's mode.
-        belongings: What else the file held.
+        metadata: Colour profile, EXIF and resolution.
         notes: What was left out, each in a few words.
     """
 
@@ -62,15 +58,13 @@ class Picture:
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
     notes: tuple[str, ...] = ()
 
-    def frame(self) -> Any:
+    def frame(self) -> Tensor:
         """Float32 ``(3, H, W)`` in ``[-1, 1]``."""
-        import torch
-
         planes = np.ascontiguousarray(self.pixels.transpose(2, 0, 1)).astype(np.float32)
         return torch.from_numpy(planes).div_(np.iinfo(self.pixels.dtype).max).mul_(2).sub_(1)
 
 
-def read_picture(path: Path) -> Picture:
+def decode_image(path: Path) -> DecodedImage:
     """Read an image of any mode, its EXIF orientation applied; of several frames the first.
 
     Colours under transparent pixels stay as they are. CMYK becomes sRGB, by the file's colour profile if it has one.
@@ -82,22 +76,18 @@ def read_picture(path: Path) -> Picture:
     with opened(path) as image:
         frames = getattr(image, "n_frames", 1)
         notes = [f"of its {frames} frames only the first is taken"] if frames > 1 else []
-        exif = _exif_of(image, notes)
-        dpi = _dpi_of(image)
+        exif, dpi = _exif_of(image, notes), _dpi_of(image)
         icc = image.info.get("icc_profile") or None
-        upright = ImageOps.exif_transpose(image)
-        pixels, gray, alpha, icc = _taken_apart(upright, icc, notes)
-    return Picture(pixels, gray, alpha, ImageMetadata(icc, exif, dpi), tuple(notes))
+        pixels, gray, alpha, icc = _split(ImageOps.exif_transpose(image), icc, notes)
+    return DecodedImage(pixels, gray, alpha, ImageMetadata(icc, exif, dpi), tuple(notes))
 
 
 def _exif_of(image: Image.Image, notes: list[str]) -> Image.Exif | None:
     try:
         found = image.getexif()
-        inner = {pointer: dict(found.get_ifd(pointer)) for pointer in INNER}
+        inner = {pointer: dict(found.get_ifd(pointer)) for pointer in DIRECTORIES}
         kept = Image.Exif()
-        for tag, value in found.items():
-            if tag not in OF_THE_FILE and tag not in INNER:
-                kept[tag] = value
+        kept.update({tag: value for tag, value in found.items() if tag not in STORAGE_TAGS and tag not in DIRECTORIES})
         for pointer, values in inner.items():
             if values:
                 kept.get_ifd(pointer).update(values)
@@ -115,77 +105,62 @@ def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
     return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
 
 
-def _taken_apart(
+def _split(
     image: Image.Image, icc: bytes | None, notes: list[str]
 ) -> tuple[np.ndarray, bool, np.ndarray | None, bytes | None]:
     """Pixels, whether they are grey, alpha, and the colour profile of the pixels."""
-    if image.mode in DEEP_GRAY:
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("its grey values do not fit into 16 bits")
-        return np.repeat(values.astype(np.uint16)[..., None], 3, axis=2), True, None, _if_of(icc, b"GRAY")
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")
+    if (values := deep_gray(image)) is not None:
+        return np.repeat(values.astype(np.uint16)[..., None], 3, axis=2), True, None, _if_space(icc, b"GRAY")
     if image.mode == "LAB":
         raise ValueError("its colours are CIELAB, save it as RGB")
     if image.mode == "CMYK":
-        image, icc = _from_ink(image, icc, notes)
+        image, icc = _cmyk_to_rgb(image, icc, notes)
     alpha = None
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
         alpha = np.array(image.getchannel("A"))
     gray = image.mode in ("1", "L", "LA")
-    pixels = np.array(image.convert("L")) if gray else np.array(image.convert("RGB"))
-    if gray:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return pixels, gray, alpha, _if_of(icc, b"GRAY" if gray else b"RGB ")
+    pixels = np.array(image.convert("L").convert("RGB") if gray else image.convert("RGB"))
+    return pixels, gray, alpha, _if_space(icc, b"GRAY" if gray else b"RGB ")
 
 
-def _if_of(icc: bytes | None, space: bytes) -> bytes | None:
+def _if_space(icc: bytes | None, space: bytes) -> bytes | None:
     return icc if icc is not None and icc[16:20] == space else None
 
 
-def _from_ink(image: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[Image.Image, bytes | None]:
-    if _if_of(icc, b"CMYK") is not None:
+def _cmyk_to_rgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[Image.Image, bytes | None]:
+    if _if_space(icc, b"CMYK") is not None:
         try:
-            standard = ImageCms.createProfile("sRGB")
-            light = ImageCms.profileToProfile(image, io.BytesIO(icc or b""), standard, outputMode="RGB")
-            if light is not None:
-                return light, ImageCms.ImageCmsProfile(standard).tobytes()
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, io.BytesIO(icc or b""), srgb, outputMode="RGB")
+            if converted is not None:
+                return converted, ImageCms.ImageCmsProfile(srgb).tobytes()
         except (ImageCms.PyCMSError, OSError):
             notes.append("its colour profile is damaged and left out")
     return image.convert("RGB"), None
 
 
-class Writer(Protocol):
-    """Takes rows from top to bottom."""
-
-    def write(self, pixels: np.ndarray) -> None:
-        """Take the next rows, ``(rows, width, channels)``."""
-
-
-class _Whole:
-    """Keeps the rows until all are there, for formats that Pillow writes."""
+class RowBuffer:
+    """Buffer of the rows of an image, for formats that Pillow writes."""
 
     def __init__(self, size: tuple[int, int], channels: int) -> None:
         self.image = Image.new({1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels], size)
         self.top = 0
 
     def write(self, pixels: np.ndarray) -> None:
+        """Append rows, uint8 ``(rows, width, channels)``."""
         rows = pixels[..., 0] if pixels.shape[2] == 1 else pixels
         self.image.paste(Image.fromarray(np.ascontiguousarray(rows)), (0, self.top))
         self.top += len(pixels)
 
 
 def check_target(path: Path, size: tuple[int, int], depth: int = 8) -> None:
-    """Whether a file of that name can hold such a picture.
+    """Check that a file of that name can hold an image of that size and depth.
 
     Raises:
-        ValueError: If not; the message says what can.
+        ValueError: If not; the message names a format that can.
     """
-    ending = path.suffix.lower()
-    if ending not in EXTENSIONS:
-        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(EXTENSIONS)}.")
+    ending = check_ending(path)
     if depth == 16 and ending != ".png":
         raise ValueError(f"{path}: 16 bits per channel are written as PNG only; let the name end in .png.")
     if max(size) > LARGEST_SIDE.get(ending, LARGEST):
@@ -195,30 +170,30 @@ def check_target(path: Path, size: tuple[int, int], depth: int = 8) -> None:
 
 
 def channels_for(path: Path, gray: bool, alpha: bool) -> int:
-    """How many channels a file of that name gets: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+    """Number of channels of a file of that name: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
     return (1 if gray else 3) + (1 if alpha and path.suffix.lower() in WITH_ALPHA else 0)
 
 
 @contextmanager
-def picture_writer(
+def image_writer(
     path: Path,
     size: tuple[int, int],
     channels: int,
     metadata: ImageMetadata | None = None,
     depth: int = 8,
     quality: int = 95,
-) -> Iterator[Writer]:
-    """Write an image row by row; when the block is left without an error, the file appears whole.
+) -> Iterator[PngWriter | RowBuffer]:
+    """Writer of an image, row by row; the file appears whole, when the block ends without an error.
 
-    PNG is written as rows come; what Pillow writes waits in memory, in eight bits.
+    PNG is written as rows come; the other formats wait in memory, in eight bits.
 
     Args:
-        path: Where to; missing folders are made.
+        path: The file; missing folders are made.
         size: Width and height.
-        channels: As `channels_for` says.
-        belongings: What else the file gets, as far as its format can hold it.
+        channels: Those of `channels_for`.
+        metadata: Written as far as the format can hold it.
         depth: Bits per channel.
-        quality: Of formats that lose something, 1 to 100.
+        quality: Quality of lossy formats, 1 to 100.
 
     Raises:
         ValueError: As `check_target`.
@@ -226,29 +201,23 @@ def picture_writer(
     """
     check_target(path, size, depth)
     metadata = metadata or ImageMetadata()
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    exif = _enlarged(metadata.exif, size)
+    exif = _resized(metadata.exif, size)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replacing(path) as scratch, scratch.open("wb") as file:
             if path.suffix.lower() == ".png":
                 writer = PngWriter(file, size, channels, depth, metadata.icc, exif[6:] or None, metadata.dpi)
                 yield writer
                 writer.finish()
             else:
-                whole = _Whole(size, channels)
-                yield whole
-                file.write(_packed(whole.image, path.suffix.lower(), metadata, exif, quality).getbuffer())
-        temporary.replace(path)
+                rows = RowBuffer(size, channels)
+                yield rows
+                file.write(_encoded(rows.image, path.suffix.lower(), metadata, exif, quality).getbuffer())
     except OSError as error:
         raise OSError(f"{path}: cannot be written ({error.strerror or error}).") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
-def _enlarged(exif: Image.Exif | None, size: tuple[int, int]) -> bytes:
-    """EXIF data that tell the new size; they begin with ``Exif`` and two zeros."""
+def _resized(exif: Image.Exif | None, size: tuple[int, int]) -> bytes:
+    """EXIF data with the new size; they begin with ``Exif`` and two zeros."""
     if exif is None:
         return b""
     inner = exif.get_ifd(PHOTO)
@@ -258,18 +227,18 @@ def _enlarged(exif: Image.Exif | None, size: tuple[int, int]) -> bytes:
     return exif.tobytes()
 
 
-def _packed(image: Image.Image, ending: str, metadata: ImageMetadata, exif: bytes, quality: int) -> io.BytesIO:
+def _encoded(image: Image.Image, ending: str, metadata: ImageMetadata, exif: bytes, quality: int) -> io.BytesIO:
     options: dict[str, Any] = {}
     if metadata.dpi:
         options["dpi"] = metadata.dpi
-    if ending in WITH_BELONGINGS:
+    if ending in WITH_METADATA:
         if image.mode not in ("L", "LA") or ending != ".webp":
             options["icc_profile"] = metadata.icc
         if exif:
             options["exif"] = exif
         if not ending.startswith(".tif"):
             options["quality"] = quality
-        elif not exif:  # libtiff, which packs, cannot write what Pillow reads from EXIF
+        elif not exif:  # libtiff, which compresses, cannot write what Pillow reads from EXIF
             options["compression"] = "tiff_adobe_deflate"
     buffer = io.BytesIO()
     image.save(buffer, Image.registered_extensions()[ending], **options)

@@ -1,7 +1,8 @@
-"""Image files as 8-bit RGB, whatever they were, and back."""
+"""Image files of any mode as 8-bit RGB, and back."""
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -14,7 +15,8 @@ import torch
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from adc.media.tar_shards import CAPTION, Packed, members
+from adc.files import replacing
+from adc.media.tar_shards import CAPTION, TarMember, members
 from adc.ops.clip import to_unit
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -28,18 +30,12 @@ class BrokenImageError(ValueError):
     """A file that is not a readable image; the message names it."""
 
 
-def read_image(path: str | os.PathLike[str] | Packed) -> np.ndarray:
-    """Read an image of any mode.
+def read_image(path: str | os.PathLike[str] | TarMember) -> np.ndarray:
+    """An image of any mode (perhaps inside a tar file) as uint8 ``(H, W, 3)``, writable.
 
     Grey becomes three equal channels; palettes and CMYK become RGB; transparent pixels are laid
     over white; 16-bit grey is scaled to 8 bits, of 16-bit colour the high byte is taken; an
     EXIF orientation is applied. Of several pages or frames the first one is read.
-
-    Args:
-        path: An image file, perhaps one inside a tar file.
-
-    Returns:
-        uint8 ``(H, W, 3)``, writable.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -50,27 +46,23 @@ def read_image(path: str | os.PathLike[str] | Packed) -> np.ndarray:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
-    """An image whose pixels have been read; what goes wrong with it in the block is told as `read_image` tells it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        BrokenImageError: If it is truncated or not an image, or the block cannot make sense of it.
-    """
-    path = path if isinstance(path, Packed) else Path(path)
-    held = path.shard if isinstance(path, Packed) else path
+def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[Image.Image]:
+    """An open image whose pixels have been read; errors in the block are raised as those of `read_image`."""
+    path = path if isinstance(path, TarMember) else Path(path)
+    held = path.shard if isinstance(path, TarMember) else path
     try:
         if not held.exists():
             raise FileNotFoundError(f"{held}: no such file.")
         if not held.is_file():
-            raise BrokenImageError(f"{held}: is {_kind_of(held)}, not an image file.")
+            kind = "a folder" if held.is_dir() else "a pipe, a socket or a device"
+            raise BrokenImageError(f"{held}: is {kind}, not an image file.")
     except OSError as error:
         if error.errno is None:
             raise
         raise BrokenImageError(f"{held}: cannot be read ({error.strerror}).") from None
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing pyiqa switches it on for the whole process
     try:
-        with Image.open(path.stream() if isinstance(path, Packed) else path) as image:
+        with Image.open(io.BytesIO(path.read()) if isinstance(path, TarMember) else path) as image:
             image.load()
             yield image
     except UnidentifiedImageError:
@@ -81,22 +73,13 @@ def opened(path: str | os.PathLike[str] | Packed) -> Iterator[Image.Image]:
         OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, struct.error, zlib.error,
         Image.DecompressionBombError,
     ) as error:  # fmt: skip
-        raise BrokenImageError(f"{path}: cannot be read as an image ({_one_line(error)}). Replace it.") from None
-
-
-def _kind_of(path: Path) -> str:
-    return "a folder" if path.is_dir() else "a pipe, a socket or a device"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BrokenImageError(f"{path}: cannot be read as an image ({reason}). Replace it.") from None
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in DEEP_GRAY:
-        return _gray_to_rgb(np.asarray(image).astype(np.int64))
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")
+    if (gray := deep_gray(image)) is not None:
+        return np.repeat(((gray + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -104,37 +87,45 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _gray_to_rgb(values: np.ndarray) -> np.ndarray:
+def deep_gray(image: Image.Image) -> np.ndarray | None:
+    """The int64 values ``(H, W)`` of 16-bit grey; None for other modes.
+
+    Raises:
+        ValueError: If the values do not fit into 16 bits, or are floating-point numbers.
+    """
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")
+    if image.mode not in DEEP_GRAY:
+        return None
+    values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("its grey values do not fit into 16 bits")
-    scaled = ((values + 128) // 257).astype(np.uint8)
-    return np.repeat(scaled[..., None], 3, axis=2)
+    return values
 
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int = 95) -> None:
-    """Write an image in the format of its ending; the file appears whole or not at all.
-
-    Args:
-        path: Where to; missing folders are made.
-        pixels: uint8 ``(H, W, 3)``.
-        quality: Of formats that lose something, 1 to 100.
+    """Write uint8 ``(H, W, 3)`` in the format of the ending; the file appears whole or not at all.
 
     Raises:
         ValueError: If the ending is none of `EXTENSIONS`, or the pixels are no 8-bit RGB image.
     """
     path = Path(path)
-    if path.suffix.lower() not in EXTENSIONS:
-        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(EXTENSIONS)}.")
+    ending = check_ending(path)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"{path}: an image is written from uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    image_format = Image.registered_extensions()[path.suffix.lower()]
-    try:
-        Image.fromarray(pixels).save(temporary, image_format, quality=quality)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as scratch:
+        Image.fromarray(pixels).save(scratch, Image.registered_extensions()[ending], quality=quality)
+
+
+def check_ending(path: Path) -> str:
+    """The ending of an image file, in lower case.
+
+    Raises:
+        ValueError: If it names no image format.
+    """
+    if (ending := path.suffix.lower()) not in EXTENSIONS:
+        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(EXTENSIONS)}.")
+    return ending
 
 
 def to_frame(pixels: np.ndarray) -> Tensor:
@@ -151,8 +142,7 @@ def to_bytes(frame: Tensor) -> np.ndarray:
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """All images of a folder and of the folders in it, sorted by relative path; hidden files are left out.
 
-    Args:
-        folder: A folder; links in it are followed. An image file stands for itself.
+    Links are followed. An image file stands for itself.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -160,36 +150,37 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """
     found = [path for path in list_files(Path(folder)) if _is_image(path.name)]
     if not found:
-        raise ValueError(f"{folder}: no image in this folder (looked for {', '.join(EXTENSIONS)}).")
+        raise no_image(folder)
     return found
 
 
-def list_photos(folder: str | os.PathLike[str]) -> list[Path | Packed]:
-    """What `list_images` lists, and the images inside the uncompressed tar files that lie there.
+def no_image(folder: str | os.PathLike[str], *others: str) -> ValueError:
+    """The error of a folder without images, or files with one of the `others` endings."""
+    return ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, *others))}).")
 
-    Args:
-        folder: A folder, or one tar file.
+
+def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
+    """The images of `list_images`, and those inside uncompressed tar files; a tar file stands for itself.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If no image is in it, or a tar file cannot be read.
     """
-    found: list[Path | Packed] = []
+    found: list[Path | TarMember] = []
     for path in list_files(Path(folder)):
         if path.suffix.lower() == SHARD:
             found += members(path, EXTENSIONS)
         elif _is_image(path.name):
             found.append(path)
     if not found:
-        raise ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, SHARD))}).")
+        raise no_image(folder, SHARD)
     return found
 
 
 def list_files(root: Path) -> list[Path]:
     """All files of a folder and of the folders in it, sorted by relative path; links are followed.
 
-    Args:
-        root: A folder, of which hidden sub-folders are left out, or a file, which stands for itself.
+    Hidden folders are left out. A file stands for itself.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -211,13 +202,13 @@ def list_files(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
-def caption_of(path: Path | Packed) -> str:
+def caption_of(path: Path | TarMember) -> str:
     """The text beside an image: ``photo.txt`` beside ``photo.png``, white space at its ends left off.
 
     Raises:
         FileNotFoundError: If there is none.
     """
-    if isinstance(path, Packed):
+    if isinstance(path, TarMember):
         text = path.text()
     else:
         beside = path.with_suffix(CAPTION)
@@ -231,9 +222,9 @@ def _is_image(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
 
 
-def name_of(path: Path | Packed, folder: str | os.PathLike[str] | None) -> str:
-    """What an image is called: its path in its folder or tar file, without the ending."""
-    if isinstance(path, Packed):
+def name_of(path: Path | TarMember, folder: str | os.PathLike[str] | None) -> str:
+    """Name of an image: its path in its folder or tar file, without the ending."""
+    if isinstance(path, TarMember):
         return path.stem
     root = Path(folder) if folder is not None else path.parent
     relative = Path(path.name) if root.is_file() or not path.is_relative_to(root) else path.relative_to(root)

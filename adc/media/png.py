@@ -1,4 +1,4 @@
-"""PNG files, written row by row: Pillow writes no colours of 16 bits and holds the picture whole."""
+"""PNG files, written row by row: Pillow writes no 16-bit colour and holds the whole image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ LEVEL = 6
 
 
 class PngWriter:
-    """Writes a PNG file from top to bottom."""
+    """Writer of a PNG file from top to bottom.
+
+    Sizes are width and height; channels are 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; depth is 8 or 16 bits per channel;
+    EXIF data begin with the TIFF header; dots per inch are across and down.
+    """
 
     def __init__(
         self,
@@ -27,16 +31,6 @@ class PngWriter:
         exif: bytes | None = None,
         dpi: tuple[float, float] | None = None,
     ) -> None:
-        """
-        Args:
-            file: Open for writing.
-            size: Width and height.
-            channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
-            depth: Bits per channel, 8 or 16.
-            icc: A colour profile.
-            exif: EXIF data, from the TIFF header on.
-            dpi: Dots per inch, across and down.
-        """
         self.file, self.bytes = file, channels * depth // 8
         self.row = np.zeros(size[0] * self.bytes, np.uint8)
         self.packer = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED)
@@ -50,11 +44,7 @@ class PngWriter:
             self._chunk(b"eXIf", exif)
 
     def write(self, pixels: np.ndarray) -> None:
-        """Write the next rows.
-
-        Args:
-            pixels: uint8 or uint16, as the depth says, ``(rows, width, channels)``.
-        """
+        """Write rows ``(rows, width, channels)``, uint8 or uint16 by the depth."""
         deep = pixels.dtype == np.uint16
         rows = np.ascontiguousarray(pixels.astype(">u2") if deep else pixels).view(np.uint8).reshape(len(pixels), -1)
         packed = self.packer.compress(self._filtered(rows).data)
@@ -62,12 +52,12 @@ class PngWriter:
             self._chunk(b"IDAT", packed)
 
     def finish(self) -> None:
-        """Write what is left; the file stays open."""
+        """Write the end; the file stays open."""
         self._chunk(b"IDAT", self.packer.flush())
         self._chunk(b"IEND", b"")
 
     def _filtered(self, rows: np.ndarray) -> np.ndarray:
-        """Each row less what its neighbours foretell, by the one of three rules that leaves least."""
+        """Each row less its prediction, by the one of three PNG filters that leaves least."""
         above = np.concatenate([self.row[None], rows[:-1]])
         self.row = rows[-1].copy()
         left, corner = np.zeros_like(rows), np.zeros_like(rows)
@@ -75,8 +65,8 @@ class PngWriter:
         corner[:, self.bytes :] = above[:, : -self.bytes]
         best = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
         least = np.full(len(rows), np.iinfo(np.int64).max)
-        for number, foretold in ((1, left), (2, above), (4, _paeth(left, above, corner))):
-            rest = rows - foretold
+        for number, predicted in ((1, left), (2, above), (4, _paeth(left, above, corner))):
+            rest = rows - predicted
             cost = np.minimum(rest, 0 - rest).sum(axis=1, dtype=np.int64)
             better = cost < least
             least[better] = cost[better]

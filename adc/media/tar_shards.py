@@ -1,8 +1,7 @@
-"""Images inside tar files, found once and then read in any order."""
+"""Random access to images inside tar files."""
 
 from __future__ import annotations
 
-import io
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,15 +10,15 @@ CAPTION = ".txt"
 
 
 @dataclass(frozen=True)
-class Packed:
-    """A file inside a tar file that is not compressed.
+class TarMember:
+    """A file inside an uncompressed tar file.
 
     Attributes:
         shard: The tar file.
         member: Its path in there.
-        start: Where its bytes begin.
-        length: How many there are.
-        caption: Where those of the text beside it begin, and how many there are; none without a text.
+        start: Offset of its bytes.
+        length: Number of its bytes.
+        caption: Offset and length of the text beside it; None without a text.
     """
 
     shard: Path
@@ -46,22 +45,18 @@ class Packed:
             file.seek(start)
             return file.read(length)
 
-    def stream(self) -> io.BytesIO:
-        """Its bytes as a file."""
-        return io.BytesIO(self.read())
-
     def __str__(self) -> str:
         """The tar file and the path in there."""
         return f"{self.shard}:{self.member}"
 
 
-def members(shard: Path, extensions: tuple[str, ...]) -> list[Packed]:
+def members(shard: Path, extensions: tuple[str, ...]) -> list[TarMember]:
     """The files of a tar file that end in one of ``extensions`` (lower case), in their order there.
 
-    Only the headers are read. A file that was cut off lists what is whole up to there.
+    Only the headers are read. Of a truncated file those before its end are listed.
 
     Raises:
-        ValueError: If it is not a tar file, or a compressed one, in which nothing can be found without reading it all.
+        ValueError: If it is not a tar file, or a compressed one.
     """
     held: dict[str, tuple[int, int]] = {}
     try:
@@ -73,7 +68,7 @@ def members(shard: Path, extensions: tuple[str, ...]) -> list[Packed]:
         if not held:
             raise ValueError(f"{shard}: cannot be read as an uncompressed tar file ({error}).") from None
     return [
-        Packed(shard, name, *place, held.get(str(PurePosixPath(name).with_suffix(CAPTION))))
+        TarMember(shard, name, *place, held.get(str(PurePosixPath(name).with_suffix(CAPTION))))
         for name, place in held.items()
         if name.lower().endswith(extensions) and not PurePosixPath(name).name.startswith(".")
     ]

@@ -28,14 +28,7 @@ UPRIGHT: Transform = (1, 0, 0, 1)
 
 @dataclass(frozen=True)
 class Color:
-    """How colours are coded: the numbers of ITU-T H.273; 2 (0 of the extent) means that the file does not say.
-
-    Attributes:
-        matrix: From RGB to luma and chroma.
-        extent: 1 for 16 to 235, 2 for 0 to 255.
-        primaries: The colours of red, green and blue.
-        transfer: From light to signal.
-    """
+    """Colour tags by the numbers of ITU-T H.273 (2 is unspecified); extent 1 is 16 to 235, 2 is 0 to 255, 0 unknown."""
 
     matrix: int = UNKNOWN
     extent: int = 0
@@ -47,15 +40,11 @@ class Color:
         """The matrix by which luma and chroma are converted: its own; BT.601, as in FFmpeg, if it names none."""
         return self.matrix if self.matrix in CONVERTIBLE else BT601
 
-    def enlarged(self, before: tuple[int, int], after: tuple[int, int]) -> Color:
-        """The tags of the enlarged video.
+    def upscaled(self, before: tuple[int, int], after: tuple[int, int]) -> Color:
+        """The tags of the upscaled video; sizes are width and height.
 
         Players take a small video without a matrix for BT.601 and a large one for BT.709. Where the
-        new size would change what they take it for, the matrix is named.
-
-        Args:
-            before: Width and height.
-            after: Width and height of the result.
+        new size would change that, the matrix is named.
         """
         if self.matrix in CONVERTIBLE or _seems_hd(*before) or not _seems_hd(*after):
             return self
@@ -67,45 +56,35 @@ def _seems_hd(width: int, height: int) -> bool:
 
 
 def to_pixels(
-    picture: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
+    av_frame: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
 ) -> Tensor:
-    """A decoded frame as ``(3, H, W)`` in ``[-1, 1]``; the rest is as of `to_rgb`."""
-    upright = to_rgb(picture, color, width, height, deep, transform)
+    """A decoded frame as ``(3, H, W)`` in ``[-1, 1]``; arguments are those of `to_rgb`."""
+    upright = to_rgb(av_frame, color, width, height, deep, transform)
     if not deep:
         return to_frame(upright)
     return torch.from_numpy(upright.astype(np.float32)).permute(2, 0, 1).div(65535).mul(2).sub(1).contiguous()
 
 
 def to_rgb(
-    picture: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
+    av_frame: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
 ) -> np.ndarray:
-    """A decoded frame as uint8 ``(H, W, 3)``, or uint16 if it is deep; transparency is dropped.
+    """A decoded frame as uint8 ``(H, W, 3)``, or uint16 if `deep`; transparency is dropped.
 
-    Args:
-        picture: Of any format.
-        color: How its colours are coded.
-        width: Columns before it is turned upright.
-        height: Rows before it is turned upright.
-        deep: Whether more than eight bits per channel are wanted.
-        transform: How it is turned; see `transform_of`.
+    It is converted by its colour tags, resized to width and height, and turned upright by its display transform.
     """
-    if picture.format.is_rgb:
-        picture.color_range = FULL
+    if av_frame.format.is_rgb:
+        av_frame.color_range = FULL
     else:
-        picture.colorspace = color.conversion
-        picture.color_range = color.extent or (FULL if picture.format.name.startswith("yuvj") else LIMITED)
+        av_frame.colorspace = color.conversion
+        av_frame.color_range = color.extent or (FULL if av_frame.format.name.startswith("yuvj") else LIMITED)
     layout = "rgb48le" if deep else "rgb24"
-    return turn(_converted(picture, layout, FULL, width, height).to_ndarray(), transform)
+    return turn(_converted(av_frame, layout, FULL, width, height).to_ndarray(), transform)
 
 
-def to_picture(pixels: Tensor, color: Color, layout: str, deep: bool) -> av.VideoFrame:
-    """``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, as a picture that can be encoded.
+def to_av_frame(pixels: Tensor, color: Color, layout: str, deep: bool) -> av.VideoFrame:
+    """A frame ``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, for an encoder.
 
-    Args:
-        pixels: What it shows.
-        color: How its colours are to be coded and what it is tagged with.
-        layout: FFmpeg's name of its pixel format.
-        deep: Whether that has more than eight bits per channel.
+    Its pixel format `layout` has more than eight bits per channel if `deep`.
     """
     import av
 
@@ -119,32 +98,32 @@ def to_picture(pixels: Tensor, color: Color, layout: str, deep: bool) -> av.Vide
     source.color_range = FULL
     if not is_rgb:
         source.colorspace = color.conversion
-    picture = _converted(source, layout, extent, source.width, source.height)
-    picture.colorspace = RGB if is_rgb else color.matrix
-    picture.color_range = color.extent
-    picture.color_primaries, picture.color_trc = color.primaries, color.transfer
-    return picture
+    av_frame = _converted(source, layout, extent, source.width, source.height)
+    av_frame.colorspace = RGB if is_rgb else color.matrix
+    av_frame.color_range = color.extent
+    av_frame.color_primaries, av_frame.color_trc = color.primaries, color.transfer
+    return av_frame
 
 
-def _converted(picture: av.VideoFrame, layout: str, extent: int, width: int, height: int) -> av.VideoFrame:
-    """In another pixel format. Each thread has one converter for each way: with one for each picture memory grows."""
+def _converted(av_frame: av.VideoFrame, layout: str, extent: int, width: int, height: int) -> av.VideoFrame:
+    """A frame in another pixel format; a thread keeps one converter for each way, so that memory does not grow."""
     from av.video.reformatter import VideoReformatter
 
     ways = _OF_THREAD.__dict__.setdefault("ways", {})
-    way = ways.setdefault((picture.format.name, layout), VideoReformatter())
-    return way.reformat(picture, width, height, layout, dst_color_range=extent, interpolation=CAREFUL, threads=1)
+    way = ways.setdefault((av_frame.format.name, layout), VideoReformatter())
+    return way.reformat(av_frame, width, height, layout, dst_color_range=extent, interpolation=CAREFUL, threads=1)
 
 
 _OF_THREAD = threading.local()
 
 
-def transform_of(picture: av.VideoFrame) -> Transform:
-    """How a picture is to be turned before it is shown: ``a, b, c, d`` with ``x' = a x + c y``, ``y' = b x + d y``.
+def transform_of(av_frame: av.VideoFrame) -> Transform:
+    """Display transform of a frame: ``a, b, c, d`` with ``x' = a x + c y``, ``y' = b x + d y``.
 
-    Each is -1, 0 or 1; turns by less than a quarter are left out. Ask it of one picture only: those
-    that were asked for what lies beside them stay in memory until garbage is collected.
+    Each is -1, 0 or 1; rotations that are no multiple of 90 degrees are left out. Call it for one frame only:
+    frames whose side data were read stay in memory until garbage is collected.
     """
-    side_data: Any = picture.side_data
+    side_data: Any = av_frame.side_data
     found = [bytes(data) for data in side_data if data.type.name == "DISPLAYMATRIX"]
     if not found:
         return UPRIGHT
@@ -155,7 +134,7 @@ def transform_of(picture: av.VideoFrame) -> Transform:
 
 
 def turn(pixels: np.ndarray, transform: Transform) -> np.ndarray:
-    """Rows and columns of ``(H, W, 3)`` as a display shows them."""
+    """Apply a display transform to ``(H, W, 3)``."""
     a, b, c, d = transform
     if a == 0:
         pixels, a, d = pixels.swapaxes(0, 1), c, b

@@ -1,4 +1,4 @@
-"""Video files as streams of frames, with the times, colours and orientation that they were made with."""
+"""Streaming reader of video files: times, colours, orientation, damage."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ VIDEO_EXTENSIONS = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".wmv", ".ogv",
     ".3gp", ".mxf",
 )  # fmt: skip
-"""Endings, in lower case, of the files that are taken for videos."""
+"""Endings of video files, in lower case."""
 
 COVER = 0x400
 SELF_CONTAINED = ("ffv1", "png")
-"""Codecs of which FFmpeg does not say that each frame stands for itself."""
+"""Intra-only codecs that FFmpeg does not mark as such."""
 WITHOUT_TIMES = ("avi", "mpeg")
-"""Containers that do not say when frames are shown that are stored in another order; there they are counted."""
+"""Containers without presentation times; reordered frames in them are counted."""
 HARMLESS = "APP fields"
-"""What cameras put beside MJPEG pictures, and the decoder complains of."""
+"""Application data of cameras in MJPEG frames, which the decoder reports as an error."""
 
 
 class BrokenVideoError(ValueError):
@@ -38,12 +38,12 @@ class BrokenVideoError(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """An image with its start and duration in a video.
+    """A frame with its start and duration, in units of the video's time base.
 
     Attributes:
         pixels: ``(3, H, W)`` in ``[-1, 1]``, upright.
-        start: When it appears, in units of the video's time base.
-        duration: For how long, in the same units; 0 of a last frame of which the file does not say.
+        start: Presentation time.
+        duration: 0 of a last frame whose duration is unknown.
     """
 
     pixels: Tensor
@@ -53,11 +53,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Damage:
-    """A place that could not be read as it was written.
+    """A damaged place of a video.
 
     Attributes:
-        place: When, in seconds, or which file.
-        cause: What is wrong, and what is shown instead.
+        place: Its time in seconds, or its file.
+        cause: What is wrong, and what stands in.
     """
 
     place: float | str
@@ -68,34 +68,33 @@ class Damage:
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is taken for a video, by its ending."""
+    """Whether a file is a video, by its ending."""
     return Path(path).suffix.lower() in VIDEO_EXTENSIONS
 
 
 class VideoReader:
-    """The first video of a file, frame by frame; what has been read is not kept.
+    """Streaming reader of the first video of a file.
 
-    Frames are upright: a rotation or reflection that the file asks for is applied to the pixels.
+    Frames are upright: a rotation or reflection of the file is applied to the pixels.
     Colours become RGB by the file's own matrix and range, by BT.601 if it names none, as in FFmpeg;
     primaries and transfer are left as they are. Transparency is dropped. Frames of another size
-    than the first are brought to it.
+    than the first are resized to it.
 
     Damage is reported in `damage` and does not end the reading. Where the decoder delivers nothing, the
     frame before stands in, with the times of the missing one. So it does for a damaged frame in
-    codecs that keep each frame to itself (MJPEG, FFV1, ProRes); in the others what the decoder makes
+    intra-only codecs (MJPEG, FFV1, ProRes); in the others what the decoder makes
     of a damaged frame is kept, as the next ones are built on it. Missing frames with none before
     them are left out. Damage that the decoder does not notice is not reported, nor are missing frames
     where times are counted (`WITHOUT_TIMES`): those after them come earlier.
 
     Attributes:
-        path: The file.
         width: Columns as they are stored, before frames are turned upright.
         height: Rows, likewise.
         time_base: Seconds per unit of time.
         rate: Frames per second, on average.
-        count: How many frames the file says it has; 0 if it does not say.
+        count: Number of frames by the file's header; 0 if it has none.
         color: Its colour tags.
-        layout: Its pixel format, by FFmpeg's name.
+        layout: FFmpeg's name of its pixel format.
         deep: Whether it has more than eight bits per channel.
         pixel_aspect: Width of an upright pixel over its height; right from the first frame on.
         damage: What could not be read so far.
@@ -103,9 +102,6 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """
-        Args:
-            path: A video file.
-
         Raises:
             FileNotFoundError: If there is no such file.
             BrokenVideoError: If it is no video, or of a codec that is not known here.
@@ -125,24 +121,10 @@ class VideoReader:
         except (av.FFmpegError, ValueError):
             raise BrokenVideoError(f"{path}: not a video, or of an unknown format. Remove it or replace it.") from None
         try:
-            self.stream = self._video()
+            self.stream = self._video_stream()
         except BrokenVideoError:
             self.container.close()
             raise
-        self._describe()
-
-    def _video(self) -> av.VideoStream:
-        videos = [stream for stream in self.container.streams.video if not int(stream.disposition) & COVER]
-        if not videos:
-            raise BrokenVideoError(f"{self.path}: there is no video in this file.")
-        context = videos[0].codec_context
-        if context is None:
-            raise BrokenVideoError(f"{self.path}: its video is of a codec that is not known here; convert it first.")
-        if not context.width or context.format is None:
-            raise BrokenVideoError(f"{self.path}: not one frame of this video can be read. Replace it.")
-        return videos[0]
-
-    def _describe(self) -> None:
         context = self.stream.codec_context
         assert context.format is not None
         self.width, self.height = context.width, context.height
@@ -154,21 +136,28 @@ class VideoReader:
         self.layout = context.format.name
         self.deep = max(component.bits for component in context.format.components) > 8
         self.pixel_aspect = self.stream.sample_aspect_ratio or Fraction(1)
-        self._tells_times = not (self.container.format.name in WITHOUT_TIMES and context.has_b_frames)
+        self._has_times = not (self.container.format.name in WITHOUT_TIMES and context.has_b_frames)
         self._self_contained = context.codec.intra_only or context.codec.canonical_name in SELF_CONTAINED
         self._lost = False
         self._transform = UPRIGHT
         context.options = {"flags": "+output_corrupt", "err_detect": "crccheck"}
         context.thread_count = 1  # with several, errors come late or not at all
 
+    def _video_stream(self) -> av.VideoStream:
+        videos = [stream for stream in self.container.streams.video if not int(stream.disposition) & COVER]
+        if not videos:
+            raise BrokenVideoError(f"{self.path}: there is no video in this file.")
+        context = videos[0].codec_context
+        if context is None:
+            raise BrokenVideoError(f"{self.path}: its video is of a codec that is not known here; convert it first.")
+        if not context.width or context.format is None:
+            raise BrokenVideoError(f"{self.path}: not one frame of this video can be read. Replace it.")
+        return videos[0]
+
     def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
         self.container.close()
 
     @property
@@ -176,17 +165,17 @@ class VideoReader:
         """The audio and subtitle streams of the file."""
         return [*self.container.streams.audio, *self.container.streams.subtitles]
 
-    def frames(self, pass_on: Callable[[Any], None] | None = None) -> Iterator[Frame]:
-        """All frames in the order in which they are shown; once only.
+    def frames(self, on_packet: Callable[[Any], None] | None = None) -> Iterator[Frame]:
+        """All frames in display order; once only.
 
         Args:
-            pass_on: Is given the packets of the `companions` as they come along.
+            on_packet: Called with each packet of the `companions`.
 
         Raises:
             BrokenVideoError: If not one frame can be read.
         """
         held: Frame | None = None
-        for frame in self._in_order(pass_on):
+        for frame in self._in_order(on_packet):
             if held is not None:
                 yield replace(held, duration=frame.start - held.start)
             held = frame
@@ -194,30 +183,32 @@ class VideoReader:
             raise BrokenVideoError(f"{self.path}: not one frame of this video can be read. Replace it.")
         yield replace(held, duration=max((self._end or 0) - held.start, 0) or held.duration)
 
-    def _in_order(self, pass_on: Callable[[Any], None] | None) -> Iterator[Frame]:
-        """Frames and stand-ins in the order in which they are shown; durations as the file has them."""
+    def _in_order(self, on_packet: Callable[[Any], None] | None) -> Iterator[Frame]:
+        """Frames and stand-ins in display order; durations as the file has them."""
         awaited: dict[int, int] = {}
         latest: Frame | None = None
-        for picture, is_damaged in self._pictures(awaited, pass_on):
-            start = self._start_of(picture, latest)
+        for av_frame, is_damaged in self._decoded(awaited, on_packet):
+            start = self._start_of(av_frame, latest)
             awaited.pop(start, None)
             for missing in sorted(time for time in awaited if time < start):
                 latest = self._stand_in(latest, missing, awaited.pop(missing))
                 if latest is not None:
                     yield latest
             if latest is None:
-                self._set_upright(picture)
-            latest = self._frame(picture, start, latest, is_damaged)
+                self._transform = transform_of(av_frame)
+                if self._transform[0] == 0:
+                    self.pixel_aspect = 1 / self.pixel_aspect
+            latest = self._frame(av_frame, start, latest, is_damaged)
             yield latest
         for missing in sorted(awaited):
             latest = self._stand_in(latest, missing, awaited[missing])
             if latest is not None:
                 yield latest
 
-    def _pictures(
-        self, awaited: dict[int, int], pass_on: Callable[[Any], None] | None
+    def _decoded(
+        self, awaited: dict[int, int], on_packet: Callable[[Any], None] | None
     ) -> Iterator[tuple[av.VideoFrame, bool]]:
-        """Decoded pictures, and whether each is damaged.
+        """Decoded frames, and whether each is damaged.
 
         `awaited` takes the starts and durations of those that have been read but not yet delivered.
         """
@@ -225,90 +216,85 @@ class VideoReader:
 
         packets = reached = 0
         try:
-            for packet in self.container.demux([self.stream, *(self.companions if pass_on else [])]):
+            for packet in self.container.demux([self.stream, *(self.companions if on_packet else [])]):
                 if packet.stream_index != self.stream.index:
-                    if pass_on is not None and packet.size:
-                        pass_on(packet)
+                    if on_packet is not None and packet.size:
+                        on_packet(packet)
                     continue
                 packets += packet.size > 0
-                if self._tells_times and packet.pts is not None and is_shown(packet):
+                if self._has_times and packet.pts is not None and is_displayed(packet):
                     awaited[packet.pts] = packet.duration or 0
-                pictures, is_damaged = self._decode(packet)
-                for picture in pictures:
-                    reached = picture.pts if picture.pts is not None else reached
-                    yield picture, is_damaged or picture.is_corrupt
-                if is_damaged and not pictures and packet.pts is None and packet.size:
-                    self._tell(packet.dts or reached, "cannot be decoded; left out")
+                av_frames, is_damaged = self._decode(packet)
+                for av_frame in av_frames:
+                    reached = av_frame.pts if av_frame.pts is not None else reached
+                    yield av_frame, is_damaged or av_frame.is_corrupt
+                if is_damaged and not av_frames and packet.pts is None and packet.size:
+                    self._report(packet.dts or reached, "cannot be decoded; left out")
         except av.FFmpegError as error:
-            self._tell(reached, f"reading ends here ({error.strerror})")
+            self._report(reached, f"reading ends here ({error.strerror})")
             return
         if packets < self.count:
-            self._tell(reached, f"the file ends after this, with {packets} of {self.count} frames")
+            self._report(reached, f"the file ends after this, with {packets} of {self.count} frames")
 
     def _decode(self, packet: Any) -> tuple[list[av.VideoFrame], bool]:
-        """What a packet brings forth, and whether the decoder complained of it."""
+        """The frames of a packet, and whether the decoder reported an error."""
         import av
 
         try:
             if not self._self_contained:
                 return packet.decode(), False
             self._lost = self._lost and not packet.is_keyframe
-            with _complaints() as complaints:
-                pictures = packet.decode()
-            self._lost |= any(HARMLESS not in text for _, _, text in complaints)
-            return pictures, self._lost
+            with _decoder_errors() as errors:
+                av_frames = packet.decode()
+            self._lost |= any(HARMLESS not in text for _, _, text in errors)
+            return av_frames, self._lost
         except av.FFmpegError:
             self._lost = True
             return [], True
 
-    def _start_of(self, picture: av.VideoFrame, latest: Frame | None) -> int:
-        """When a picture is shown; always later than the one before."""
-        start = picture.pts if picture.pts is not None else picture.dts
+    def _start_of(self, av_frame: av.VideoFrame, latest: Frame | None) -> int:
+        """Presentation time of a frame; always later than the one before."""
+        start = av_frame.pts if av_frame.pts is not None else av_frame.dts
         if latest is None:
             return start or 0
-        if start is None or not self._tells_times:
+        if start is None or not self._has_times:
             return latest.start + max(latest.duration, 1)
         return max(start, latest.start + 1)
 
-    def _frame(self, picture: av.VideoFrame, start: int, latest: Frame | None, is_damaged: bool) -> Frame:
-        duration = picture.duration or 0
+    def _frame(self, av_frame: av.VideoFrame, start: int, latest: Frame | None, is_damaged: bool) -> Frame:
+        duration = av_frame.duration or 0
         if is_damaged and self._self_contained and latest is not None:
-            self._tell(start, "damaged; the frame before stands in")
+            self._report(start, "damaged; the frame before stands in")
             return Frame(latest.pixels, start, duration)
         if is_damaged:
-            self._tell(start, "damaged; what the decoder makes of it is kept")
-        pixels = to_pixels(picture, self.color, self.width, self.height, self.deep, self._transform)
+            self._report(start, "damaged; what the decoder makes of it is kept")
+        pixels = to_pixels(av_frame, self.color, self.width, self.height, self.deep, self._transform)
         return Frame(pixels, start, duration)
 
     def _stand_in(self, latest: Frame | None, start: int, duration: int) -> Frame | None:
-        self._tell(start, f"cannot be decoded; {'left out' if latest is None else 'the frame before stands in'}")
+        self._report(start, f"cannot be decoded; {'left out' if latest is None else 'the frame before stands in'}")
         return None if latest is None else Frame(latest.pixels, start, duration)
 
-    def _tell(self, time: int, cause: str) -> None:
+    def _report(self, time: int, cause: str) -> None:
         self.damage.append(Damage(float(time * self.time_base), cause))
 
-    def _set_upright(self, first: av.VideoFrame) -> None:
-        self._transform = transform_of(first)
-        if self._transform[0] == 0:
-            self.pixel_aspect = 1 / self.pixel_aspect
 
-
-def is_shown(packet: Any) -> bool:
-    """Whether a frame will come of a packet; VP8 has some that only others are built on."""
+def is_displayed(packet: Any) -> bool:
+    """Whether a packet holds a frame that is displayed; VP8 has some that are references only."""
     if packet.is_discard or not packet.size:
         return False
     return packet.stream.codec_context.codec.canonical_name != "vp8" or bool(bytes(packet)[0] & 0x10)
 
 
 @contextmanager
-def _complaints() -> Iterator[list[Any]]:
-    """What FFmpeg calls an error meanwhile, in this thread."""
+def _decoder_errors() -> Iterator[list[Any]]:
+    """Errors that FFmpeg logs in this thread."""
     from av import logging
 
     before = logging.get_level()
     logging.set_level(logging.ERROR)
     try:
-        with logging.Capture() as told:
-            yield told
+        with logging.Capture() as messages:
+            yield messages
     finally:
         logging.set_level(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,25 +9,20 @@ import numpy as np
 
 from adc.media.frame_folders import FrameFolder, frame_files
 from adc.media.images import EXTENSIONS, SHARD, list_files, list_photos, name_of, read_image
-from adc.media.tar_shards import Packed
+from adc.media.pairing import by_name, check_partners
+from adc.media.tar_shards import TarMember
 from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
 from adc.media.video_seek import VideoFile
 
 
 class ImageFile:
-    """An image as a video of one frame."""
+    """An image, perhaps inside a tar file, as a video of one frame."""
 
-    def __init__(self, path: Path | Packed, name: str) -> None:
-        """
-        Args:
-            path: Its file, perhaps inside a tar file.
-            name: Its name.
-        """
+    def __init__(self, path: Path | TarMember, name: str) -> None:
         self.path, self.name = path, name
         self.keyframes = [0]
 
     def __len__(self) -> int:
-        """One."""
         return 1
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
@@ -39,24 +33,17 @@ class ImageFile:
 VideoSource = VideoFile | FrameFolder | ImageFile
 
 
-def image_sources(paths: Sequence[Path | Packed], folder: str | None = None) -> list[VideoSource]:
+def image_sources(paths: Sequence[Path | TarMember], folder: str | None = None) -> list[VideoSource]:
     """Images as videos of one frame, named by their paths in a folder."""
     return [ImageFile(path, name_of(path, folder)) for path in paths]
 
 
 def list_sources(where: str, frames: int = 1) -> list[VideoSource]:
-    """The images of a folder for clips of one frame, if it has any; else its videos.
-
-    Args:
-        where: A folder, one file, or a path with a star; see `list_video_sources`.
-        frames: Frames per clip.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If nothing is in it, or a tar file cannot be read.
-    """
-    if frames == 1 and "*" not in where and has_photos(where):
-        return image_sources(list_photos(where), where)
+    """The images of a folder for clips of one frame, if it has any; else its videos; see `list_video_sources`."""
+    if frames == 1 and "*" not in where:
+        names = (path.name.lower() for path in list_files(Path(where)))
+        if any(name.endswith((*EXTENSIONS, SHARD)) and name[0] != "." for name in names):
+            return image_sources(list_photos(where), where)
     return list_video_sources(where)
 
 
@@ -82,44 +69,27 @@ def list_video_sources(where: str) -> list[VideoSource]:
     return sorted(found, key=lambda source: source.name)
 
 
-def has_photos(where: str) -> bool:
-    """Whether an image or a tar file lies in a folder or in the folders in it."""
-    endings = (*EXTENSIONS, SHARD)
-    return any(path.name.lower().endswith(endings) and path.name[0] != "." for path in list_files(Path(where)))
-
-
 def _within(root: Path) -> list[VideoSource]:
     found: list[VideoSource] = []
-    folders: set[Path] = set()
-    for path in list_files(root):
-        if path.name.startswith("."):
-            continue
-        if is_video(path):
-            found.append(VideoFile(path, name_of(path, root)))
-        elif path.suffix.lower() in EXTENSIONS and path != root:
-            folders.add(path.parent)
-    for folder in folders:
-        name = root.name if folder == root else folder.relative_to(root).as_posix()
-        found.append(FrameFolder(folder, name=name))
+    files = [path for path in list_files(root) if not path.name.startswith(".")]
+    found += [VideoFile(path, name_of(path, root)) for path in files if is_video(path)]
+    for folder in {path.parent for path in files if path.suffix.lower() in EXTENSIONS and path != root}:
+        found.append(FrameFolder(folder, name=root.name if folder == root else folder.relative_to(root).as_posix()))
     return found
 
 
 def _starred(where: str) -> list[VideoSource]:
-    parts = Path(where).parts
-    first = next(number for number, part in enumerate(parts) if "*" in part)
     if where.count("*") > 1:
         raise ValueError(f"{where}: has more than one star; the one there may be stands for the names of the videos.")
-    pattern = Path(*parts[first:]).as_posix()
-    named = re.compile("(.*)".join(re.escape(piece) for piece in pattern.split("*")))
-    root = Path(*parts[:first])
+    root = Path(where.partition("*")[0] + "_").parent
+    before, after = Path(where).relative_to(root).as_posix().split("*")
     found: list[VideoSource] = []
-    for path in sorted(root.glob(pattern)):
-        match = named.fullmatch(path.relative_to(root).as_posix())
-        assert match is not None
-        if path.is_dir():
-            found += [FrameFolder(path, name=match[1])] if frame_files(path) else []
-        elif is_video(path):
-            found.append(VideoFile(path, match[1]))
+    for path in sorted(root.glob(f"{before}*{after}")):
+        name = path.relative_to(root).as_posix().removeprefix(before).removesuffix(after)
+        if path.is_dir() and frame_files(path):
+            found.append(FrameFolder(path, name=name))
+        elif path.is_file() and is_video(path):
+            found.append(VideoFile(path, name))
     return found
 
 
@@ -130,41 +100,20 @@ def match_sources(lr: str, hr: str, frames: int = 1) -> list[tuple[VideoSource, 
         FileNotFoundError: If there is no such folder.
         ValueError: If a video has no partner, or two of a folder have one name.
     """
-    small, large = _by_name(lr, frames), _by_name(hr, frames)
-    for own, other, place in ((small, large, hr), (large, small, lr)):
-        lonely = [name for name in own if name not in other]
-        if lonely:
-            more = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
-            raise ValueError(
-                f"{own[lonely[0]].path}: no partner called '{lonely[0]}' in {place}{more}. Add or remove it."
-            )
-    return [(small[name], large[name]) for name in sorted(small)]
-
-
-def _by_name(where: str, frames: int) -> dict[str, VideoSource]:
-    named: dict[str, VideoSource] = {}
-    for source in list_sources(where, frames):
-        if source.name in named:
-            raise ValueError(
-                f"{source.path}: {named[source.name].path} has the same name. Remove or rename one of them."
-            )
-        named[source.name] = source
-    return named
+    ours, theirs = (by_name((source.name, source) for source in list_sources(where, frames)) for where in (lr, hr))
+    check_partners(ours, theirs, lr, hr)
+    return [(ours[name], theirs[name]) for name in sorted(ours)]
 
 
 class VideoSourceReader:
-    """Reads frames, and keeps the first ones decoded as long as there is room."""
+    """Reader of frames that keeps the first ones decoded, up to a number of megabytes."""
 
     def __init__(self, megabytes: int = 0) -> None:
-        """
-        Args:
-            megabytes: Room for decoded frames.
-        """
         self.room = megabytes * 2**20
-        self.kept: dict[tuple[Path | Packed, int], np.ndarray] = {}
+        self.kept: dict[tuple[Path | TarMember, int], np.ndarray] = {}
 
     def __call__(self, source: VideoSource, numbers: Sequence[int]) -> list[np.ndarray]:
-        """Frames by their ascending numbers, uint8 ``(H, W, 3)``; not to be written to."""
+        """Frames by their ascending numbers, uint8 ``(H, W, 3)``; read-only."""
         frames = {number: self.kept[source.path, number] for number in numbers if (source.path, number) in self.kept}
         missing = [number for number in numbers if number not in frames]
         if missing:

@@ -1,9 +1,9 @@
-"""Videos written frame by frame, beside the sound and the subtitles of the one they were made from."""
+"""Writer of videos, frame by frame, with the sound and subtitles of their source."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -11,34 +11,33 @@ from typing import Any
 
 from torch import Tensor
 
-from adc.media.video_color import BT709, LIMITED, Color, to_picture
+from adc.media.video_color import BT709, LIMITED, Color, to_av_frame
 from adc.media.video_reader import Frame, VideoReader
 
 CODECS = {".webm": "libvpx-vp9", ".ogv": "libvpx-vp9"}
 CODEC = "libx264"
 QUALITY = {"libx264": 17, "libx264rgb": 17, "libx265": 19, "libvpx": 12, "libvpx-vp9": 22, "libsvtav1": 22}
-"""Of the codecs that have a constant rate factor, the default."""
+"""Default constant rate factor of the codecs that have one."""
 SETTINGS = {
     "libx264": {"preset": "medium", "rc-lookahead": "20"},
     "libx265": {"preset": "medium", "x265-params": "log-level=error:rc-lookahead=20"},
     "libvpx-vp9": {"row-mt": "1", "cpu-used": "3", "lag-in-frames": "12"},
 }
-OF_ONE_RATE = (".avi",)
-"""Containers that know no times, only a rate, and no other order than that in which frames are shown."""
-OF_THE_FILE = ("encoder", "major_brand", "minor_version", "compatible_brands", "rotate")
-"""Metadata that tell of the file they are in, not of what it shows."""
+CONSTANT_RATE = (".avi",)
+"""Containers with a frame rate instead of times, and frames in display order."""
+FILE_METADATA = ("encoder", "major_brand", "minor_version", "compatible_brands", "rotate")
+"""Metadata of the file, not of its content."""
 FRAME_DURATION = 1 << 8
-"""Of FFmpeg's encoders: frames last as long as they say."""
+"""Flag of FFmpeg's encoders: frames have durations."""
 UNTAGGED = Color(BT709, LIMITED, BT709, BT709)
 
 
 class VideoWriter:
     """A video file that appears whole, at the end, or not at all.
 
-    It is written under a temporary name beside its own. Leaving the context by an error, or before
-    a frame was written, removes that.
+    It is written under a temporary name beside its own, which is removed on an error or without a frame.
 
-    Written over from `like`: the colour tags, the shape of pixels, audio and subtitle packets as
+    Copied from `like`: the colour tags, the shape of pixels, audio and subtitle packets as
     they are, metadata, chapters. Its pixel format is kept where the codec has it; otherwise the
     result is 4:2:0, in ten bits if it has more than eight. 4:2:0 has even sides only: an odd last
     row or column is cut off. Times are exact if the container's clock is as fine as the source's:
@@ -60,7 +59,7 @@ class VideoWriter:
         """
         Args:
             path: Where to; its ending names the container. Missing folders are made.
-            like: What is enlarged, for all that is not pixels; None writes BT.709.
+            like: The source video, for all that is not pixels; None writes BT.709.
             rate: Frames per second, without `like`.
             codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
             crf: Constant rate factor: lower is better and larger; None is the codec's default here.
@@ -90,36 +89,31 @@ class VideoWriter:
 
         try:
             return av.open(str(self._temporary), "w")
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno and not isinstance(error, ValueError):
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
-            raise self._unknown() from None
-        except ValueError:
-            raise self._unknown() from None
-
-    def _unknown(self) -> ValueError:
-        return ValueError(f"{self.path}: unknown video format '{self.path.suffix}'; take .mp4, .mkv, .mov or .webm.")
+            known = "take .mp4, .mkv, .mov or .webm"
+            raise ValueError(f"{self.path}: unknown video format '{self.path.suffix}'; {known}.") from None
 
     def _add_video(self, rate: Fraction, codec: str | None, crf: int | None) -> Any:
         import av
 
         name = codec or CODECS.get(self.path.suffix.lower(), CODEC)
+        known = ", ".join(QUALITY)
         if crf is not None and name not in QUALITY:
-            raise ValueError(
-                f"crf: {name} has no constant rate factor; leave it out. Those that have: {_some(QUALITY)}."
-            )
+            raise ValueError(f"crf: {name} has no constant rate factor; leave it out. Those that have: {known}.")
         quality = {"crf": str(QUALITY[name] if crf is None else crf)} if name in QUALITY else {}
         try:
             is_video = av.Codec(name, "w").type == "video"
         except ValueError:
-            raise ValueError(f"codec: FFmpeg has no encoder {name} here; take one of {_some(QUALITY)}.") from None
+            raise ValueError(f"codec: FFmpeg has no encoder {name} here; take one of {known}.") from None
         if not is_video:
-            raise ValueError(f"codec: {name} is no video encoder; take one of {_some(QUALITY)}.")
+            raise ValueError(f"codec: {name} is no video encoder; take one of {known}.")
         try:
             stream = self._container.add_stream(name, rate, options={**SETTINGS.get(name, {}), **quality})
         except (av.FFmpegError, ValueError):
             raise ValueError(f"{self.path}: cannot hold {name} video; write an .mkv file.") from None
-        counts_frames = self.path.suffix.lower() in OF_ONE_RATE
+        counts_frames = self.path.suffix.lower() in CONSTANT_RATE
         stream.codec_context.time_base = stream.time_base = 1 / rate if counts_frames else self._time_base
         if counts_frames:
             stream.codec_context.max_b_frames = 0
@@ -138,15 +132,15 @@ class VideoWriter:
                 raise ValueError(
                     f"{self.path}: cannot hold the {name} {kind} of {like.path}; write an .mkv file."
                 ) from None
-            copy.metadata.update(_kept(stream.metadata))
+            copy.metadata.update(_portable(stream.metadata))
             copy.disposition = stream.disposition
             copies[stream.index] = copy
         used = {like.stream.index, *copies}
         for stream in like.container.streams:
             if stream.index not in used and "timecode" not in stream.metadata:
                 self.left_out.append(f"{stream.type} stream {stream.index}")
-        self._stream.metadata.update(_kept(like.stream.metadata))
-        self._container.metadata.update(_kept(like.container.metadata))
+        self._stream.metadata.update(_portable(like.stream.metadata))
+        self._container.metadata.update(_portable(like.container.metadata))
         if chapters := like.container.chapters():
             self._container.set_chapters(chapters)
         return copies
@@ -156,13 +150,13 @@ class VideoWriter:
         if layout is not None:
             if layout not in offered:
                 name = self._stream.codec_context.name
-                raise ValueError(f"layout: {name} has no pixel format {layout}; there are {_some(offered)}.")
+                raise ValueError(f"layout: {name} has no pixel format {layout}; there are {', '.join(offered[:12])}.")
             return layout
         deep = self.like is not None and self.like.deep
         same = "" if self.like is None else self.like.layout.replace("yuvj", "yuv")
-        for wanted in (same, "yuv420p10le" if deep else "yuv420p", "yuv420p"):
-            if wanted in offered:
-                return wanted
+        for name in (same, "yuv420p10le" if deep else "yuv420p", "yuv420p"):
+            if name in offered:
+                return name
         return offered[0]
 
     def __enter__(self) -> VideoWriter:
@@ -178,29 +172,30 @@ class VideoWriter:
         """Write a packet of one of the `companions` of `like` as it is."""
         packet.stream = self._copies[packet.stream_index]
         if self._waiting is None:
-            self._do(lambda: self._container.mux(packet))
+            self._named(lambda: self._container.mux(packet))
         else:
             self._waiting.append(packet)
 
     def write(self, frame: Frame) -> None:
-        """Encode a frame.
-
-        Args:
-            frame: Its time counts in the time base of `like`, or in frames. All are of the first one's size.
+        """Encode a frame; times count in the time base of `like`, or in frames. All are of one size.
 
         Raises:
-            OSError: If it cannot be written, for want of room for one.
+            OSError: If it cannot be written, on a full disk for one.
             ValueError: If the encoder refuses it.
         """
         pixels = frame.pixels[:, : self._even(frame.pixels.shape[1], 1), : self._even(frame.pixels.shape[2], 0)]
         if self._waiting is not None:
             self._begin(pixels)
-        picture = to_picture(pixels, self._color, self._layout, self._deep)
+        av_frame = to_av_frame(pixels, self._color, self._layout, self._deep)
         clock = self._stream.codec_context.time_base
         start = max(round(frame.start * self._time_base / clock), self._earliest)
         self._earliest = start + 1
-        picture.pts, picture.duration, picture.time_base = start, round(frame.duration * self._time_base / clock), clock
-        self._do(lambda: self._container.mux(self._stream.encode(picture)))
+        av_frame.pts, av_frame.duration, av_frame.time_base = (
+            start,
+            round(frame.duration * self._time_base / clock),
+            clock,
+        )
+        self._named(lambda: self._container.mux(self._stream.encode(av_frame)))
 
     def _even(self, side: int, axis: int) -> int:
         import av
@@ -210,7 +205,7 @@ class VideoWriter:
         return side - side % 2 if chroma == 1 else side
 
     def _begin(self, pixels: Tensor) -> None:
-        """What is known from the first frame on; then the packets that came before it."""
+        """Set up the encoder by the first frame; then write the packets that came before it."""
         import av
 
         context, like = self._stream.codec_context, self.like
@@ -218,21 +213,21 @@ class VideoWriter:
         context.pix_fmt = self._layout
         self._deep = max(component.bits for component in av.VideoFormat(self._layout).components) > 8
         before = (like.width, like.height) if like is not None else (0, 0)
-        self._color = UNTAGGED if like is None else like.color.enlarged(before, (context.width, context.height))
+        self._color = UNTAGGED if like is None else like.color.upscaled(before, (context.width, context.height))
         context.color_range, context.colorspace = self._color.extent, self._color.matrix
         context.color_primaries, context.color_trc = self._color.primaries, self._color.transfer
         if like is not None and like.pixel_aspect != 1:
             context.sample_aspect_ratio = like.pixel_aspect
         context.flags |= FRAME_DURATION
         waiting, self._waiting = self._waiting or [], None
-        self._do(self._container.start_encoding)
+        self._named(self._container.start_encoding)
         for packet in waiting:
-            self._do(lambda packet=packet: self._container.mux(packet))
+            self._named(lambda packet=packet: self._container.mux(packet))
 
     def _finish(self) -> None:
         try:
-            self._do(lambda: self._container.mux(self._stream.encode(None)))
-            self._do(self._container.close)
+            self._named(lambda: self._container.mux(self._stream.encode(None)))
+            self._named(self._container.close)
             self._temporary.replace(self.path)
         except BaseException:
             self._drop()
@@ -245,7 +240,7 @@ class VideoWriter:
             self._container.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _do(self, act: Callable[[], object]) -> None:
+    def _named(self, act: Callable[[], object]) -> None:
         import av
 
         try:
@@ -256,14 +251,10 @@ class VideoWriter:
             raise ValueError(f"{self.path}: cannot be written ({error.strerror}).") from None
 
 
-def _kept(metadata: dict[str, str]) -> dict[str, str]:
+def _portable(metadata: dict[str, str]) -> dict[str, str]:
     statistics = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS_")
     return {
         key: value
         for key, value in metadata.items()
-        if key.lower() not in OF_THE_FILE and not key.upper().startswith(statistics)
+        if key.lower() not in FILE_METADATA and not key.upper().startswith(statistics)
     }
-
-
-def _some(names: Iterable[str]) -> str:
-    return ", ".join([*names][:12])

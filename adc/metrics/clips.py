@@ -1,4 +1,4 @@
-"""Metrics of a clip for validation and the report."""
+"""Metrics of a restored clip for validation and the report."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def steadiness(clip: Tensor) -> dict[str, Tensor]:
 
 
 def warping_origin() -> str:
-    """What ``ewarp`` is, or why it is left out."""
+    """Definition of ``ewarp``, or the reason why it is left out."""
     _, skipped = build([WARPING])
     return f"left out: {skipped[WARPING]}" if skipped else DisWarpingError.options
 

@@ -16,20 +16,12 @@ from adc.metrics.clips import clip_figures, steadiness
 from adc.metrics.efficiency import count, meta_copy
 from adc.ops.clip import quantize
 
-OPTIONAL = ("flicker", "ewarp", "sharpness", "niqe")
-
 
 @dataclass
 class Figures:
-    """What one restorer reached.
+    """Figures of one restorer, those of motion over the clips of more than one frame; None where there are none.
 
     Attributes:
-        psnr_y: Mean PSNR of the luminance in dB.
-        ssim_y: Mean SSIM of the luminance.
-        flicker: Mean flicker of the clips of more than one frame, or None if there are none.
-        ewarp: Their mean warping error, or None also if OpenCV is not installed.
-        sharpness: Their mean sharpness, or None.
-        niqe: Mean NIQE, or None if its parameters are not there.
         parameters: Parameters that one forward reads.
         macs: Multiply-accumulates of one forward of the cost example.
         seconds_per_image: Median over rounds of the mean time of a clip.
@@ -56,15 +48,15 @@ def compare(
     example: tuple[int, int] = (128, 128),
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Figures]:
-    """Measure restorers; every round times all of them in turn, so that a drifting machine hurts none.
+    """Measure restorers; every round times all of them in turn, so that drift of the machine is shared.
 
     Args:
         restorers: By name; they are put in evaluation mode.
         clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
         niqe: Rates clips without a reference.
         rounds: How often each clip is restored.
-        example: Height and width of the small image for which MACs are counted.
-        progress: Told the name of a clip whenever it has been restored by all.
+        example: Height and width of the LR image for which MACs are counted.
+        progress: Called with the name of a clip after all have restored it.
     """
     table = {name: Figures() for name in restorers}
     seconds: dict[str, list[list[float]]] = {name: [[] for _ in range(rounds)] for name in restorers}
@@ -78,39 +70,24 @@ def compare(
                     restored = restorer.restore(batch["lr"])
                     seconds[name][turn].append(time.perf_counter() - start)
                     if turn == 0:
-                        table[name].images.append(_rate(quantize(restored), batch, niqe))
+                        image = quantize(restored)
+                        figures = {key: value.item() for key, value in clip_figures(image, batch["hr"]).items()}
+                        rating = {} if niqe is None else {"niqe": niqe(image).item()}
+                        table[name].images.append({"name": batch["name"][0], **figures, **rating})
                 progress(batch["name"][0])
     for name, restorer in restorers.items():
-        _summarise(table[name], seconds[name])
-        (twin,) = meta_copy(restorer)
-        cost = count(twin, torch.zeros(1, 1, 3, *example, device="meta"))
+        images = table[name].images
+        for key in ("psnr_y", "ssim_y", "flicker", "ewarp", "sharpness", "niqe"):
+            if values := [image[key] for image in images if key in image]:
+                setattr(table[name], key, statistics.fmean(values))
+        table[name].seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds[name])
+        (copied,) = meta_copy(restorer)
+        cost = count(copied, torch.zeros(1, 1, 3, *example, device="meta"))
         table[name].parameters, table[name].macs = cost.parameters, cost.macs
     return table
 
 
 def steadiness_of_truth(clips: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """The mean ``ewarp`` and ``sharpness`` of the large clips of more than one frame; empty if there are none.
-
-    Args:
-        clips: Batches of one clip with ``hr``.
-    """
+    """The mean ``ewarp`` and ``sharpness`` of the HR clips of more than one frame; empty if there are none."""
     moving = [steadiness(batch["hr"]) for batch in clips if batch["hr"].shape[1] > 1]
     return {name: statistics.fmean(one[name].item() for one in moving) for name in (moving[0] if moving else ())}
-
-
-def _rate(restored: Tensor, batch: dict[str, Any], niqe: Callable[[Tensor], Tensor] | None) -> dict[str, Any]:
-    return {
-        "name": batch["name"][0],
-        **{name: figure.item() for name, figure in clip_figures(restored, batch["hr"]).items()},
-        **({} if niqe is None else {"niqe": niqe(restored).item()}),
-    }
-
-
-def _summarise(figures: Figures, seconds: list[list[float]]) -> None:
-    images = figures.images
-    figures.psnr_y = statistics.fmean(image["psnr_y"] for image in images)
-    figures.ssim_y = statistics.fmean(image["ssim_y"] for image in images)
-    for name in OPTIONAL:
-        if told := [image[name] for image in images if name in image]:
-            setattr(figures, name, statistics.fmean(told))
-    figures.seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds)

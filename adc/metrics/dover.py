@@ -73,7 +73,7 @@ class Dover(FileMetric):
 
 
 def fused(first: float, second: float) -> float:
-    """One score of two, weighted as by the authors.
+    """Weighted sum of the two scores, as the authors compute it.
 
     ``sigmoid(.6104 (a - .1107) / .07355 + .3896 (b - .08285) / .03774)``; earlier versions of their script
     added .08285, so that published figures differ.

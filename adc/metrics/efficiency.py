@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-accumulates, time, memory."""
+"""Cost of a network: parameters, multiply-accumulates, memory."""
 
 from __future__ import annotations
 
@@ -31,17 +31,12 @@ ATTENTION = (
 
 PRODUCTS = {"addbmm", "addmv", "addr", "cdist", "dot", "lstm", "gru", "rnn", "trilinear", "vdot"}
 PRODUCTS |= {"attention", "conv", "conv1d", "conv2d", "conv3d", "convolution", "linear", "mm", "mv", "transformer"}
-"""Words in names of torch's operators that multiply and add; those that torch cannot count are named, not left out."""
+"""Words in names of torch's operators with multiply-accumulates; those that torch cannot count are reported."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part of a network costs in one forward pass.
-
-    Attributes:
-        parameters: Elements of the parameters that the pass reads, each counted once.
-        macs: Multiply-accumulates of its convolutions, linear layers and attention products.
-    """
+    """Cost of a part of a network in one forward pass: parameters that it reads, and multiply-accumulates."""
 
     parameters: int = 0
     macs: int = 0
@@ -49,13 +44,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Efficiency(Cost):
-    """What a network costs in one forward pass.
+    """Cost of a network in one forward pass.
 
     Attributes:
         parts: The cost of each part, by name.
-        attention_macs: How many of the MACs multiply activations by activations; counters that look at
-            layers alone, with which most papers count, leave them out.
-        uncounted: Operators of the pass whose multiply-accumulates nobody can count: they come on top.
+        attention_macs: MACs of activations by activations; counters that look at layers alone leave them out.
+        uncounted: Operators of the pass whose multiply-accumulates cannot be counted: they come on top.
     """
 
     parts: dict[str, Cost] = field(default_factory=dict)
@@ -95,19 +89,18 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
     uncounted = tuple(sorted(reader.uncounted))
     if uncounted:
         log.warning("multiply-accumulates of %s are not counted: they come on top", ", ".join(uncounted))
-    whole = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
+    total = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
     by_operation = counter.get_flop_counts().get("Global", {})
-    attention = sum(flops for operation, flops in by_operation.items() if _multiplies_activations(str(operation)))
-    shares = {name: _cost(part, reader, spent) for name, part in parts.items()}
-    return Efficiency(whole.parameters, whole.macs, shares, attention // 2, uncounted)
+    attention = sum(flops for name, flops in by_operation.items() if "bmm" in str(name) or "attention" in str(name))
+    shares = {
+        name: Cost(_elements(part, reader.read), sum(spent[module] for module in part.modules()) // 2)
+        for name, part in parts.items()
+    }
+    return Efficiency(total.parameters, total.macs, shares, attention // 2, uncounted)
 
 
 def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
-    """Copies on the ``meta`` device: shapes without numbers, so that `count` is quick and needs no memory.
-
-    Args:
-        modules: What is copied; what they share stays shared.
-    """
+    """Copies on the ``meta`` device, for which `count` is quick and needs no memory; what they share stays shared."""
     memory: dict[int, Any] = {}
     for module in modules:
         for parameter in module.parameters():
@@ -118,12 +111,10 @@ def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
 
 
 def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu") -> int:
-    """The most bytes that a call held beyond what was held before.
+    """Peak of the bytes that a call holds beyond those held before.
 
-    Args:
-        function: What is measured.
-        device: On CUDA the allocator says exactly; elsewhere the process's resident memory is
-            watched every few milliseconds, after memory it had to spare is given back.
+    On CUDA the allocator counts them; elsewhere the process's resident memory is
+    watched every few milliseconds, after freed memory is returned to the system.
     """
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
@@ -132,7 +123,8 @@ def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu")
         function()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    _give_back_freed_memory()
+    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # returns freed memory to the system, whose reuse would not be measured
     before = _resident()
     with _watched(before) as peak:
         function()
@@ -140,7 +132,7 @@ def peak_memory(function: Callable[[], Any], device: str | torch.device = "cpu")
 
 
 class _Reader(TorchDispatchMode):
-    """Notes which parameters operations read, and which operations may multiply but are not counted."""
+    """Parameters that operations read, and operations that may multiply but are not counted."""
 
     def __init__(self, counted: Mapping[Any, Any]) -> None:
         super().__init__()
@@ -158,7 +150,7 @@ class _Reader(TorchDispatchMode):
 
 @contextmanager
 def _credited(network: nn.Module, counter: FlopCounterMode, spent: Counter[nn.Module]) -> Any:
-    """While this lasts, every operation is credited to the innermost module that is running."""
+    """Context in which every operation is credited to the innermost module that is running."""
     running = [network]
     seen = 0
 
@@ -197,14 +189,6 @@ def _may_multiply(operation: str) -> bool:
     )
 
 
-def _multiplies_activations(operation: str) -> bool:
-    return "bmm" in operation or "attention" in operation
-
-
-def _cost(part: nn.Module, reader: _Reader, spent: Counter[nn.Module]) -> Cost:
-    return Cost(_elements(part, reader.read), sum(spent[module] for module in part.modules()) // 2)
-
-
 def _elements(module: nn.Module, read: set[int]) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if id(parameter) in read)
 
@@ -225,12 +209,6 @@ def _watched(start: int, interval: float = 0.002) -> Any:
         done.set()
         thread.join()
         peak[0] = max(peak[0], _resident())
-
-
-def _give_back_freed_memory() -> None:
-    """What the process has to spare would be used unseen."""
-    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
 
 
 def _resident() -> int:

@@ -9,6 +9,8 @@ for SSIM and does not for PSNR; so do these. Clips are rounded to bytes by the c
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -16,6 +18,17 @@ from adc.interfaces import Metric
 from adc.ops.clip import to_unit
 from adc.ops.color import brightness, luma
 from adc.ops.quality import psnr, ssim
+
+
+def check_shapes(restored: Tensor, reference: Tensor) -> None:
+    """Check that two clips have one shape.
+
+    Raises:
+        ValueError: If not.
+    """
+    if restored.shape != reference.shape:
+        shapes = f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}"
+        raise ValueError(f"{shapes}: not one size.")
 
 
 class Fidelity(Metric):
@@ -29,10 +42,7 @@ class Fidelity(Metric):
         Raises:
             ValueError: If the shapes differ, or a side is too short for the border or for the metric.
         """
-        if restored.shape != reference.shape:
-            raise ValueError(
-                f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
-            )
+        check_shapes(restored, reference)
         if restored.ndim != 5:
             raise ValueError(f"expected clips (B, T, 3, H, W); got {tuple(restored.shape)}.")
         frames = [to_unit(self._cropped(clip)).double().flatten(0, 1) for clip in (restored, reference)]
@@ -49,15 +59,21 @@ class Fidelity(Metric):
         return clip[..., self.border : height - self.border, self.border : width - self.border]
 
 
+def _ssim_in_bytes(restored: Tensor, reference: Tensor) -> Tensor:
+    return ssim((restored * 255).round(), (reference * 255).round(), peak=255.0)
+
+
+def _of(compare: Callable[[Tensor, Tensor], Tensor], channels: Callable[[Tensor], Tensor] = lambda rgb: rgb) -> Any:
+    """A comparison of channels that are computed from RGB."""
+    return staticmethod(lambda restored, reference: compare(channels(restored), channels(reference)))
+
+
 class PsnrY(Fidelity):
     """PSNR of the luminance in dB; 80 for equal clips."""
 
     name, title, decimals = "psnr_y", "PSNR-Y dB", 3
     options = "Y of BT.601 in [16, 235], not rounded"
-
-    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
-        return psnr(luma(restored), luma(reference))
+    compare = _of(psnr, luma)
 
 
 class PsnrRgb(Fidelity):
@@ -65,10 +81,7 @@ class PsnrRgb(Fidelity):
 
     name, title, decimals = "psnr_rgb", "PSNR-RGB dB", 3
     options = "RGB"
-
-    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
-        return psnr(restored, reference)
+    compare = _of(psnr)
 
 
 class SsimY(Fidelity):
@@ -76,10 +89,7 @@ class SsimY(Fidelity):
 
     name, title = "ssim_y", "SSIM-Y"
     options = "Y of BT.601 in [16, 235], rounded to bytes"
-
-    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
-        return _ssim_in_bytes(luma(restored), luma(reference))
+    compare = _of(_ssim_in_bytes, luma)
 
 
 class SsimYUnrounded(Fidelity):
@@ -91,10 +101,7 @@ class SsimYUnrounded(Fidelity):
 
     name, title = "ssim_y_unrounded", "SSIM-Y (unrounded)"
     options = "Y of BT.601 in [16, 235], not rounded: BasicSR's"
-
-    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
-        return ssim(luma(restored), luma(reference))
+    compare = _of(ssim, luma)
 
 
 class SsimRgb(Fidelity):
@@ -102,10 +109,7 @@ class SsimRgb(Fidelity):
 
     name, title = "ssim_rgb", "SSIM-RGB"
     options = "mean over R, G and B"
-
-    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
-        return _ssim_in_bytes(restored, reference)
+    compare = _of(_ssim_in_bytes)
 
 
 class SsimYiq(Fidelity):
@@ -113,14 +117,7 @@ class SsimYiq(Fidelity):
 
     name, title = "ssim_yiq", "SSIM-YIQ"
     options = "Y of YIQ in [0, 255], rounded to bytes: pyiqa's default"
-
-    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Compare frames ``(N, 3, H, W)``: ``(N,)``."""
-        return _ssim_in_bytes(brightness(restored), brightness(reference))
-
-
-def _ssim_in_bytes(restored: Tensor, reference: Tensor) -> Tensor:
-    return ssim((restored * 255).round(), (reference * 255).round(), peak=255.0)
+    compare = _of(_ssim_in_bytes, brightness)
 
 
 psnr_y, ssim_y = PsnrY(), SsimY()

@@ -1,4 +1,4 @@
-"""Optical flow, by libraries that are there and weights that are present."""
+"""Estimators of optical flow: OpenCV's DIS, SPyNet, RAFT."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RAFT_UPDATES = 20
 DIS_SIDE = 12
 
 
-def dis() -> Flow:
+def dis(device: torch.device | str = "cpu") -> Flow:
     """Dense inverse search (Kroeger et al., 2016) of OpenCV, preset medium, on luminance; needs no weights.
 
-    The flow refuses pictures of less than 12 pixels with a ValueError.
+    The flow raises a ValueError for images of less than 12 pixels; it is computed on the CPU.
     """
     import cv2
 
@@ -37,22 +37,14 @@ def dis() -> Flow:
 
 
 def spynet(file: Path, device: torch.device | str = "cpu") -> Flow:
-    """SPyNet (Ranjan and Black, 2017).
-
-    Raises:
-        ValueError: If the file does not hold its weights.
-    """
+    """SPyNet (Ranjan and Black, 2017), with weights from a file."""
     from adc.metrics.spynet import SpyNet
 
     return _network(SpyNet(), file, device)
 
 
 def raft(file: Path, device: torch.device | str = "cpu") -> Flow:
-    """RAFT (Teed and Deng, 2020), torchvision's large network, 20 updates.
-
-    Raises:
-        ValueError: If the file does not hold its weights.
-    """
+    """RAFT (Teed and Deng, 2020), torchvision's large network, 20 updates, with weights from a file."""
     from torchvision.models.optical_flow import raft_large
 
     network = _network(raft_large(weights=None), file, device)
@@ -61,8 +53,7 @@ def raft(file: Path, device: torch.device | str = "cpu") -> Flow:
 
 def _network(network: torch.nn.Module, file: Path, device: torch.device | str) -> Any:
     try:
-        held = torch.load(file, map_location="cpu", weights_only=True)
-        network.load_state_dict(held)
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"{file}: not the weights of {type(network).__name__} ({reason}).") from None

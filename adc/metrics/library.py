@@ -29,26 +29,22 @@ CLIP = WeightFile(("RN50.pt",), "clip")
 
 
 class MissingWeightsError(FileNotFoundError):
-    """A file of weights is not on this machine; the message names it."""
+    """A missing file of weights; the message names it."""
 
 
 class _Library(Metric):
-    """A metric of pyiqa; of a clip the mean over frames.
-
-    Attributes:
-        library_name: What pyiqa calls it.
-    """
+    """A metric of pyiqa, called `library_name` there; of a clip the mean over frames."""
 
     library_name: ClassVar[str]
     packages = ("pyiqa",)
     network: Any
 
     def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """Build pyiqa's network from files that are there.
+        """Build pyiqa's network from the files.
 
         Raises:
-            MissingWeightsError: If it asks for another file; the message names it.
-            ValueError: If a file does not hold what it should.
+            MissingWeightsError: If it needs another file; the message names it.
+            ValueError: If a file does not hold its weights.
         """
 
         def build() -> Any:
@@ -173,7 +169,9 @@ def _quietly(name: str, files: Mapping[WeightFile, Path], build: Callable[[], An
 
 @contextlib.contextmanager
 def only_these(files: Mapping[WeightFile, Path]) -> Iterator[None]:
-    """While libraries load weights: their caches hold these files and nothing else, and nothing is downloaded."""
+    """Context in which the caches of libraries hold these files and nothing else, and nothing is downloaded."""
+    from unittest.mock import patch
+
     import pyiqa.utils.download_util as downloads
     import timm
 
@@ -186,26 +184,14 @@ def only_these(files: Mapping[WeightFile, Path]) -> Iterator[None]:
         """The file of the metric holds the weights of the backbone too."""
         return create(*arguments, **{**options, "pretrained": False})
 
-    logger = logging.getLogger("pyiqa")
     with tempfile.TemporaryDirectory() as hub, contextlib.ExitStack() as stack:
         for file, path in files.items():
             place = Path(hub, file.cache, file.names[0])
             place.parent.mkdir(exist_ok=True)
             place.symlink_to(path.resolve())
-        stack.enter_context(_replaced(torch.hub, "_hub_dir", hub))
-        stack.enter_context(_replaced(torch.hub, "download_url_to_file", refuse))
-        stack.enter_context(_replaced(downloads, "DEFAULT_CACHE_DIR", str(Path(hub, "pyiqa"))))
-        stack.enter_context(_replaced(downloads, "download_url_to_file", refuse))
-        stack.enter_context(_replaced(timm, "create_model", untrained))
-        stack.enter_context(_replaced(logger, "disabled", True))
+        stack.enter_context(patch.multiple(torch.hub, _hub_dir=hub, download_url_to_file=refuse))
+        cache = str(Path(hub, "pyiqa"))
+        stack.enter_context(patch.multiple(downloads, DEFAULT_CACHE_DIR=cache, download_url_to_file=refuse))
+        stack.enter_context(patch.object(timm, "create_model", untrained))
+        stack.enter_context(patch.object(logging.getLogger("pyiqa"), "disabled", True))
         yield
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

@@ -1,4 +1,4 @@
-"""NIQE, by pyiqa, with parameters that are present; nothing is downloaded."""
+"""NIQE of pyiqa, with parameters from a file; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -49,14 +49,11 @@ class Niqe(Metric):
 
 
 def find_niqe(file: str | None = None) -> tuple[Niqe | None, str]:
-    """NIQE if pyiqa and its parameters are on this machine.
+    """NIQE and the file of its parameters; None and a reason if pyiqa or the parameters are not there.
 
     Args:
-        file: Parameters as BasicSR's ``niqe_pris_params.npz`` or the authors' ``.mat``; null looks
-            for pyiqa's copy in torch's cache.
-
-    Returns:
-        The metric and where its parameters come from, or None and why there is none.
+        file: Parameters as BasicSR's ``niqe_pris_params.npz`` or the authors' ``.mat``; null is
+            pyiqa's copy in torch's cache.
 
     Raises:
         FileNotFoundError: If the file was named and is not there.
@@ -83,8 +80,7 @@ def _read(path: Path) -> tuple[Tensor, Tensor]:
 
             held = loadmat(str(path))
         else:
-            with numpy.load(path, allow_pickle=False) as archive:
-                held = {name: archive[name] for name in archive.files}
+            held = dict(numpy.load(path, allow_pickle=False))
     except Exception as error:
         raise ValueError(f"{path}: not a file of NIQE parameters ({type(error).__name__}).") from None
     for names in NIQE_NAMES:

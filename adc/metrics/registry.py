@@ -49,10 +49,7 @@ def find_metric(name: str) -> type[Metric]:
 
 
 def expand(names: Iterable[str]) -> list[str]:
-    """Names of metrics, once each, with those that are measured beside them.
-
-    Args:
-        names: Names; ``ewarp`` stands for the first estimator whose weights are there, see `build`.
+    """Names of metrics, once each, with their companions; ``ewarp`` stands for several, see `build`.
 
     Raises:
         ValueError: If there is no such metric.
@@ -63,16 +60,13 @@ def expand(names: Iterable[str]) -> list[str]:
 def build(
     names: Iterable[str], folder: str | Path | None = None, border: int = 0, device: torch.device | str = "cpu"
 ) -> tuple[dict[str, Metric], dict[str, str]]:
-    """The metrics that can be measured here, and why the others cannot.
+    """The metrics that can be measured here by name, and reasons why others are skipped.
 
     Args:
-        names: As `expand` gives them.
-        folder: Where weights lie; the libraries' caches are looked into after it.
+        names: Those of `expand`; ``ewarp`` is the first estimator whose weights are there.
+        folder: Folder of weights; the libraries' caches are looked into after it.
         border: Pixels that PSNR and SSIM leave out on each side.
         device: Where to compute.
-
-    Returns:
-        By name a loaded metric; by name the reason why one is skipped.
 
     Raises:
         ValueError: If a file of weights does not hold what it should, or a metric cannot be made without arguments.

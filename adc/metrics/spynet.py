@@ -1,4 +1,4 @@
-"""SPyNet (Ranjan and Black, 2017): optical flow a small network of 7x7 convolutions for each of six sizes."""
+"""SPyNet (Ranjan and Black, 2017): optical flow by a small network of 7x7 convolutions on each of six sizes."""
 
 from __future__ import annotations
 
@@ -27,18 +27,10 @@ class SpyNet(nn.Module):
         self.basic_module = nn.ModuleList(_Level() for _ in range(LEVELS))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """The flow from the first to the second picture.
-
-        Args:
-            first: ``(N, 3, H, W)`` RGB in ``[0, 1]``, any size.
-            second: The same shape.
-
-        Returns:
-            ``(N, 2, H, W)`` in pixels, to the right and down.
-        """
+        """Flow ``(N, 2, H, W)`` in pixels, to the right and down, between RGB images ``(N, 3, H, W)`` in ``[0, 1]``."""
         height, width = first.shape[-2:]
-        whole = tuple(-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
-        pyramid = [(self._prepared(first, whole), self._prepared(second, whole))]
+        padded = tuple(-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
+        pyramid = [(self._prepared(first, padded), self._prepared(second, padded))]
         for _ in range(LEVELS - 1):
             one, two = pyramid[0]
             pyramid.insert(0, (F.avg_pool2d(one, 2), F.avg_pool2d(two, 2)))
@@ -49,12 +41,12 @@ class SpyNet(nn.Module):
                 flow = 2 * F.interpolate(flow, size=one.shape[-2:], mode="bilinear", align_corners=True)
             flow = flow + level(torch.cat((one, warp(two, flow), flow), dim=1))
         flow = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
-        return flow * flow.new_tensor([width / whole[1], height / whole[0]]).view(1, 2, 1, 1)
+        return flow * flow.new_tensor([width / padded[1], height / padded[0]]).view(1, 2, 1, 1)
 
     @staticmethod
-    def _prepared(picture: Tensor, size: tuple[int, ...]) -> Tensor:
-        mean, deviation = (picture.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
-        return F.interpolate((picture - mean) / deviation, size=size, mode="bilinear", align_corners=False)
+    def _prepared(image: Tensor, size: tuple[int, ...]) -> Tensor:
+        mean, deviation = (image.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+        return F.interpolate((image - mean) / deviation, size=size, mode="bilinear", align_corners=False)
 
 
 class _Level(nn.Module):
@@ -67,6 +59,6 @@ class _Level(nn.Module):
             layers += [nn.Conv2d(before, after, 7, padding=3), nn.ReLU()]
         self.basic_module = nn.Sequential(*layers[:-1])
 
-    def forward(self, seen: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """A correction of the flow."""
-        return self.basic_module(seen)
+        return self.basic_module(x)

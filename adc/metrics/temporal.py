@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from adc.interfaces import Metric, WeightFile
+from adc.metrics.fidelity import check_shapes
 from adc.metrics.flow import Flow, dis, raft, spynet
 from adc.metrics.library import Lpips
 from adc.ops import temporal, warp
@@ -19,23 +21,17 @@ from adc.ops.color import luma
 from adc.ops.sharpness import laplacian_variance
 
 MULTIPLE = 8
-PRINTED = 1000
+THOUSANDTHS = 1000
 """Papers print the warping error in thousandths."""
-HALVED = "EvalCrafter's definition (half size, occlusions left out, sum over RGB), x 1000; blur lowers it"
+DEFINITION = "EvalCrafter's definition (half size, occlusions left out, sum over RGB), x 1000; blur lowers it"
 
 
 def warping_error(clip: Tensor, flow: Flow) -> Tensor:
-    """E*warp as EvalCrafter defines it and the video papers report it, in thousandths.
+    """E*warp ``(B,)`` of a clip ``(B, T, 3, H, W)`` in ``[-1, 1]``, in thousandths, as EvalCrafter defines it.
 
     Frames are halved (bilinear) and padded to multiples of 8 (replicated, on both sides); flow is estimated
-    both ways; what is occluded does not count. Blur lowers it: look at the sharpness beside it.
-
-    Args:
-        clip: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
-        flow: Estimates the motion; figures of different estimators do not compare.
-
-    Returns:
-        ``(B,)``, lower is better.
+    both ways; what is occluded does not count. Blur lowers it: look at the sharpness beside it. Figures of
+    different estimators of flow do not compare.
 
     Raises:
         ValueError: If the clip has one frame.
@@ -47,24 +43,16 @@ def warping_error(clip: Tensor, flow: Flow) -> Tensor:
         for first, second in pairwise(halved):
             there, back = flow(first, second), flow(second, first)
             errors.append(warp.warping_error(first.double(), second.double(), there.double(), back.double()))
-    return PRINTED * torch.stack(errors).mean(dim=0)
+    return THOUSANDTHS * torch.stack(errors).mean(dim=0)
 
 
 def temporal_distance(restored: Tensor, reference: Tensor, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """How much the step between two frames differs from the reference's (Chu et al., 2020).
+    """Difference ``(B,)`` of the steps between two frames from the reference's (Chu et al., 2020).
 
-    ``|d(r_t, r_t+1) - d(y_t, y_t+1)|`` with d a distance of images.
-
-    Args:
-        restored: ``(B, T, 3, H, W)`` in ``[-1, 1]``.
-        reference: The same shape.
-        distance: Of clips ``(B, 1, 3, H, W)`` to ``(B,)``: LPIPS.
-
-    Returns:
-        ``(B,)``, lower is better.
+    ``|d(r_t, r_t+1) - d(y_t, y_t+1)|`` with d a distance of clips ``(B, 1, 3, H, W)`` such as LPIPS.
 
     Raises:
-        ValueError: If the clips have one frame.
+        ValueError: If the clips ``(B, T, 3, H, W)`` in ``[-1, 1]`` have one frame.
     """
     _check(restored)
     ours, theirs = (
@@ -87,7 +75,12 @@ class TemporalLpips(Lpips):
 class _WarpingError(Metric):
     decimals, frames, needs_reference = 3, 2, False
     companions = ("sharpness", "sharpness_ratio")
+    estimator: ClassVar[Callable[..., Flow]]
     flow: Flow
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Build the estimator of flow."""
+        self.flow = type(self).estimator(*(files[file] for file in self.weights), device=device)
 
     def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
         """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``."""
@@ -98,37 +91,28 @@ class RaftWarpingError(_WarpingError):
     """E*warp with the flow of RAFT (Teed and Deng, 2020)."""
 
     name, title = "ewarp_raft", "E*warp (RAFT)"
-    options = f"{HALVED}; torchvision raft_large C_T_V1, 20 updates"
+    options = f"{DEFINITION}; torchvision raft_large C_T_V1, 20 updates"
     weights = (WeightFile(("raft_large_C_T_V1-22a6c225.pth",), "checkpoints"),)
     packages = ("torchvision",)
-
-    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """Build torchvision's network and read its weights."""
-        self.flow = raft(files[self.weights[0]], device)
+    estimator = raft
 
 
 class SpyNetWarpingError(_WarpingError):
     """E*warp with the flow of SPyNet (Ranjan and Black, 2017)."""
 
     name, title = "ewarp_spynet", "E*warp (SPyNet)"
-    options = f"{HALVED}; SPyNet sintel-final"
+    options = f"{DEFINITION}; SPyNet sintel-final"
     weights = (WeightFile(("spynet_sintel_final.pth", "spynet_sintel_final-3d2a1287.pth"), "checkpoints"),)
-
-    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """Build the network and read its weights."""
-        self.flow = spynet(files[self.weights[0]], device)
+    estimator = spynet
 
 
 class DisWarpingError(_WarpingError):
     """E*warp with the flow of OpenCV's dense inverse search (Kroeger et al., 2016), which needs no weights."""
 
     name, title = "ewarp_dis", "E*warp (DIS)"
-    options = f"{HALVED}; OpenCV DIS, preset medium"
+    options = f"{DEFINITION}; OpenCV DIS, preset medium"
     packages = ("cv2",)
-
-    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
-        """Make OpenCV's estimator."""
-        self.flow = dis()
+    estimator = dis
 
 
 class Flicker(Metric):
@@ -143,10 +127,7 @@ class Flicker(Metric):
         Raises:
             ValueError: If the clips have one frame, or their shapes differ.
         """
-        if restored.shape != reference.shape:
-            raise ValueError(
-                f"restored is {tuple(restored.shape)} and the reference {tuple(reference.shape)}: not one size."
-            )
+        check_shapes(restored, reference)
         return temporal.flicker(to_unit(restored) * 255, to_unit(reference) * 255)
 
 

@@ -340,7 +340,7 @@ REFUSED = [
     (["--batches", "0"], {}, "--batches: 0 is less than 1."),
     (["--rank", "2", "--world", "2"], {}, "--rank: 2 is not among the numbers 0 to 1 (--world)."),
     (["--answers", "data", "--domains", "pixel,feature"], {}, "--domains: pixel,feature cannot be kept with --answers"),
-    (["--answers", "data"], {"data": {"degrade": "device"}}, "data: its small clips are made on the device"),
+    (["--answers", "data"], {"data": {"degrade": "device"}}, "data: its LR clips are made on the device"),
     ([], {"teacher": {"class_path": "TinyTeachr"}}, "there is no component 'TinyTeachr'; did you mean TinyTeacher"),
     ([], {"model": distillation([], teacher=None)}, "AdversarialDistillation of this recipe has no teacher to ask"),
     ([], {"teacher": cached("nowhere")}, "nowhere/cache.json: no such file"),

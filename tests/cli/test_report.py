@@ -9,7 +9,7 @@ from adc_tiny import Bicubic, TinyStudent, TinyTeacher
 from PIL import Image
 
 from adc.evaluation.loss_curves import read_curves, thin
-from adc.evaluation.sample_sheets import busiest, sample_sheet, to_image
+from adc.evaluation.sample_sheets import busiest, sheets, to_image
 from adc.metrics.comparison import compare
 from adc.metrics.fidelity import psnr_y
 from adc.ops.clip import quantize, upsample_bicubic
@@ -75,7 +75,7 @@ def test_the_sheet_shows_the_busiest_crop_of_each_restorer(clips):
     flat = torch.zeros(1, 1, 3, 64, 64)
     flat[..., 32:, 32:] = torch.rand(1, 1, 3, 32, 32)
     assert busiest(flat, 32) == (32, 32)
-    sheet = sample_sheet(clips, {"bicubic": Bicubic(), "student": TinyStudent()}, crop=32)
+    sheet, _ = sheets(clips, {"bicubic": Bicubic(), "student": TinyStudent()}, crop=32)
     assert sheet.size == (3 * 36 - 4, 2 * 36 - 4 + 18)
     top, left = busiest(clips[0]["hr"], 32)
     truth = to_image(clips[0]["hr"][..., top : top + 32, left : left + 32])

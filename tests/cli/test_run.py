@@ -43,9 +43,8 @@ content = runs.read_recipe(recipe)
 run = content.get("folder") or content["trainer"]["default_root_dir"]
 if command == "report":
     runs.write_text(run + "/report.html", "")
-else:
-    runs.begin(run, sys.argv[3::2])
-    runs.finish(run)
+runs.begin(run, sys.argv[3::2])
+runs.finish(run)
 """
     (tmp_path / "stand_in.py").write_text(program)
     monkeypatch.setattr(command, "PROGRAM", [sys.executable, str(tmp_path / "stand_in.py")])

@@ -179,7 +179,7 @@ CASES = {
     "a pipe": Case(pipe, SOME_FAILED, "a.png: is a pipe, a socket or a device"),
     "no permission": Case(not_to_be_read, SOME_FAILED, "a.png: may not be read"),
     "nothing there": Case(lambda home: None, FAILED, "in/a.png: no such file or folder", asked=ONE),
-    "a number that is none in the student": Case(whole("a.png"), FAILED, "nan: tensor guess.bias holds what is no number", asked=ONE, student="nan"),
+    "a number that is none in the student": Case(whole("a.png"), FAILED, "nan: tensor guess.bias is not finite", asked=ONE, student="nan"),
     "infinity in the student": Case(whole("a.png"), FAILED, "infinite: tensor guess.bias", asked=ONE, student="infinite"),
     "a truncated student": Case(whole("a.png"), FAILED, "model.safetensors: not a whole safetensors file", asked=ONE, student="truncated"),
     "half a student": Case(whole("a.png"), FAILED, "student.yaml: no such file", asked=ONE, student="unfinished"),
@@ -312,7 +312,7 @@ MEASURED = {
     "floating-point pixels": (flat("a.tif", "F"), SOME_FAILED, "a.tif: cannot be read as an image"),
     "huge header": (content("a.png", png(100_000, 100_000, rows(1, 1))), SOME_FAILED, "decompression bomb"),
     "a pipe": (pipe, SOME_FAILED, "a.png: is a pipe"),
-    "another name": (whole("b.png"), FAILED, "no image of the name of"),
+    "another name": (whole("b.png"), FAILED, "no partner called"),
 }
 
 

@@ -74,12 +74,12 @@ def test_a_missing_image_and_one_too_many_are_named(folders, capsys):
     (folders / "restored/b.png").unlink()
     assert adc(folders / "restored", folders / "reference", "--json", folders / "figures.json") == 1
     error = capsys.readouterr().err
-    assert f"{folders / 'restored'}: no image of the name of {folders / 'reference/b.png'}." in error
+    assert f"{folders / 'reference/b.png'}: no partner called 'b' in {folders / 'restored'}. Add" in error
     (folders / "reference/b.png").unlink()
     write(folders / "restored/extra.png")
     assert adc(folders / "restored", folders / "reference") == 1
     error = capsys.readouterr().err
-    assert f"{folders / 'reference'}: no image of the name of {folders / 'restored/extra.png'}." in error
+    assert f"{folders / 'restored/extra.png'}: no partner called 'extra' in {folders / 'reference'}. Add" in error
     assert error.count("\n") == 1
     assert not (folders / "figures.json").exists()
 
@@ -108,7 +108,7 @@ def test_an_image_smaller_than_the_window(tmp_path, capsys):
     [
         ("absent", "reference", 1, "absent: no such file or folder"),
         ("restored", "reference/a.png", 2, "give two files or two folders"),
-        ("twins", "reference", 1, "have one name"),
+        ("twins", "reference", 1, "has the same name"),
         ("empty", "reference", 1, "no image in this folder"),
     ],
 )

@@ -94,8 +94,12 @@ def test_without_the_option_frames_are_images(clips):
 @pytest.mark.parametrize(
     ("spoil", "status", "message"),
     [
-        (lambda root: (root / "restored/a/001.png").unlink(), 3, "restored/a: no frame of the name of"),
-        (lambda root: (root / "reference/deep/b").rename(root / "reference/deep/c"), 1, "no clip of the name of"),
+        (lambda root: (root / "restored/a/001.png").unlink(), 3, "no partner called '001' in "),
+        (
+            lambda root: (root / "reference/deep/b").rename(root / "reference/deep/c"),
+            1,
+            "no partner called 'deep/b'",
+        ),
         (lambda root: (root / "restored/a/001.png").write_bytes(b"x"), 3, "001.png: not an image"),
         (lambda root: [path.unlink() for path in root.glob("re*/deep/b/001.png")], 3, "ewarp_dis needs two frames"),
     ],
@@ -115,7 +119,7 @@ def test_a_clip_and_a_folder_of_clips(clips, capsys):
     assert "give two clips or two folders" in capsys.readouterr().err
     (clips / "empty").mkdir()
     assert adc(clips / "empty", clips / "reference", "--video") == 1
-    assert "no clip in this folder" in capsys.readouterr().err
+    assert "neither a video" in capsys.readouterr().err
 
 
 def encode(folder: Path, target: Path, count=None):

@@ -11,7 +11,7 @@ from lacking import without
 from PIL import Image, ImageCms
 
 from adc.cli import main
-from adc.media.image_files import read_picture
+from adc.media.image_files import decode_image
 from adc.pruning import save_student
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -67,7 +67,7 @@ def test_alpha_is_enlarged_apart(tmp_path, student, ending, mode):
 def test_grey_stays_grey(tmp_path, student):
     deep = np.linspace(0, 65535, 18 * 24).reshape(18, 24).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels[..., 1], deep)
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.png").pixels[..., 1], deep)
     assert upscale(student, tmp_path / "a.png", "-o", tmp_path / "b.png", "--depth", 16) == 0
     assert upscale(student, tmp_path / "a.png", "-o", tmp_path / "c.png") == 0
     with Image.open(tmp_path / "b.png") as b, Image.open(tmp_path / "c.png") as c:

@@ -330,7 +330,7 @@ def test_pairs_are_cut_at_one_place_and_time(pairs):
         enlarged = item["lr"].repeat_interleave(4, 2).repeat_interleave(4, 3)
         assert torch.allclose(item["hr"], enlarged, atol=1e-6)
     assert len({item["lr"].sum().item() for item in items}) == 20
-    maker = PairClips(dataset.maker.pairs, ClipSpec(2, None, 4, 32), None, VideoSourceReader())
+    maker = PairClips(dataset.maker.files, ClipSpec(2, None, 4, 32), None, VideoSourceReader())
     first = ValidationClips(maker, None)[1]
     assert first["name"] == "b" and first["hr"].shape == (2, 3, 64, 96) and first["lr"].shape == (2, 3, 16, 24)
 

@@ -11,7 +11,7 @@ import torch
 
 from adc.media.frame_folders import FrameFolder, FrameFolderWriter
 from adc.media.images import read_image, write_image
-from adc.media.video_color import BT601, Color, to_picture, turn
+from adc.media.video_color import BT601, Color, to_av_frame, turn
 from adc.media.video_reader import BrokenVideoError, Frame, VideoReader, is_video
 from adc.media.video_writer import VideoWriter
 
@@ -190,7 +190,7 @@ def test_colors_and_their_tags_survive(tmp_path, tags):
         context = stream.codec_context
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = tags
         for number in range(3):
-            picture = to_picture(flat, color, layout, deep=layout.endswith("10le"))
+            picture = to_av_frame(flat, color, layout, deep=layout.endswith("10le"))
             picture.pts = number
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
@@ -207,17 +207,17 @@ def test_matrix_and_range_are_those_of_the_standards():
     red = torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1).expand(3, 16, 16)
     expected = {(1, 1): (63, 102, 240), (1, 2): (54, 99, 255), (6, 1): (81, 90, 240), (9, 1): (74, 97, 240)}
     for (matrix, extent), values in expected.items():
-        planes = to_picture(red, Color(matrix, extent), "yuv444p", deep=False).planes
+        planes = to_av_frame(red, Color(matrix, extent), "yuv444p", deep=False).planes
         found = [int(np.frombuffer(plane, np.uint8)[0]) for plane in planes]
         assert max(abs(one - other) for one, other in zip(found, values, strict=True)) <= 1
 
 
 def test_a_size_that_would_be_taken_for_hd_names_its_matrix():
     untagged, tagged = Color(), Color(matrix=1)
-    assert untagged.enlarged((320, 180), (1280, 720)).matrix == BT601
-    assert untagged.enlarged((320, 180), (640, 360)) == untagged
-    assert untagged.enlarged((1280, 720), (2560, 1440)) == untagged
-    assert tagged.enlarged((320, 180), (1280, 720)) == tagged
+    assert untagged.upscaled((320, 180), (1280, 720)).matrix == BT601
+    assert untagged.upscaled((320, 180), (640, 360)) == untagged
+    assert untagged.upscaled((1280, 720), (2560, 1440)) == untagged
+    assert tagged.upscaled((320, 180), (1280, 720)) == tagged
 
 
 def with_matrix(path, a, b, c, d):
@@ -476,18 +476,18 @@ def test_which_files_are_videos():
 def test_a_folder_of_frames(tmp_path):
     for number in (1, 2, 10):
         write_image(tmp_path / "in" / f"f{number}.png", still(number))
-    with FrameFolder(tmp_path / "in", rate=10) as folder:
-        frames = list(folder.frames())
+    folder = FrameFolder(tmp_path / "in", rate=10)
+    frames = list(folder.frames())
     assert [file.name for file in folder.files] == ["f1.png", "f2.png", "f10.png"]
     assert [frame.start * folder.time_base for frame in frames] == [0, Fraction(1, 10), Fraction(1, 5)]
     assert error_of(frames[2], 10) < 1e-5
-    with FrameFolderWriter(tmp_path / "out", ["x", "y", "z"]) as writer:
-        for frame in folder.frames():
-            writer.write(frame)
+    writer = FrameFolderWriter(tmp_path / "out", ["x", "y", "z"])
+    for frame in folder.frames():
+        writer.write(frame)
     assert (read_image(tmp_path / "out/z.png") == still(10)).all()
-    with FrameFolderWriter(tmp_path / "numbered", ending=".webp") as writer:
-        for frame in folder.frames():
-            writer.write(frame)
+    writer = FrameFolderWriter(tmp_path / "numbered", ending=".webp")
+    for frame in folder.frames():
+        writer.write(frame)
     assert sorted(path.name for path in (tmp_path / "numbered").iterdir()) == [f"00000{n}.webp" for n in (1, 2, 3)]
 
 

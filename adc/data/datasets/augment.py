@@ -39,17 +39,11 @@ class Augmentation:
         self.reduce, self.turn, self.colors, self.blend = reduce, turn, colors, blend
 
     def side(self, size: int, largest: int, generator: Generator) -> int:
-        """How large a crop is cut that will be ``size``; at most ``largest``."""
+        """Side of the crop that is reduced to ``size``; at most ``largest``."""
         return min(round(size / uniform(generator, self.reduce, 1.0)), largest) if self.reduce < 1 else size
 
     def change(self, frames: Sequence[np.ndarray], size: int | None, generator: Generator) -> list[np.ndarray]:
-        """Frames, uint8 ``(H, W, 3)``, turned, and their channels in another order.
-
-        Args:
-            frames: Of one clip.
-            size: Height and width to which square frames are reduced first; None leaves them.
-            generator: The only source of randomness.
-        """
+        """Frames of a clip, uint8 ``(H, W, 3)``, reduced to squares of `size` if given, turned, channels permuted."""
         if size is not None and frames[0].shape[0] != size:
             images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
             frames = [np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)) for image in images]

@@ -1,4 +1,4 @@
-"""Clips made of photos: a camera that moves over them, perhaps behind something that moves by itself."""
+"""Synthetic video clips of photos under a moving camera."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ WAVES = 3
 
 @dataclass(frozen=True)
 class CameraPath:
-    """Where the camera looks, frame by frame.
+    """Path of a camera over a photo.
 
     Attributes:
-        center: ``(T, 2)``, the x and y of the photo's pixel in the middle of the frame; 0, 0 is the middle of the
-            first pixel.
+        center: ``(T, 2)``, x and y in the photo of the middle of the frame; 0, 0 is the middle of the first pixel.
         zoom: ``(T,)``, pixels of the photo per pixel of the frame.
-        angle: ``(T,)``, by how much the camera is turned, in radians.
+        angle: ``(T,)``, rotation of the camera in radians.
     """
 
     center: Tensor
@@ -35,26 +34,18 @@ class CameraPath:
 
 
 def glide(points: Tensor, frames: int) -> Tensor:
-    """A smooth way ``(T, N)`` from the first of three points ``(3, N)`` to the last: a quadratic Bezier curve."""
+    """A smooth path ``(T, N)`` from the first of three points ``(3, N)`` to the last: a quadratic Bezier curve."""
     u = torch.linspace(0, 1, frames, dtype=torch.float64) if frames > 1 else torch.zeros(1, dtype=torch.float64)
     shares = torch.stack([(1 - u) ** 2, 2 * u * (1 - u), u**2], dim=1)
     return shares @ points.double()
 
 
 def shoot(photo: Tensor, path: CameraPath, size: tuple[int, int]) -> Tensor:
-    """What a camera sees.
+    """Frames ``(T, C, height, width)`` of a camera over a photo ``(C, H, W)``, not clamped.
 
-    Photos are sampled bicubically between their pixels. Where the camera is so far away that a pixel of the frame
+    Photos are sampled bicubically between their pixels, and their border is continued. Where a pixel of the frame
     covers several of the photo, it is the mean of ``n x n`` samples, ``n`` the largest zoom of the path rounded up:
-    of one number for the whole path, as otherwise the picture would jump where the number changes.
-
-    Args:
-        photo: ``(C, H, W)``.
-        path: Of T frames; outside the photo its border is continued.
-        size: Height and width of the frames.
-
-    Returns:
-        ``(T, C, height, width)``, not clamped.
+    one number for the whole path, as otherwise the image would jump where the number changes.
     """
     samples = max(1, math.ceil(float(path.zoom.max()) - 1e-6))
     rows, columns = (_offsets(side, samples) for side in size)
@@ -68,7 +59,7 @@ def shoot(photo: Tensor, path: CameraPath, size: tuple[int, int]) -> Tensor:
 
 
 def _offsets(side: int, samples: int) -> Tensor:
-    """Where samples lie, in pixels from the middle of a side."""
+    """Sample positions in pixels from the middle of a side."""
     places = (torch.arange(side * samples, dtype=torch.float64) + 0.5) / samples
     return places - side / 2
 
@@ -80,16 +71,16 @@ def _sample(photo: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 class Camera:
-    """Draws clips of photos: it pans, zooms and turns smoothly, and something may move across in front of it.
+    """Random clips of photos: the camera pans, zooms and turns smoothly, and something may move across in front of it.
 
-    How far it moves is limited by the photo: of one that is no larger than the frame there is but one view. It
-    never comes nearer than the photo is sharp.
+    The motion is limited by the photo: of one that is no larger than the frame there is but one view. Photos are never
+    magnified.
     """
 
     def __init__(self, speed: float = 6.0, zoom: float = 2.0, turn: float = 5.0, foreground: float = 0.5) -> None:
         """
         Args:
-            speed: The most pixels by which anything in a picture moves from one frame to the next, through the pan,
+            speed: The most pixels by which anything in an image moves from one frame to the next, through the pan,
                 through the zoom and through the turn: with all of them up to three times as many.
             zoom: The most pixels of the photo along a pixel of the frame, at least 1.
             turn: The most degrees by which the camera is turned to either side.
@@ -115,17 +106,10 @@ class Camera:
     def clip(
         self, photo: np.ndarray, frames: int, size: tuple[int, int], generator: Generator, front: np.ndarray | None
     ) -> Tensor:
-        """A clip of a photo.
+        """A clip ``(T, 3, height, width)`` of a photo in ``[-1, 1]``, on the grid of 8-bit values.
 
-        Args:
-            photo: uint8 ``(H, W, 3)``, at least as large as the frames.
-            frames: T, how many there are.
-            size: Their height and width.
-            generator: The only source of randomness.
-            front: Another photo, of which a piece moves across; nothing does if none.
-
-        Returns:
-            ``(T, 3, height, width)`` in ``[-1, 1]``, on the grid of 8-bit values.
+        The photo, uint8 ``(H, W, 3)``, is at least as large as the frames. A piece of the `front` photo, if any, moves
+        across.
         """
         seen = shoot(to_frame(photo), self.path(photo.shape[:2], frames, size, generator), size)
         if front is not None:
@@ -133,14 +117,7 @@ class Camera:
         return quantize(seen)
 
     def path(self, photo: tuple[int, int], frames: int, size: tuple[int, int], generator: Generator) -> CameraPath:
-        """Draw a path on which all that is seen lies inside of the photo.
-
-        Args:
-            photo: Its height and width.
-            frames: T, how many frames there are.
-            size: Their height and width, at most those of the photo.
-            generator: The only source of randomness.
-        """
+        """A random path on which all frames of a size (height, width) lie inside of the photo."""
         largest = min(self.zoom, photo[0] / size[0], photo[1] / size[1])
         reach = self.speed * (frames - 1) / 2
         swing = reach / (math.hypot(*size) / 2)
@@ -174,13 +151,13 @@ class Camera:
 
 
 def _extent(own: float, other: float, angle: float) -> float:
-    """How long a side of the box around a frame gets when the frame is turned by up to an angle."""
+    """Side of the bounding box of a frame that is turned by up to an angle."""
     most = min(angle, math.atan2(other, own))
     return own * math.cos(most) + other * math.sin(most)
 
 
 def _steepest(photo: tuple[int, int], size: tuple[int, int], zoom: float) -> float:
-    """The largest angle, up to 45 degrees, by which a frame may be turned so that it still fits into a photo."""
+    """The largest angle, up to 45 degrees, at which a turned frame still fits into a photo."""
     low, high = 0.0, math.pi / 4
     for _ in range(40):
         angle = (low + high) / 2
@@ -200,7 +177,7 @@ def _wander(low: float, high: float, reach: float, generator: Generator) -> Tens
 
 
 def _cover(size: tuple[int, int], center: Tensor, radius: float, outline: list[tuple[float, float]]) -> Tensor:
-    """How much of each pixel ``(H, W)`` a piece covers; its edge is a pixel wide."""
+    """Coverage of each pixel ``(H, W)`` by a piece; its edge is a pixel wide."""
     rows, columns = (_offsets(side, 1) for side in size)
     x, y = columns[None, :] - center[0], rows[:, None] - center[1]
     direction = torch.atan2(y, x.expand(size))

@@ -1,11 +1,11 @@
-"""Base class of clip makers, and what they make."""
+"""Base class of clip makers, and the clips that they make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +15,13 @@ from adc.data.datasets.augment import Augmentation
 from adc.data.datasets.crops import Small
 from adc.data.datasets.stills import BROKEN, Broken
 from adc.degradation.draws import randint
-from adc.media.tar_shards import Packed
+from adc.media.tar_shards import TarMember
 from adc.media.video_reader import BrokenVideoError
 from adc.media.video_source import ImageFile, VideoSource, VideoSourceReader
 from adc.ops.shots import cuts
 
 TRIES = 8
-"""Windows of a video that are drawn before it gives its place to the next one, because all cross cuts."""
+"""Windows of a video that are drawn; if all cross cuts, the next video takes its place."""
 THUMBNAIL = 160
 T = TypeVar("T")
 
@@ -31,10 +31,10 @@ class ClipSpec:
     """Specification of clips.
 
     Attributes:
-        frames: How many frames they have.
+        frames: Frames per clip.
         size: Height and width; of clips for validation the largest, and None if there is no limit.
-        scale: What sizes are multiples of.
-        step: What heights and widths of clips for validation are multiples of.
+        scale: Divisor of the size.
+        step: Divisor of heights and widths of clips for validation.
         stride: Each so many-th frame of a video is taken.
         shots: Whether clips that cross a cut are refused.
         small: What to do with an image smaller than the crop: stop, or mirror it at its borders.
@@ -54,7 +54,7 @@ class ClipSpec:
 
     @property
     def span(self) -> int:
-        """From the first frame of a clip to its last, both included."""
+        """Frames from the first one of a clip to its last, both included."""
         return (self.frames - 1) * self.stride + 1
 
     @property
@@ -66,41 +66,34 @@ class ClipSpec:
 
 @dataclass(frozen=True)
 class ClipSample:
-    """A clip.
-
-    Attributes:
-        name: Name of its source.
-        path: File of its source.
-        hr: ``(T, 3, H, W)`` in ``[-1, 1]``.
-        lr: The LR clip, if there is one already.
-    """
+    """A clip ``(T, 3, H, W)`` in ``[-1, 1]``, with name and file of its source, and its LR clip if there is one."""
 
     name: str
-    path: Path | Packed
+    path: Path | TarMember
     hr: Tensor
     lr: Tensor | None = None
 
 
 class ClipMaker:
-    """Source of clips by number; all else is drawn from a generator.
+    """Base class of sources of clips by number; all randomness comes from a generator.
 
     Attributes:
-        skipped: Files passed over so far: broken ones, with ``broken="skip"``, and those of which no window
-            without a cut was drawn.
+        skipped: Files passed over so far: broken ones, with ``broken="skip"``, and those without a window free of cuts.
     """
 
-    def __init__(self, wanted: ClipSpec, folder: str | None) -> None:
+    def __init__(self, files: Sequence[Any], spec: ClipSpec, folder: str | None, read: VideoSourceReader) -> None:
         """
         Args:
-            wanted: Specification of the clips.
-            folder: Where the files are.
+            files: The sources, or pairs of an LR source and an HR source.
+            spec: Specification of the (HR) clips.
+            folder: Folder of the (HR) files, for messages.
+            read: Reader of frames.
         """
-        self.wanted, self.folder = wanted, folder
+        self.files, self.spec, self.folder, self.read = files, spec, folder, read
         self.skipped: set[str] = set()
 
     def __len__(self) -> int:
-        """Number of files, or pairs."""
-        raise NotImplementedError
+        return len(self.files)
 
     def draw(self, index: int, generator: Generator) -> ClipSample:
         """A clip for training: a random part, at a random time."""
@@ -110,62 +103,64 @@ class ClipMaker:
         """The clip for validation: the middle of the first frames."""
         raise NotImplementedError
 
-    def _usable(self, index: int, path_of: Callable[[int], object], take: Callable[[int], T | None]) -> T:
-        """What is taken from a file, or from the next that can be used; nothing can if cuts are in the way."""
+    def path(self, index: int) -> Path | TarMember:
+        """File of a source."""
+        return self.files[index].path
+
+    def _usable(self, index: int, take: Callable[[int], T | None]) -> tuple[int, T]:
+        """Number and result of a file, or of the next one that is readable and gives a clip without a cut."""
         for offset in range(len(self)):
             number = (index + offset) % len(self)
             try:
                 taken = take(number)
             except BROKEN:
-                if self.wanted.broken == "error":
+                if self.spec.broken == "error":
                     raise
-                self.skipped.add(str(path_of(number)))
+                self.skipped.add(str(self.path(number)))
                 continue
             if taken is not None:
-                return taken
-            self.skipped.add(f"{path_of(number)} (cuts in all clips that were drawn)")
+                return number, taken
+            self.skipped.add(f"{self.path(number)} (cuts in all clips that were drawn)")
         raise BrokenVideoError(
             f"{self.folder}: not one of its {len(self)} files gives a clip: they are broken or all cuts."
         )
 
-    def _window(
-        self, source: VideoSource, read: VideoSourceReader, generator: Generator
-    ) -> tuple[range, list[np.ndarray]] | None:
-        """Successive frames without a cut; none if there were cuts in all that were drawn.
+    def _window(self, source: VideoSource, generator: Generator) -> tuple[range, list[np.ndarray]] | None:
+        """Successive frames without a cut, and their numbers; None if there were cuts in all that were drawn.
 
         What crosses a cut that has been found is not drawn again.
         """
-        wanted, last = self.wanted, len(source) - self.wanted.span
-        check_length(source, wanted)
+        spec, last = self.spec, len(source) - self.spec.span
+        check_length(source, spec)
         if isinstance(source, ImageFile):
-            return range(1), read(source, [0])
+            return range(1), self.read(source, [0])
         starts = list(range(last + 1))
         for _ in range(TRIES):
             start = starts[randint(generator, 0, len(starts) - 1)]
-            numbers = range(start, start + wanted.span, wanted.stride)
-            frames = read(source, numbers)
-            places = cuts_in(frames) if wanted.shots else []
+            numbers = range(start, start + spec.span, spec.stride)
+            frames = self.read(source, numbers)
+            places = cuts_in(frames) if spec.shots else []
             if not places:
                 return numbers, frames
             for place in places:
                 before, after = numbers[place], numbers[place + 1]
-                starts = [start for start in starts if start > before or start + wanted.span <= after]
+                starts = [start for start in starts if start > before or start + spec.span <= after]
             if not starts:
                 return None
         return None
 
 
-def check_length(source: VideoSource, wanted: ClipSpec) -> None:
-    """Refuse a video that is shorter than a clip; the message names it, both lengths and the way out."""
-    if len(source) < wanted.span:
-        needed = f"the {wanted.span} that frames: {wanted.frames} with stride: {wanted.stride} need"
+def check_length(source: VideoSource, spec: ClipSpec) -> None:
+    """Check that a video is as long as a clip."""
+    if len(source) < spec.span:
+        needed = f"the {spec.span} that frames: {spec.frames} with stride: {spec.stride} need"
         raise ValueError(
             f"{source.path}: {len(source)} frames are fewer than {needed}. Lower frames or stride, or remove it."
         )
 
 
 def cuts_in(frames: Sequence[np.ndarray]) -> list[int]:
-    """After which of successive frames ``(H, W, 3)`` there is a cut; not every pixel is looked at."""
+    """Numbers of the frames ``(H, W, 3)`` before a cut, found on reduced frames."""
     if len(frames) < 2:
         return []
     step = max(1, max(frames[0].shape[:2]) // THUMBNAIL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from adc.interfaces import Degradation
 from adc.media.images import caption_of
 
 DRAWS = "draws"
-"""Of an item or a batch: states of the generators with which clips are still to be degraded."""
+"""Key of an item or a batch: states of the generators with which clips are still to be degraded."""
 
 Key = int | tuple[int, int]
 """An index, which means epoch 0, or a pair (position, index) of a `PositionSampler`."""
@@ -42,11 +43,10 @@ class TrainingClips(Dataset[dict[str, Any]]):
         Args:
             maker: Maker of the clips.
             degradation: Degradation of HR clips; none for a maker that has LR clips.
-            seed: Of all draws.
-            stills: Source of the stills; there are none if none.
+            seed: Seed of all draws.
+            stills: Source of the stills, if items have any.
             captions: Whether items have a ``text``, read from the file beside each source.
-            on_device: Whether items hold the state of their generator (`DRAWS`) in place of ``lr``; `degraded` makes
-                that later.
+            on_device: Whether items hold the state of their generator (`DRAWS`) in place of ``lr``, for `degraded`.
         """
         self.maker, self.degradation, self.seed, self.stills = maker, degradation, seed, stills
         self.captions, self.on_device = captions, on_device
@@ -57,29 +57,26 @@ class TrainingClips(Dataset[dict[str, Any]]):
         return self.maker.skipped | (self.stills.skipped if self.stills is not None else set())
 
     def __len__(self) -> int:
-        """Number of files."""
         return len(self.maker)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """The item of an index in epoch 0, or of a pair (position, index) in the position's epoch."""
         position, index = key if isinstance(key, tuple) else (0, key)
         generator = generator_of(self.seed, index, position // len(self))
-        made, augment = self.maker.draw(index, generator), self.maker.wanted.augment
-        hr = made.hr
+        clip, augment = self.maker.draw(index, generator), self.maker.spec.augment
         if augment is not None and augment.blends(generator):
             other = self.maker.draw(randint(generator, 0, len(self) - 1), generator).hr
-            hr = augment.mix(hr, other, generator)
-        made = ClipSample(made.name, made.path, hr, made.lr)
-        item = _item(made, None if self.on_device else self.degradation, generator, self.captions)
+            clip = replace(clip, hr=augment.mix(clip.hr, other, generator))
+        item = _item(clip, None if self.on_device else self.degradation, generator, self.captions)
         if self.on_device:
             item[DRAWS] = generator.get_state()
         if self.stills is not None:
-            item["stills"] = self.stills.draw(hr.shape[0], generator, index)
+            item["stills"] = self.stills.draw(clip.hr.shape[0], generator, index)
         return item
 
 
 class ValidationClips(Dataset[dict[str, Any]]):
-    """The middle of the first frames of each source with its LR counterpart, the same in every epoch."""
+    """The middle of the first frames of each source, the same in every epoch; arguments as of `TrainingClips`."""
 
     def __init__(
         self,
@@ -89,19 +86,10 @@ class ValidationClips(Dataset[dict[str, Any]]):
         limit: int | None = None,
         captions: bool = False,
     ) -> None:
-        """
-        Args:
-            maker: Maker of the clips.
-            degradation: Degradation of HR clips; none for a maker that has LR clips.
-            seed: Of all draws.
-            limit: Take the first so many files only.
-            captions: Whether items have a ``text``, read from the file beside each source.
-        """
         self.maker, self.degradation, self.seed = maker, degradation, seed
         self.limit, self.captions = limit, captions
 
     def __len__(self) -> int:
-        """Number of files."""
         return min(len(self.maker), len(self.maker) if self.limit is None else self.limit)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -110,10 +98,10 @@ class ValidationClips(Dataset[dict[str, Any]]):
         return _item(self.maker.first(index, generator), self.degradation, generator, self.captions)
 
 
-def _item(made: ClipSample, degradation: Degradation | None, generator: Generator, captions: bool) -> dict[str, Any]:
-    item: dict[str, Any] = {"hr": made.hr, "name": made.name}
-    lr = made.lr if degradation is None else degradation(made.hr, generator)
-    return item | ({} if lr is None else {"lr": lr}) | ({"text": caption_of(made.path)} if captions else {})
+def _item(clip: ClipSample, degradation: Degradation | None, generator: Generator, captions: bool) -> dict[str, Any]:
+    item: dict[str, Any] = {"hr": clip.hr, "name": clip.name}
+    lr = clip.lr if degradation is None else degradation(clip.hr, generator)
+    return item | ({} if lr is None else {"lr": lr}) | ({"text": caption_of(clip.path)} if captions else {})
 
 
 def degraded(batch: dict[str, Any], degradation: Degradation) -> dict[str, Any]:
@@ -122,10 +110,10 @@ def degraded(batch: dict[str, Any], degradation: Degradation) -> dict[str, Any]:
     The draws are those of a worker. Sums on another device may differ in their last bit, and so
     may a pixel by one step of 8 bits.
     """
-    small = []
+    lr = []
     with torch.autocast(batch["hr"].device.type, enabled=False):
         for hr, state in zip(batch["hr"], batch[DRAWS], strict=True):
             generator = Generator()
             generator.set_state(state.cpu().clone())
-            small.append(degradation(hr.float(), generator))
-    return {**{key: value for key, value in batch.items() if key != DRAWS}, "lr": torch.stack(small)}
+            lr.append(degradation(hr.float(), generator))
+    return {**{key: value for key, value in batch.items() if key != DRAWS}, "lr": torch.stack(lr)}

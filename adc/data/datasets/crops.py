@@ -11,24 +11,12 @@ from torch import Generator
 
 from adc.degradation.draws import bernoulli, randint
 from adc.degradation.filters import reflected
-from adc.media.tar_shards import Packed
+from adc.media.tar_shards import TarMember
 
 Small = Literal["error", "reflect"]
 
 
-def check_size(key: str, size: int, scale: int) -> None:
-    """Check of a crop's size: refuses one that the scale does not divide."""
-    if size < scale or size % scale:
-        raise ValueError(f"{key}: {size} is not a multiple of the scale {scale}.")
-
-
-def check_largest(largest: int | None, step: int) -> None:
-    """Check of the largest validation crop: refuses one into which no multiple of ``step`` fits."""
-    if largest is not None and largest < step:
-        raise ValueError(f"validation_size: {largest} is less than {step} (multiple * scale).")
-
-
-def too_small(path: Path | Packed, pixels: np.ndarray, size: int, scale: int, way_out: str = "") -> ValueError:
+def too_small(path: Path | TarMember, pixels: np.ndarray, size: int, scale: int, way_out: str = "") -> ValueError:
     """The error for a photo ``(H, W, 3)`` into which a crop does not fit; names the file, its size and the way out."""
     height, width = pixels.shape[:2]
     fitting = min(height, width) // scale * scale
@@ -41,31 +29,22 @@ def too_small(path: Path | Packed, pixels: np.ndarray, size: int, scale: int, wa
 def crop_of(frame: np.ndarray, size: int, generator: Generator) -> Callable[[np.ndarray], np.ndarray]:
     """A random square of frames ``(H, W, 3)``, perhaps mirrored: the function that cuts it out of each."""
     height, width = frame.shape[:2]
-    top, left, flip = (
-        randint(generator, 0, height - size),
-        randint(generator, 0, width - size),
-        bernoulli(generator, 0.5),
-    )
+    top, left = randint(generator, 0, height - size), randint(generator, 0, width - size)
+    flip = bernoulli(generator, 0.5)
     return lambda other: other[top : top + size, left : left + size][:, :: -1 if flip else 1]
 
 
-def ensure_min_size(pixels: np.ndarray, path: Path | Packed, size: int, scale: int, small: Small) -> np.ndarray:
-    """An image ``(H, W, 3)`` into which a square of ``size`` fits.
+def ensure_min_size(pixels: np.ndarray, path: Path | TarMember, size: int, scale: int, small: Small) -> np.ndarray:
+    """An image ``(H, W, 3)``, mirrored at the right and below until a square of ``size`` fits.
 
     Raises:
-        ValueError: If it is smaller and may not be mirrored at its borders.
+        ValueError: If it is smaller and may not be mirrored.
     """
     if min(pixels.shape[:2]) >= size:
         return pixels
     if small == "error":
         raise too_small(path, pixels, size, scale, ", or small: reflect")
-    return mirror_up_to(pixels, size)
-
-
-def mirror_up_to(pixels: np.ndarray, size: int) -> np.ndarray:
-    """A photo ``(H, W, 3)`` continued to the right and downwards by mirroring until a square of ``size`` fits."""
-    rows = reflected(pixels.shape[0], 0, max(0, size - pixels.shape[0])).numpy()
-    columns = reflected(pixels.shape[1], 0, max(0, size - pixels.shape[1])).numpy()
+    rows, columns = (reflected(side, 0, max(0, size - side)).numpy() for side in pixels.shape[:2])
     return pixels[rows][:, columns]
 
 
@@ -75,7 +54,7 @@ def central(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[top : top + height, left : left + width]
 
 
-def crop_size(path: Path | Packed, pixels: np.ndarray, largest: int | None, step: int) -> tuple[int, int]:
+def crop_size(path: Path | TarMember, pixels: np.ndarray, largest: int | None, step: int) -> tuple[int, int]:
     """Height and width of the largest part of a photo whose sides are multiples of ``step`` and at most ``largest``.
 
     Raises:

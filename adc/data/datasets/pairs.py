@@ -2,104 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from torch import Generator
 
-from adc.data.datasets.clip_maker import ClipMaker, ClipSample, ClipSpec, check_length, to_clip
+from adc.data.datasets.clip_maker import ClipMaker, ClipSample, check_length, to_clip
 from adc.data.datasets.crops import crop_size, too_small
 from adc.degradation.draws import bernoulli, randint
-from adc.media.video_source import VideoSource, VideoSourceReader
+from adc.media.tar_shards import TarMember
+from adc.media.video_source import VideoSource
+
+Pair = tuple[VideoSource, VideoSource]
+Frames = list[np.ndarray]
+Size = tuple[int, int]
 
 
 class PairClips(ClipMaker):
     """Clips of images and videos that exist as LR and HR."""
 
-    def __init__(
-        self,
-        pairs: Sequence[tuple[VideoSource, VideoSource]],
-        wanted: ClipSpec,
-        folder: str | None,
-        read: VideoSourceReader,
-    ) -> None:
-        """
-        Args:
-            pairs: LR sources and HR sources.
-            wanted: Specification of HR clips.
-            folder: Where the HR sources are.
-            read: Reader of frames.
-        """
-        super().__init__(wanted, folder)
-        self.pairs, self.read = pairs, read
-
-    def __len__(self) -> int:
-        """Number of pairs."""
-        return len(self.pairs)
+    def path(self, index: int) -> Path | TarMember:
+        """File of an HR source."""
+        return self.files[index][1].path
 
     def draw(self, index: int, generator: Generator) -> ClipSample:
         """The same successive frames of both videos, cut out of one random place."""
-        pair, small, large = self._usable(
-            index, lambda number: self.pairs[number][1].path, lambda n: self._take(n, generator)
-        )
-        side, scale = self.wanted.side, self.wanted.scale
-        if min(large[0].shape[:2]) < side:
-            raise too_small(pair[1].path, large[0], side, scale)
-        height, width = small[0].shape[:2]
+        number, (lr, hr) = self._usable(index, lambda number: self._take(self.files[number], generator))
+        pair, side, scale = self.files[number], self.spec.side, self.spec.scale
+        if min(hr[0].shape[:2]) < side:
+            raise too_small(pair[1].path, hr[0], side, scale)
+        height, width = lr[0].shape[:2]
         top, left = randint(generator, 0, height - side // scale), randint(generator, 0, width - side // scale)
-        made = self._made(pair, small, large, (top, left), (side // scale, side // scale))
+        clip = self._cropped(pair, lr, hr, (top, left), (side // scale, side // scale))
         if bernoulli(generator, 0.5):
-            assert made.lr is not None
-            return ClipSample(made.name, made.path, made.hr.flip(-1), made.lr.flip(-1))
-        return made
+            assert clip.lr is not None
+            return replace(clip, hr=clip.hr.flip(-1), lr=clip.lr.flip(-1))
+        return clip
 
     def first(self, index: int, generator: Generator) -> ClipSample:
         """The middle of the first frames of both videos."""
-        pair = self.pairs[index]
+        pair = self.files[index]
         self._check(pair)
-        small, large = self._both(pair, range(0, self.wanted.span, self.wanted.stride))
-        height, width = (
-            side // self.wanted.scale for side in crop_size(pair[1].path, large[0], self.wanted.size, self.wanted.step)
-        )
-        corner = ((small[0].shape[0] - height) // 2, (small[0].shape[1] - width) // 2)
-        return self._made(pair, small, large, corner, (height, width))
+        lr, hr = self._both(pair, range(0, self.spec.span, self.spec.stride))
+        size = crop_size(pair[1].path, hr[0], self.spec.size, self.spec.step)
+        height, width = (side // self.spec.scale for side in size)
+        corner = ((lr[0].shape[0] - height) // 2, (lr[0].shape[1] - width) // 2)
+        return self._cropped(pair, lr, hr, corner, (height, width))
 
-    def _take(
-        self, index: int, generator: Generator
-    ) -> tuple[tuple[VideoSource, VideoSource], list[np.ndarray], list[np.ndarray]] | None:
-        pair = self.pairs[index]
+    def _take(self, pair: Pair, generator: Generator) -> tuple[Frames, Frames] | None:
         self._check(pair)
-        window = self._window(pair[1], self.read, generator)
-        return None if window is None else (pair, *self._both(pair, window[0]))
+        window = self._window(pair[1], generator)
+        return None if window is None else self._both(pair, window[0])
 
-    def _check(self, pair: tuple[VideoSource, VideoSource]) -> None:
-        small, large = pair
-        if len(small) != len(large):
-            raise ValueError(
-                f"{large.path}: {len(large)} frames, but {len(small)} in {small.path}. Replace one of them."
-            )
-        check_length(large, self.wanted)
+    def _check(self, pair: Pair) -> None:
+        lr, hr = pair
+        if len(lr) != len(hr):
+            raise ValueError(f"{hr.path}: {len(hr)} frames, but {len(lr)} in {lr.path}. Replace one of them.")
+        check_length(hr, self.spec)
 
-    def _both(self, pair: tuple[VideoSource, VideoSource], numbers: range) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        small, large = (self.read(source, numbers) for source in pair)
-        scale, (height, width) = self.wanted.scale, small[0].shape[:2]
-        if large[0].shape[:2] != (height * scale, width * scale):
+    def _both(self, pair: Pair, numbers: range) -> tuple[Frames, Frames]:
+        lr, hr = (self.read(source, numbers) for source in pair)
+        scale, (height, width) = self.spec.scale, lr[0].shape[:2]
+        if hr[0].shape[:2] != (height * scale, width * scale):
             raise ValueError(
-                f"{pair[1].path}: {large[0].shape[1]}x{large[0].shape[0]} pixels are not {scale} times the "
+                f"{pair[1].path}: {hr[0].shape[1]}x{hr[0].shape[0]} pixels are not {scale} times the "
                 f"{width}x{height} of {pair[0].path}. Set scale, or replace a file."
             )
-        return small, large
+        return lr, hr
 
-    def _made(
-        self,
-        pair: tuple[VideoSource, VideoSource],
-        small: list[np.ndarray],
-        large: list[np.ndarray],
-        corner: tuple[int, int],
-        size: tuple[int, int],
-    ) -> ClipSample:
+    def _cropped(self, pair: Pair, lr: Frames, hr: Frames, corner: Size, size: Size) -> ClipSample:
         clips = []
-        for frames, factor in ((small, 1), (large, self.wanted.scale)):
+        for frames, factor in ((lr, 1), (hr, self.spec.scale)):
             (top, left), (height, width) = (tuple(factor * side for side in two) for two in (corner, size))
             clips.append(to_clip([frame[top : top + height, left : left + width] for frame in frames]))
         return ClipSample(pair[1].name, pair[1].path, clips[1], clips[0])

@@ -23,7 +23,9 @@ class Stills:
     """Clips of unrelated images: crops of photos, or of key frames of videos.
 
     Attributes:
-        skipped: Broken files met so far, with ``broken="skip"``.
+        scale: Divisor of sizes, for messages.
+        small: What to do with an image smaller than the crop: stop, or mirror it at its borders.
+        skipped: Broken files met so far, with ``broken="skip"`` (instead of an error).
     """
 
     def __init__(
@@ -35,15 +37,6 @@ class Stills:
         broken: Broken = "error",
         read: VideoSourceReader | None = None,
     ) -> None:
-        """
-        Args:
-            sources: Photos, or videos of which key frames are taken.
-            size: Height and width of the crops.
-            scale: What sizes are to be multiples of, for the message of what is too small.
-            small: What to do with an image smaller than the crop: stop, or mirror it at its borders.
-            broken: What to do with an unreadable file: stop, or take another.
-            read: Reader of the sources; it may keep frames.
-        """
         self.sources, self.size, self.scale = sources, size, scale
         self.small: Small = small
         self.broken: Broken = broken
@@ -51,15 +44,12 @@ class Stills:
         self.skipped: set[str] = set()
 
     def draw(self, frames: int, generator: Generator, own: int | None = None) -> Tensor:
-        """A clip of images, no two of one file as long as there are enough.
+        """Random images ``(T, 3, size, size)`` in ``[-1, 1]``, of different files as long as there are enough.
 
         Args:
-            frames: T, how many.
+            frames: T.
             generator: The only source of randomness.
-            own: The file of this number gives none, unless no other does.
-
-        Returns:
-            ``(T, 3, size, size)`` in ``[-1, 1]``.
+            own: Number of a file that is used only if no other is readable.
         """
         order = torch.randperm(len(self.sources), generator=generator).tolist()
         for files in ([index for index in order if index != own], order):
@@ -69,7 +59,7 @@ class Stills:
         raise BrokenImageError(f"stills: none of the {len(order)} files can be read.")
 
     def _images(self, files: list[int], frames: int, generator: Generator) -> list[Tensor]:
-        """So many images, of one file after the other, again and again; none if none can be read."""
+        """So many images, cycling through files; none if none can be read."""
         drawn: list[Tensor] = []
         for number, index in enumerate(cycle(files), start=1):
             image = self._image(index, generator)

@@ -1,4 +1,4 @@
-"""Base class of data modules: endless training batches, and validation clips."""
+"""Base class of data modules."""
 
 from __future__ import annotations
 
@@ -17,22 +17,16 @@ log = logging.getLogger(__name__)
 
 
 class ClipData(LightningDataModule, ABC):
-    """Loaders over a training set and a validation set; knows and saves the position in the data.
+    """Base class of data modules: training set, validation set and the position in the data.
 
     The position is the number of clips that all processes together have trained on. It is
-    derived from the number of batches that the module has processed (``batches``), so that what
-    workers have prefetched does not count, and it is part of the checkpoint: a resumed run sees
-    the clips that come next. Run it with ``use_distributed_sampler: false``; `PositionSampler`
-    shares the clips out.
+    derived from the number of batches that the stage has processed, so that
+    prefetched batches do not count, and it is part of the checkpoint: a resumed run continues with
+    the clips that come next. Use it with ``use_distributed_sampler: false``; `PositionSampler`
+    divides the clips among processes.
     """
 
     def __init__(self, batch_size: int, workers: int, seed: int) -> None:
-        """
-        Args:
-            batch_size: Clips per batch and process.
-            workers: Processes that load.
-            seed: Of the order.
-        """
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size: {batch_size} is less than 1.")
@@ -52,7 +46,7 @@ class ClipData(LightningDataModule, ABC):
         """A dataset in order, or nothing."""
 
     def setup(self, stage: str) -> None:
-        """Look for the files, so that what is missing is missed before anything runs."""
+        """Look for the files, so that a missing one ends the run before it begins."""
         if stage == "fit":
             self._training_set = self.training_set()
         self._validation_set = self.validation_set()
@@ -88,13 +82,7 @@ class ClipData(LightningDataModule, ABC):
             return []
         return clip_loader(self._validation_set, workers=min(self.workers, 2), pin_memory=self._on_gpu())
 
-    def test_dataloader(self) -> ClipLoader | list[Any]:
-        """The same as `val_dataloader`."""
-        return self.val_dataloader()
-
-    def predict_dataloader(self) -> ClipLoader | list[Any]:
-        """The same as `val_dataloader`."""
-        return self.val_dataloader()
+    test_dataloader = predict_dataloader = val_dataloader
 
     def teardown(self, stage: str) -> None:
         """Name the broken files that were skipped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -9,9 +10,8 @@ from typing import Any, Literal
 from adc.data.bundled import training_photos, validation_photos
 from adc.data.datasets.augment import Augmentation
 from adc.data.datasets.camera import Camera
-from adc.data.datasets.clip_maker import ClipSpec
+from adc.data.datasets.clip_maker import ClipMaker, ClipSpec
 from adc.data.datasets.clips import DRAWS, TrainingClips, ValidationClips, degraded
-from adc.data.datasets.crops import check_largest, check_size
 from adc.data.datasets.pairs import PairClips
 from adc.data.datasets.stills import Stills
 from adc.data.datasets.videos import CameraClips, VideoClips
@@ -21,7 +21,86 @@ from adc.media.images import list_photos
 from adc.media.video_source import VideoSource, VideoSourceReader, image_sources, list_sources, match_sources
 
 
-class DegradedClips(ClipData):
+class ClipFiles(ClipData, ABC):
+    """Base class of data modules of photo and video files, with the options that they share."""
+
+    def __init__(
+        self,
+        scale: int,
+        batch_size: int,
+        *,
+        frames: int = 1,
+        size: int = 512,
+        workers: int = 2,
+        seed: int = 0,
+        broken: Literal["error", "skip"] = "error",
+        cache: int = 256,
+        validation_size: int | None = None,
+        validation_limit: int | None = None,
+        validation_frames: int | None = None,
+        multiple: int = 16,
+        captions: bool = False,
+        stills: bool | str = False,
+        stride: int = 1,
+        shots: bool = True,
+    ) -> None:
+        """
+        Args:
+            scale: Ratio of the sizes of HR and LR.
+            batch_size: Clips per batch and process.
+            frames: Frames per clip.
+            size: Height and width of the HR clip, a multiple of the scale.
+            workers: Processes that read and degrade, each on one thread; 0 does it in the main process.
+            seed: Of the order, the crops and the degradations.
+            broken: What to do with an unreadable file: stop, or take the next one in its place and name it at the end.
+            cache: Megabytes of decoded frames that each worker keeps in memory.
+            validation_size: Largest height and width of HR validation clips, cut from the middle; whole frames if none,
+                or size for a camera's.
+            validation_limit: Validate on the first so many files only.
+            validation_frames: Validate on the first so many frames of each video; as many as frames if none.
+            multiple: Validation clips are cut so that the LR clip's height and width are multiples of this.
+            captions: Read the text beside each HR file (photo.txt beside photo.png), for prompts.
+            stills: Whether batches have clips of unrelated images: true takes key frames of the other HR videos
+                (the other photos, with a camera), a folder the photos in it.
+            stride: Each so many-th frame is taken; 2 doubles the speed.
+            shots: Draw again where a clip would cross a cut; a video in which that fails gives its place to the next
+                one, and is named at the end.
+        """
+        super().__init__(batch_size, workers, seed)
+        if scale < 1:
+            raise ValueError(f"scale: {scale} is not a whole number of at least 1.")
+        for key, number in (("frames", frames), ("stride", stride), ("validation_frames", validation_frames)):
+            if number is not None and number < 1:
+                raise ValueError(f"{key}: {number} is less than 1.")
+        if size < scale or size % scale:
+            raise ValueError(f"size: {size} is not a multiple of the scale {scale}.")
+        step = multiple * scale
+        if validation_size is not None and validation_size < step:
+            raise ValueError(f"validation_size: {validation_size} is less than {step} (multiple * scale).")
+        self.stills, self.cache, self.validation_limit, self.captions = stills, cache, validation_limit, captions
+        self.spec = ClipSpec(frames, size, scale, stride=stride, shots=shots, broken=broken)
+        self.validation_spec = ClipSpec(validation_frames or frames, validation_size, scale, step, stride, False)
+
+    def _training_clips(
+        self,
+        maker: ClipMaker,
+        files: Sequence[VideoSource],
+        degradation: Degradation | None = None,
+        on_device: bool = False,
+    ) -> TrainingClips:
+        """Clips of a maker, with stills of the HR files or of a folder of photos."""
+        read = maker.read
+        if isinstance(self.stills, str):
+            files, read = image_sources(list_photos(self.stills)), VideoSourceReader()
+        spec = self.spec
+        stills = Stills(files, spec.side, spec.scale, spec.small, spec.broken, read) if self.stills else None
+        return TrainingClips(maker, degradation, self.seed, stills, self.captions, on_device)
+
+    def _validation_clips(self, maker: ClipMaker, degradation: Degradation | None = None) -> ValidationClips:
+        return ValidationClips(maker, degradation, self.seed, self.validation_limit, self.captions)
+
+
+class DegradedClips(ClipFiles):
     """Photos, videos, or photos under a moving camera, with LR counterparts degraded on the fly.
 
     Batches have the keys ``lr``, ``hr``, ``name``, and ``stills`` and ``text`` if they are asked for. Every clip is
@@ -35,24 +114,12 @@ class DegradedClips(ClipData):
         batch_size: int,
         train_dir: str | None = None,
         val_dir: str | None = None,
-        frames: int = 1,
-        size: int = 512,
-        workers: int = 2,
-        seed: int = 0,
+        *,
         small: Literal["error", "reflect"] = "error",
-        broken: Literal["error", "skip"] = "error",
-        cache: int = 256,
-        validation_size: int | None = None,
-        validation_limit: int | None = None,
-        validation_frames: int | None = None,
-        multiple: int = 16,
         augment: Augmentation | None = None,
-        captions: bool = False,
         degrade: Literal["workers", "device"] = "workers",
-        stills: bool | str = False,
-        stride: int = 1,
-        shots: bool = True,
         camera: Camera | None = None,
+        **options: Any,
     ) -> None:
         """
         Args:
@@ -62,70 +129,45 @@ class DegradedClips(ClipData):
                 them, video files, and folders of frames. A path with a star, pairs/*/hr.mp4, names a video in each of
                 many folders. If none, eleven photos of scikit-image, under a camera if frames is above 1.
             val_dir: The same for validation; if none, four other photos of scikit-image.
-            frames: Frames per clip.
-            size: Height and width of the HR clip, a multiple of the scale.
-            workers: Processes that read and degrade, each on one thread; 0 does it in the main process.
-            seed: Of the order, the crops and the degradations.
             small: What to do with an image smaller than size: stop, or mirror it at its borders.
-            broken: What to do with an unreadable file: stop, or take the next one in its place and name it at the end.
-            cache: Megabytes of decoded frames that each worker keeps in memory.
-            validation_size: Largest height and width of validation clips, cut from the middle; whole frames if none,
-                or size for a camera's.
-            validation_limit: Validate on the first so many files only.
-            validation_frames: Validate on the first so many frames of each video; as many as frames if none.
-            multiple: Validation clips are cut so that the LR clip's height and width are multiples of this.
             augment: Augmentation of training clips before they are degraded, for where files are few.
-            captions: Read the text beside each file (photo.txt beside photo.png), for prompts.
             degrade: Where training clips are degraded: in the workers, or in float32 on the device that trains.
-            stills: Whether batches have clips of unrelated images: true takes key frames of the other videos
-                (the other photos, with a camera), a folder the photos in it.
-            stride: Each so many-th frame is taken; 2 doubles the speed.
-            shots: Draw again where a clip would cross a cut; a video in which that fails gives its place to the next
-                one, and is named at the end.
             camera: The camera's motion. With one, train_dir and val_dir, where they are named, are folders of photos.
+            options: Those of `ClipFiles`.
         """
-        super().__init__(batch_size, workers, seed)
-        _check(frames, stride, validation_frames, size, degradation.scale, validation_size, multiple)
-        self.degradation, self.train_dir, self.val_dir, self.stills = degradation, train_dir, val_dir, stills
-        self.cache, self.validation_limit, self.captions, self.degrade = cache, validation_limit, captions, degrade
-        self.camera = camera or (Camera() if frames > 1 else None)
+        super().__init__(degradation.scale, batch_size, **options)
+        self.degradation, self.train_dir, self.val_dir, self.degrade = degradation, train_dir, val_dir, degrade
+        self.spec = replace(self.spec, small=small, augment=augment)
+        self.camera = camera or (Camera() if self.spec.frames > 1 else None)
         self.has_camera = camera is not None
-        self.wanted = ClipSpec(
-            frames, size, degradation.scale, stride=stride, shots=shots, small=small, broken=broken, augment=augment
-        )
-        self.validation = ClipSpec(
-            validation_frames or frames, validation_size, degradation.scale, multiple * degradation.scale, stride, False
-        )
 
     def training_set(self) -> TrainingClips:
         """Random clips."""
-        maker = self._maker(self.train_dir, self.wanted, validation=False)
-        stills = stills_of(self.stills, maker.files, self.wanted, maker.read)
-        return TrainingClips(maker, self.degradation, self.seed, stills, self.captions, self.degrade == "device")
+        maker = self._maker(self.train_dir, self.spec, validation=False)
+        return self._training_clips(maker, maker.files, self.degradation, self.degrade == "device")
 
     def validation_set(self) -> ValidationClips:
         """The middle of the first frames of each file."""
-        maker = self._maker(self.val_dir, self.validation, validation=True)
-        return ValidationClips(maker, self.degradation, self.seed, self.validation_limit, self.captions)
+        return self._validation_clips(self._maker(self.val_dir, self.validation_spec, True), self.degradation)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Degrade what the workers left to the device."""
+        """Degrade on the device what the workers did not."""
         return degraded(batch, self.degradation) if DRAWS in batch else batch
 
-    def _maker(self, folder: str | None, wanted: ClipSpec, validation: bool) -> VideoClips | CameraClips:
+    def _maker(self, folder: str | None, spec: ClipSpec, validation: bool) -> VideoClips | CameraClips:
         read = VideoSourceReader(0 if validation else self.cache)
         if folder is not None and not self.has_camera:
-            return VideoClips(list_sources(folder, self.wanted.frames), wanted, folder, read)
+            return VideoClips(list_sources(folder, self.spec.frames), spec, folder, read)
         bundled = validation_photos if validation else training_photos
         photos = image_sources(bundled() if folder is None else list_photos(folder), folder)
         if self.camera is None:
-            return VideoClips(photos, wanted, folder, read)
-        if validation and wanted.size is None:
-            wanted = replace(wanted, size=max(self.wanted.side, wanted.step))
-        return CameraClips(photos, self.camera, wanted, folder, read)
+            return VideoClips(photos, spec, folder, read)
+        if validation and spec.size is None:
+            spec = replace(spec, size=max(self.spec.side, spec.step))
+        return CameraClips(self.camera, photos, spec, folder, read)
 
 
-class PairedClips(ClipData):
+class PairedClips(ClipFiles):
     """Photos or videos that exist as LR and HR, in two folders with the same names: a teacher's results, for one.
 
     Batches are those of `DegradedClips`.
@@ -138,21 +180,9 @@ class PairedClips(ClipData):
         batch_size: int,
         val_lr: str | None = None,
         val_hr: str | None = None,
+        *,
         scale: int = 4,
-        frames: int = 1,
-        size: int = 512,
-        workers: int = 2,
-        seed: int = 0,
-        broken: Literal["error", "skip"] = "error",
-        cache: int = 256,
-        validation_size: int | None = None,
-        validation_limit: int | None = None,
-        validation_frames: int | None = None,
-        multiple: int = 16,
-        captions: bool = False,
-        stills: bool | str = False,
-        stride: int = 1,
-        shots: bool = True,
+        **options: Any,
     ) -> None:
         """
         Args:
@@ -163,73 +193,22 @@ class PairedClips(ClipData):
             val_lr: The same for validation; no validation if none.
             val_hr: The same for validation.
             scale: Ratio of the sizes of HR and LR.
-            frames: Frames per clip.
-            size: Height and width of the HR clip, a multiple of the scale.
-            workers: Processes that read, each on one thread; 0 does it in the main process.
-            seed: Of the order and the crops.
-            broken: What to do with an unreadable file: stop, or take the next one in its place and name it at the end.
-            cache: Megabytes of decoded frames that each worker keeps in memory.
-            validation_size: Largest height and width of HR validation clips, cut from the middle; whole if none.
-            validation_limit: Validate on the first so many pairs only.
-            validation_frames: Validate on the first so many frames of each pair; as many as frames if none.
-            multiple: Validation clips are cut so that the LR clip's height and width are multiples of this.
-            captions: Read the text beside each HR file (photo.txt beside photo.png), for prompts.
-            stills: Whether batches have clips of unrelated images: true takes key frames of the other HR videos,
-                a folder the photos in it.
-            stride: Each so many-th frame is taken; 2 doubles the speed.
-            shots: Draw again where a clip would cross a cut; a pair in which that fails gives its place to the next
-                one, and is named at the end.
+            options: Those of `ClipFiles`.
         """
-        super().__init__(batch_size, workers, seed)
-        if scale < 1:
-            raise ValueError(f"scale: {scale} is not a whole number of at least 1.")
-        _check(frames, stride, validation_frames, size, scale, validation_size, multiple)
+        super().__init__(scale, batch_size, **options)
         if (val_lr is None) != (val_hr is None):
             raise ValueError("val_lr and val_hr belong together: give both folders, or neither.")
         self.lr, self.hr, self.val_lr, self.val_hr = lr, hr, val_lr, val_hr
-        self.stills, self.cache, self.validation_limit, self.captions = stills, cache, validation_limit, captions
-        self.wanted = ClipSpec(frames, size, scale, stride=stride, shots=shots, broken=broken)
-        self.validation = ClipSpec(validation_frames or frames, validation_size, scale, multiple * scale, stride, False)
 
     def training_set(self) -> TrainingClips:
         """Random clips."""
-        pairs, read = match_sources(self.lr, self.hr, self.wanted.frames), VideoSourceReader(self.cache)
-        stills = stills_of(self.stills, [hr for _, hr in pairs], self.wanted, read)
-        maker = PairClips(pairs, self.wanted, self.hr, read)
-        return TrainingClips(maker, None, self.seed, stills, self.captions)
+        pairs = match_sources(self.lr, self.hr, self.spec.frames)
+        maker = PairClips(pairs, self.spec, self.hr, VideoSourceReader(self.cache))
+        return self._training_clips(maker, [hr for _, hr in pairs])
 
     def validation_set(self) -> ValidationClips | None:
         """The middle of the first frames of each pair."""
         if self.val_lr is None or self.val_hr is None:
             return None
-        pairs = match_sources(self.val_lr, self.val_hr, self.wanted.frames)
-        maker = PairClips(pairs, self.validation, self.val_hr, VideoSourceReader())
-        return ValidationClips(maker, None, self.seed, self.validation_limit, self.captions)
-
-
-def _check(
-    frames: int, stride: int, validation_frames: int | None, size: int, scale: int, largest: int | None, multiple: int
-) -> None:
-    for key, number in (("frames", frames), ("stride", stride), ("validation_frames", validation_frames)):
-        if number is not None and number < 1:
-            raise ValueError(f"{key}: {number} is less than 1.")
-    check_size("size", size, scale)
-    check_largest(largest, multiple * scale)
-
-
-def stills_of(
-    stills: bool | str, others: Sequence[VideoSource], wanted: ClipSpec, read: VideoSourceReader
-) -> Stills | None:
-    """The source of the stills of a recipe.
-
-    Args:
-        stills: False for none, true for those of ``others``, or a folder of photos.
-        others: The files of which the clips are made.
-        wanted: Specification of the clips.
-        read: Reader of the others.
-    """
-    if stills is False:
-        return None
-    if isinstance(stills, str):
-        others, read = image_sources(list_photos(stills)), VideoSourceReader()
-    return Stills(others, wanted.side, wanted.scale, wanted.small, wanted.broken, read)
+        pairs = match_sources(self.val_lr, self.val_hr, self.spec.frames)
+        return self._validation_clips(PairClips(pairs, self.validation_spec, self.val_hr, VideoSourceReader()))

@@ -11,15 +11,15 @@ from adc.data.modules.clip_data import ClipData
 
 
 class RepeatedClips(ClipData):
-    """Another module's clips, whose crops and degradations of the first epochs come again and again.
+    """Another module's clips, with the crops and degradations of the first epochs again and again.
 
-    The set is finite, so that `adc cache` can ask a teacher about all of it. The order is new in every epoch.
+    The set is finite, so that `adc cache` can store a teacher's outputs for all of it. The order is new in every epoch.
     """
 
     def __init__(self, data: ClipData, epochs: int = 1) -> None:
         """
         Args:
-            data: Whose clips they are.
+            data: The other module.
             epochs: How many different crops and degradations of each photo there are.
         """
         super().__init__(data.batch_size, data.workers, data.seed)
@@ -36,7 +36,7 @@ class RepeatedClips(ClipData):
         return self.data.validation_set()
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """What it does on the device."""
+        """Those of the other module."""
         return self.data.on_after_batch_transfer(batch, dataloader_idx)
 
 
