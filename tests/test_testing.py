@@ -5,6 +5,7 @@ import torch
 from adc_tiny import (
     Bicubic,
     TinyAutoencoder,
+    TinyCausalAutoencoder,
     TinyConditioner,
     TinyDenoiser,
     TinyDiscriminator,
@@ -186,6 +187,20 @@ SPACE = {
     "no gradient": ("embed", lambda f, s, x: f(x).detach(), "must carry gradients to the pixels"),
     "batch": ("embed", mixed, "must not depend on the other clips"),
 }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strides": 4}, r"strides: must be \(temporal, spatial\)"),
+        ({"strides": (4, 8)}, r"encode: the result's shape must be \(2, 1, any, 8, 8\)"),
+        ({"latent_frames": lambda self, frames: frames}, r"encode: the result's shape must be \(1, 9, any"),
+        ({"latent_frames": lambda self, frames: -(-(frames - 1) // 4) + 1}, "latent_frames: must refuse 4 frames"),
+    ],
+)
+def test_autoencoder_with_another_temporal_rule(change, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_autoencoder(type("Broken", (TinyCausalAutoencoder,), change)())
 
 
 @pytest.mark.parametrize("case", SPACE)

@@ -81,7 +81,7 @@ class OneStepTeacher(Teacher):
     @property
     def multiple(self) -> int:
         """The enlarged picture's sides are padded to multiples of this."""
-        return self.autoencoder.stride * 2 ** (len(self.unet_config["block_out_channels"]) - 1)
+        return self.autoencoder.strides[1] * 2 ** (len(self.unet_config["block_out_channels"]) - 1)
 
     def latent(self, lr: Tensor, prompt: Tensor | None = None) -> Tensor:
         """The restored latent ``(B, T, Z, h', w')``, scaled, of a padded clip.

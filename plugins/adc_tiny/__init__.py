@@ -2,7 +2,7 @@
 
 from adc_tiny.diffusion import TinyConditioner, TinyDenoiser
 from adc_tiny.discriminator import TinyDiscriminator
-from adc_tiny.latent import TinyAutoencoder, TinySpace
+from adc_tiny.latent import TinyAutoencoder, TinyCausalAutoencoder, TinySpace
 from adc_tiny.scorer import TinyScorer
 from adc_tiny.student import TinyStudent
 from adc_tiny.teacher import Bicubic, TinyTeacher
@@ -10,6 +10,7 @@ from adc_tiny.teacher import Bicubic, TinyTeacher
 __all__ = [
     "Bicubic",
     "TinyAutoencoder",
+    "TinyCausalAutoencoder",
     "TinyConditioner",
     "TinyDenoiser",
     "TinyDiscriminator",
