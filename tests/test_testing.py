@@ -9,6 +9,7 @@ from adc_tiny import (
     TinyConditioner,
     TinyDenoiser,
     TinyDiscriminator,
+    TinyScoreDiscriminator,
     TinyScorer,
     TinySpace,
     TinyStudent,
@@ -203,6 +204,32 @@ def test_autoencoder_with_another_temporal_rule(change, message):
         testing.check_autoencoder(type("Broken", (TinyCausalAutoencoder,), change)())
 
 
+SCORE = {
+    "heads": (lambda f, s, x, t: {}, "must give logits of every head, realism"),
+    "clips": (lambda f, s, x, t: {"realism": f(x, t)["realism"].sum(0)}, "result's shape must be"),
+    "one network": (lambda f, s, x, t: f({**x, "fake": [y.detach() for y in x["fake"]]}, t), "network 'fake'"),
+    "one tap": (lambda f, s, x, t: f({n: [y[0], y[1].detach()] for n, y in x.items()}, t), "feature 1 of the network"),
+    "random": (lambda f, s, x, t: {h: y + torch.randn(()) for h, y in f(x, t).items()}, "must give the same result"),
+}
+
+
+@pytest.mark.parametrize("case", SCORE)
+def test_score_discriminator(case):
+    change, message = SCORE[case]
+    made = broken(
+        TinyScoreDiscriminator, "forward", change, __init__=lambda self: TinyScoreDiscriminator.__init__(self, taps=2)
+    )
+    with pytest.raises(AssertionError, match=message):
+        testing.check_score_discriminator(made)
+
+
+def test_widths_of_a_score_discriminator():
+    made = TinyScoreDiscriminator()
+    made.widths = {"real": 16}
+    with pytest.raises(AssertionError, match="widths: must name the channels of real and fake"):
+        testing.check_score_discriminator(made)
+
+
 @pytest.mark.parametrize("case", SPACE)
 def test_feature_space(case):
     method, change, message = SPACE[case]
@@ -215,7 +242,7 @@ def test_feature_space(case):
 
 JUDGE = {
     "no dict": (lambda f, s, x: f(x)["realism"], "must return logits by head; got Tensor"),
-    "a head is missing": (lambda f, s, x: {}, "must judge with every head, realism"),
+    "a head is missing": (lambda f, s, x: {}, "must give logits of every head, realism"),
     "infinite": (lambda f, s, x: {"realism": f(x)["realism"] / 0}, r"\(head 'realism'\): the result must be finite"),
     "detached": (lambda f, s, x: {"realism": f(x)["realism"].detach()}, "must carry gradients to the view"),
     "random": (lambda f, s, x: {"realism": f(x)["realism"] + torch.randn(())}, "same input must give the same result"),
@@ -235,7 +262,7 @@ def test_discriminator(case):
 
 @pytest.mark.parametrize(
     ("attribute", "value", "message"),
-    [("domain", "latent", r"domain: must be one of pixel, feature, score; got 'latent'"),
+    [("domain", "latent", r"domain: must be one of pixel, feature; got 'latent'"),
      ("heads", ["realism"], r"heads: must be a tuple of names"),
      ("heads", (), r"heads: must be a tuple of names"),
      ("heads", ("a", "a"), r"heads: must be a tuple of names")],

@@ -2,7 +2,7 @@
 
 from adc.interfaces.data import Degradation, Source
 from adc.interfaces.denoiser import Conditioner, Denoiser
-from adc.interfaces.discriminator import Discriminator
+from adc.interfaces.discriminator import Discriminator, ScoreDiscriminator
 from adc.interfaces.latent import Autoencoder, FeatureSpace
 from adc.interfaces.loss import Loss
 from adc.interfaces.metric import FileMetric, Metric, SetMetric, WeightFile
@@ -23,6 +23,7 @@ __all__ = [
     "Prompt",
     "Prunable",
     "Restorer",
+    "ScoreDiscriminator",
     "Scorer",
     "SetMetric",
     "Source",

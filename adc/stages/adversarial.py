@@ -192,6 +192,6 @@ class AdversarialDistillation(Stage):
             raise ValueError("space: features are compared, but there is no feature space; name one.")
         if self.teacher is None and any(loss.against == "teacher" for loss in self.losses):
             raise ValueError("teacher: a loss is against the teacher, but there is none; name one.")
-        takers = [part for part in (self.teacher, *self.discriminators) if part is not None]
-        if self.prompt is not None and not any(part.takes_prompt for part in takers):
-            raise ValueError("prompt: neither the teacher nor a discriminator takes a prompt; leave it out.")
+        teacher_takes_it = self.teacher is not None and self.teacher.takes_prompt
+        if self.prompt is not None and not (teacher_takes_it or len(self.discriminators)):
+            raise ValueError("prompt: the teacher takes none and there is no discriminator; leave it out.")

@@ -43,9 +43,8 @@ class PatchDiscriminator(Discriminator):
             elif isinstance(module, nn.BatchNorm2d):
                 nn.init.normal_(module.weight, 1.0, 0.02)
 
-    def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward(self, view: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Logits ``(B, T, 1, h, w)``."""
-        assert isinstance(view, Tensor)
         return {"realism": self.network(view.flatten(0, 1)).unflatten(0, view.shape[:2])}
 
 
@@ -57,7 +56,6 @@ class UNetDiscriminator(Discriminator):
     """
 
     domain = "feature"
-    takes_prompt = True
     prompt: Tensor
 
     def __init__(
@@ -112,18 +110,20 @@ class UNetDiscriminator(Discriminator):
     def checkpoint_activations(self, on: bool) -> None:
         (self.unet.enable_gradient_checkpointing if on else self.unet.disable_gradient_checkpointing)()
 
-    def forward(self, view: Tensor | Sequence[Tensor], prompt: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, view: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Logits ``(B, T, c, h, w)`` for each head; the UNet's output channels are shared out evenly.
 
         Raises:
             ValueError: If the view has other channels than the discriminator was made for.
         """
-        assert isinstance(view, Tensor)
         if view.shape[2] != self.channels:
             raise ValueError(f"channels: {self.channels}, but the features have {view.shape[2]}; set it to that.")
         flat = view.flatten(0, 1)
-        told = self.prompt.expand(len(flat), -1, -1) if prompt is None else prompt.repeat_interleave(view.shape[1], 0)
-        logits = self.unet(flat, self.timestep, told).sample
+        if condition is None:
+            text = self.prompt.expand(len(flat), -1, -1)
+        else:
+            text = condition.repeat_interleave(view.shape[1], 0)
+        logits = self.unet(flat, self.timestep, text).sample
         parts = logits.unflatten(0, view.shape[:2]).chunk(len(self.heads), dim=2)
         return dict(zip(self.heads, parts, strict=True))
 

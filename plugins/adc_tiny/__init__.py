@@ -1,7 +1,7 @@
 """The smallest component of each interface: for tests, for recipes that run in seconds, and to start from."""
 
 from adc_tiny.diffusion import TinyConditioner, TinyDenoiser
-from adc_tiny.discriminator import TinyDiscriminator
+from adc_tiny.discriminator import TinyDiscriminator, TinyScoreDiscriminator
 from adc_tiny.latent import TinyAutoencoder, TinyCausalAutoencoder, TinySpace
 from adc_tiny.scorer import TinyScorer
 from adc_tiny.student import TinyStudent
@@ -14,6 +14,7 @@ __all__ = [
     "TinyConditioner",
     "TinyDenoiser",
     "TinyDiscriminator",
+    "TinyScoreDiscriminator",
     "TinyScorer",
     "TinySpace",
     "TinyStudent",

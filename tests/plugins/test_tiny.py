@@ -7,6 +7,7 @@ from adc_tiny import (
     TinyConditioner,
     TinyDenoiser,
     TinyDiscriminator,
+    TinyScoreDiscriminator,
     TinyScorer,
     TinySpace,
     TinyStudent,
@@ -37,7 +38,7 @@ def test_latents_keep_their_contract():
     testing.check_feature_space(TinySpace(), TinyAutoencoder())
 
 
-@pytest.mark.parametrize(("domain", "channels"), [("feature", 8), ("pixel", 3), ("score", 5)])
+@pytest.mark.parametrize(("domain", "channels"), [("feature", 8), ("pixel", 3)])
 def test_discriminator_keeps_its_contract(domain, channels):
     testing.check_discriminator(TinyDiscriminator(domain, channels, heads=["detail", "consistency"]))
 
@@ -138,3 +139,8 @@ def test_a_length_that_does_not_fit_is_refused(frames, legal):
     message = rf"frames: TinyCausalAutoencoder takes 1 \+ 4 n frames, not {frames}; cut or pad the clip to {legal}\."
     with pytest.raises(ValueError, match=message):
         TinyCausalAutoencoder().encode(torch.zeros(1, frames, 3, 8, 8))
+
+
+def test_a_head_on_two_score_networks_of_different_width():
+    testing.check_score_discriminator(TinyScoreDiscriminator())
+    testing.check_score_discriminator(TinyScoreDiscriminator({"real": 5, "fake": 12}, taps=2, heads=["a", "b"]))
