@@ -1,5 +1,7 @@
 """Every clause that `adc.testing` verifies, broken on purpose."""
 
+import functools
+
 import pytest
 import torch
 from adc_tiny import (
@@ -18,14 +20,15 @@ from adc_tiny import (
 from torch import nn
 
 from adc import testing
-from adc.interfaces import Degradation, Loss, Prunable, Source, Teacher
-from adc.ops.clip import quantize, upsample_bicubic
+from adc.interfaces import Degradation, Loss, Prunable, Source, Student, Teacher
+from adc.ops.clip import per_frame, quantize, upsample_bicubic
 
 
 def broken(base, method, change, **attributes):
     """An instance of a subclass whose method is `change(original, self, *arguments)`."""
     original = getattr(base, method)
 
+    @functools.wraps(original)
     def replacement(self, *arguments, **named):
         return change(lambda *a, **k: original(self, *a, **k), self, *arguments, **named)
 
@@ -123,7 +126,7 @@ STUDENT = {
         "must carry gradients to the parameters",
     ),
     "decode shape": ("decode", lambda f, s, x: f(x)[..., :-1], "the result's shape must be"),
-    "not both halves": ("restore", lambda f, s, x: f(x) * 0.5, r"Broken\.restore: must be decode\(encode\(lr\)\)"),
+    "not both halves": ("restore", lambda f, s, x, *_: f(x) * 0.5, r"Broken\.restore: must be decode\(encode\(lr\)\)"),
     "decode_latents": ("decode_latents", lambda f, s, x: f(x)[:, :, :1], r"Broken\.decode_latents: the result's shape"),
     "decoder": ("decode_latents", lambda f, s, x: f(x).detach(), "must carry gradients to the parameters of decoder"),
 }
@@ -132,7 +135,7 @@ STUDENT = {
 @pytest.mark.parametrize("case", STUDENT)
 def test_student(case):
     method, change, message = STUDENT[case]
-    whole = {} if method != "encode" else {"restore": lambda s, x: s.decode(TinyStudent.encode(s, x))}
+    whole = {} if method != "encode" else {"restore": lambda s, x, generator=None: s.decode(TinyStudent.encode(s, x))}
     with pytest.raises(AssertionError, match=message):
         testing.check_student(broken(TinyStudent, method, change, **whole), autoencoder=TinyAutoencoder())
 
@@ -202,6 +205,49 @@ SPACE = {
 def test_autoencoder_with_another_temporal_rule(change, message):
     with pytest.raises(AssertionError, match=message):
         testing.check_autoencoder(type("Broken", (TinyCausalAutoencoder,), change)())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f, s, x, g=None: f(x) + (0 if g is None else torch.randn(())), "same state of the generator"),
+        (lambda f, s, x, g=None: f(x) + (0 if g is None else 0.1), "another state must give another candidate"),
+    ],
+)
+def test_candidates(change, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_restorer(broken(TinyTeacher, "restore", change))
+
+
+def test_a_restorer_without_a_generator():
+    made = type("Old", (Bicubic,), {"restore": lambda self, lr: upsample_bicubic(lr, 4)})()
+    with pytest.raises(AssertionError, match="must take a generator"):
+        testing.check_restorer(made)
+
+
+@pytest.mark.parametrize(("key", "value"), [("temporal_context", -1), ("multiple", 0), ("multiple", None)])
+def test_restorer_attributes(key, value):
+    restorer = TinyTeacher()
+    setattr(restorer, key, value)
+    with pytest.raises(AssertionError, match=rf"TinyTeacher\.{key}: must be a whole number"):
+        testing.check_restorer(restorer)
+
+
+def test_latents_need_a_student_that_decodes_them():
+    class Pixels(Student):
+        def __init__(self):
+            super().__init__()
+            self.network = torch.nn.Conv2d(3, 3, 1)
+
+        def encode(self, lr):
+            return per_frame(self.network, lr)
+
+        def decode(self, feature):
+            return upsample_bicubic(feature, 4)
+
+    testing.check_student(Pixels())
+    with pytest.raises(AssertionError, match=r"must be a subclass of adc\.interfaces\.LatentStudent"):
+        testing.check_student(Pixels(), autoencoder=TinyAutoencoder())
 
 
 SCORE = {
@@ -444,7 +490,7 @@ def test_a_component_is_left_as_it_was():
 
 def test_a_teacher_that_is_not_one():
     class Half(Teacher):
-        def restore(self, lr):
+        def restore(self, lr, generator=None):
             return upsample_bicubic(lr, 2)
 
     with pytest.raises(AssertionError, match=r"Half\.restore: the result's shape"):

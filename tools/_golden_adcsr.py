@@ -13,7 +13,7 @@ from _seeded import seeded, seeded_like
 from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDAutoencoder, UNetDiscriminator, convert, networks, published
 from adc_sd21.autoencoder import KLAutoencoder
 from adc_sd21.folder import load
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.data import Real
 from adc.interfaces import FeatureSpace, Prompt, Teacher
@@ -55,7 +55,7 @@ class Answered(Teacher):
         super().__init__()
         self.answer = features
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Not asked for."""
         raise NotImplementedError
 
@@ -98,7 +98,7 @@ def computed(golden: dict[str, Tensor], facts: dict[str, Any], home: Path, say: 
     yield "alpha_999", teacher.alpha
     with torch.no_grad():
         yield "teacher_latent", teacher.latent(lr, golden["prompt"])
-        yield "teacher_pixels", teacher.restore(lr, golden["prompt"])
+        yield "teacher_pixels", teacher.restore(lr, prompt=golden["prompt"])
     say("codec and discriminator: seeded")
     space = _space(student)
     with torch.no_grad():

@@ -61,7 +61,7 @@ TEACHER = '''\
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.interfaces import Teacher
 from adc.ops.clip import upsample_bicubic, per_frame
@@ -84,7 +84,7 @@ class {cls}(Teacher):
             nn.Conv2d(width, 3, 3, padding=1),
         )
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Enlarge, then correct."""
         large = upsample_bicubic(lr, self.scale)
         return large + 0.1 * per_frame(self.network, large)

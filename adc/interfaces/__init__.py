@@ -7,7 +7,7 @@ from adc.interfaces.latent import Autoencoder, FeatureSpace
 from adc.interfaces.loss import Loss
 from adc.interfaces.metric import FileMetric, Metric, SetMetric, WeightFile
 from adc.interfaces.prompt import Prompt
-from adc.interfaces.restorer import Prunable, Restorer, Student, Teacher
+from adc.interfaces.restorer import LatentStudent, Prunable, Restorer, Student, Teacher
 from adc.interfaces.score import Scorer
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Discriminator",
     "FeatureSpace",
     "FileMetric",
+    "LatentStudent",
     "Loss",
     "Metric",
     "Prompt",

@@ -96,7 +96,7 @@ def _identity(student: Student) -> tuple[str, dict[str, Any]]:
     cls = type(student)
     if "<locals>" in cls.__qualname__ or cls.__module__ == "__main__":
         raise ValueError(f"{cls.__qualname__}: a student is saved by the name of its class; define it in a module.")
-    init_args = getattr(student, "init_args", None)
+    init_args = student.init_args
     if not isinstance(init_args, dict):
         raise ValueError(f"{cls.__name__} has no `init_args`: set it to its constructor's arguments, as plain data.")
     for key, value in init_args.items():

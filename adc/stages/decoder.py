@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Autoencoder, Discriminator, Loss, Restorer, Student
+from adc.interfaces import Autoencoder, Discriminator, LatentStudent, Loss, Restorer, Student
 from adc.ops import gan
 from adc.ops.sharded import gathered
 from adc.training import Losses, Phase, Role, Stage, unique_names
@@ -48,7 +48,7 @@ class DecoderPretraining(Stage):
     ) -> None:
         """
         Args:
-            student: The pruned student whose decoder is trained; the rest of it stays.
+            student: The pruned student, a `LatentStudent`, whose decoder is trained; the rest of it stays.
             autoencoder: The frozen autoencoder whose encoder makes the latents.
             losses: Reconstruction losses, pixels against the truth.
             roles: The optimizers of ``decoder`` and, if there is one, ``discriminator``.
@@ -62,6 +62,8 @@ class DecoderPretraining(Stage):
             accumulate: Batches whose gradients are averaged in one update.
         """
         super().__init__(roles, [["decoder", "discriminator"] if discriminator else ["decoder"]], accumulate)
+        if not isinstance(student, LatentStudent):
+            raise ValueError(f"student: {type(student).__name__} is no LatentStudent: it has no decoder to pretrain.")
         for loss in losses:
             if (loss.domain, loss.against) != ("pixel", "real"):
                 raise ValueError(f"losses: {type(loss).__name__} must compare pixels with the truth here.")

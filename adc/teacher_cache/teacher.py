@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from adc.interfaces import FeatureSpace, Teacher
 from adc.teacher_cache.store import (
@@ -25,7 +25,7 @@ from adc.teacher_cache.store import (
 OPEN_SHARDS = 64
 
 
-def run_teacher(teacher: Teacher, lr: Tensor, domains: Collection[str], **told: Tensor) -> dict[str, Tensor]:
+def run_teacher(teacher: Teacher, lr: Tensor, domains: Collection[str], **told: Any) -> dict[str, Tensor]:
     """All that a stage may want to know of a teacher about a batch, in one pass.
 
     Args:
@@ -127,7 +127,7 @@ class CachedTeacher(Teacher):
             for key in self._shard(number).keys:
                 self._places[key] = (*self._places.get(key, ()), number)
 
-    def restore(self, lr: Tensor, prompt: Tensor | None = None) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None, prompt: Tensor | None = None) -> Tensor:
         """The pixels that the teacher made of a clip."""
         return self._answers(lr, prompt, ("pixel",))["pixel"]
 

@@ -79,7 +79,8 @@ def check_score_discriminator(discriminator: ScoreDiscriminator, size: int = 16)
         for clips, frames in probe.SIZES:
             views = {
                 network: [
-                    probe.example(clips, frames, width, size, size, seed=tap, device=device) for tap in range(taps)
+                    probe.example(clips, frames, width, size, size, seed=tap, device=device)
+                    for tap in range(discriminator.taps)
                 ]
                 for network, width in discriminator.widths.items()
             }

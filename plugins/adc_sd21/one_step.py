@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.interfaces import FeatureSpace, Teacher
 from adc.ops.clip import per_frame, upsample_bicubic
@@ -110,7 +110,7 @@ class OneStepTeacher(Teacher):
             )
         return self.prompt.expand(lr.shape[0] * lr.shape[1], -1, -1)
 
-    def restore(self, lr: Tensor, prompt: Tensor | None = None) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None, prompt: Tensor | None = None) -> Tensor:
         """Enlarge a clip; any size."""
         return self._pixels(self._projected(lr, prompt), lr)
 

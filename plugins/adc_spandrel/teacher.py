@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from adc.interfaces import Teacher
 from adc.ops.clip import per_frame, upsample_bicubic
@@ -49,7 +49,7 @@ class Spandrel(Teacher):
         self._padding = descriptor.size_requirements.get_padding
         self.eval()
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Enlarge a clip of any size."""
         if not self.grey:
             return per_frame(self._enlarge, lr)

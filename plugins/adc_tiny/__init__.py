@@ -5,11 +5,12 @@ from adc_tiny.discriminator import TinyDiscriminator, TinyScoreDiscriminator
 from adc_tiny.latent import TinyAutoencoder, TinyCausalAutoencoder, TinySpace
 from adc_tiny.scorer import TinyScorer
 from adc_tiny.student import TinyStudent
-from adc_tiny.teacher import Bicubic, TinyTeacher
+from adc_tiny.teacher import Bicubic, TinyCandidates, TinyTeacher
 
 __all__ = [
     "Bicubic",
     "TinyAutoencoder",
+    "TinyCandidates",
     "TinyCausalAutoencoder",
     "TinyConditioner",
     "TinyDenoiser",

@@ -81,7 +81,7 @@ class TinySpace(FeatureSpace):
         """
         super().__init__()
         self.autoencoder = TinyAutoencoder()
-        decoder = TinyDecoder(channels) if student is None else student.decoder
+        decoder = TinyDecoder(channels) if student is None else getattr(student, "decoder", None)
         if not isinstance(decoder, TinyDecoder):
             raise ValueError(f"student: {type(student).__name__} has no TinyDecoder; TinySpace is for TinyStudent.")
         self.stem = copy.deepcopy(decoder.stem)

@@ -3,6 +3,7 @@ import torch
 from adc_tiny import (
     Bicubic,
     TinyAutoencoder,
+    TinyCandidates,
     TinyCausalAutoencoder,
     TinyConditioner,
     TinyDenoiser,
@@ -144,3 +145,11 @@ def test_a_length_that_does_not_fit_is_refused(frames, legal):
 def test_a_head_on_two_score_networks_of_different_width():
     testing.check_score_discriminator(TinyScoreDiscriminator())
     testing.check_score_discriminator(TinyScoreDiscriminator({"real": 5, "fake": 12}, taps=2, heads=["a", "b"]))
+
+
+def test_one_restorer_gives_as_many_candidates_as_are_drawn():
+    restorer, lr = TinyCandidates(), torch.rand(1, 1, 3, 16, 16) * 2 - 1
+    testing.check_teacher(restorer)
+    candidates = [restorer.restore(lr, torch.Generator().manual_seed(seed)) for seed in (0, 1, 2, 0)]
+    assert torch.equal(candidates[0], candidates[3])
+    assert all((candidates[0] - other).abs().mean() > 0.01 for other in (*candidates[1:3], restorer.restore(lr)))
