@@ -420,12 +420,18 @@ def test_source(case):
 
 
 DENOISER = {
-    "no list": (lambda f, s, z, t, c, taps=(): f(z, t, c)[0], "must return the velocity and the list"),
-    "shape": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0][:, :, :3], f(z, t, c, taps)[1]), "the result's shape"),
-    "taps": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0], []), "one feature for each of 2 taps; got 0"),
-    "uninvited": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0], [z, z]), "without taps there must be no features"),
-    "changed": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0] + len(taps), f(z, t, c, taps)[1]), "must not change"),
-    "detached": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0].detach(), f(z, t, c, taps)[1]), "gradients to z_t"),
+    "no list": (lambda f, s, z, t, c, taps=(), **_: f(z, t, c)[0], "must return the velocity and the list"),
+    "shape": (lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0][:, :, :3], f(z, t, c, taps)[1]), "the result's shape"),
+    "taps": (lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0], []), "each of 2 taps; got 0"),
+    "uninvited": (
+        lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0], [z, z]),
+        "there must be no features",
+    ),
+    "changed": (
+        lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0] + len(taps), f(z, t, c, taps)[1]),
+        "must not change",
+    ),
+    "detached": (lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0].detach(), f(z, t, c, taps)[1]), "gradients to z_t"),
 }
 
 
@@ -436,24 +442,46 @@ def test_denoiser(case):
         testing.check_denoiser(broken(TinyDenoiser, "forward", change), TinyConditioner(), taps=(0, 1))
 
 
+EARLY = {
+    "velocity": (lambda f, s, *a, **k: (a[0], f(*a, **k)[1]), "there must be no velocity, but None"),
+    "features": (lambda f, s, *a, **k: (None, [2 * x for x in f(*a, **k)[1]]), "must not change the features"),
+}
+
+
+@pytest.mark.parametrize("case", EARLY)
+def test_denoiser_that_ends_early(case):
+    change, message = EARLY[case]
+
+    def only_early(f, s, *arguments, stop_early=False):
+        return change(f, s, *arguments, stop_early=True) if stop_early else f(*arguments)
+
+    with pytest.raises(AssertionError, match=message):
+        testing.check_denoiser(broken(TinyDenoiser, "forward", only_early), TinyConditioner(), taps=(0,))
+
+
+def test_denoiser_depth():
+    with pytest.raises(AssertionError, match=r"TinyDenoiser\.depth: must count the blocks to tap, more than 2; got 2"):
+        testing.check_denoiser(TinyDenoiser(), TinyConditioner(), taps=(2,))
+
+
+def emptied(f, s, c):
+    c["text"].zero_()
+    return f(c)
+
+
 CONDITION = {
-    "dropped": (
-        lambda f, s, b, null=False: {k: v for k, v in f(b, null).items() if not null},
-        "null must keep the entries",
-    ),
-    "too much": (
-        lambda f, s, b, null=False: {k: v * (0.5 if null else 1) for k, v in f(b, null).items()},
-        "'lr' changes",
-    ),
-    "no tensors": (lambda f, s, b, null=False: {"text": b["name"]}, "must return tensors by name"),
+    "dropped": ("unconditional", lambda f, s, c: {"lr": f(c)["lr"]}, "must keep the entries"),
+    "too much": ("unconditional", lambda f, s, c: {k: v * 0.5 for k, v in c.items()}, "'lr' changes"),
+    "in place": ("unconditional", emptied, "must leave the condition as it is; 'text' changes"),
+    "no tensors": ("condition", lambda f, s, b: {"text": b["name"]}, "must return tensors by name"),
 }
 
 
 @pytest.mark.parametrize("case", CONDITION)
 def test_conditioner(case):
-    change, message = CONDITION[case]
+    method, change, message = CONDITION[case]
     with pytest.raises(AssertionError, match=message):
-        testing.check_conditioner(broken(TinyConditioner, "condition", change))
+        testing.check_conditioner(broken(TinyConditioner, method, change))
 
 
 def test_conditioner_clean():

@@ -1,5 +1,6 @@
 """The abstract classes that plugins implement. The docstrings are the contracts."""
 
+from adc.interfaces.batch import Batch
 from adc.interfaces.data import Degradation, Source
 from adc.interfaces.denoiser import Conditioner, Denoiser
 from adc.interfaces.discriminator import Discriminator, ScoreDiscriminator
@@ -12,6 +13,7 @@ from adc.interfaces.score import Scorer
 
 __all__ = [
     "Autoencoder",
+    "Batch",
     "Conditioner",
     "Degradation",
     "Denoiser",
