@@ -1,4 +1,4 @@
-"""Where clips come from, and how they are spoilt."""
+"""Sources of discriminator examples, and LR synthesis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 
 class Source(ABC):
-    """Where a clip shown to the discriminators comes from."""
+    """Source of the clips of a discriminator's example."""
 
     @abstractmethod
     def __call__(self, batch: dict[str, Any]) -> Tensor:
@@ -17,7 +17,7 @@ class Source(ABC):
 
 
 class Degradation(nn.Module, ABC):
-    """Makes the small, spoilt clip of a pair.
+    """Makes the LR clip of a pair from its HR clip.
 
     Attributes:
         scale: How many times smaller the result is.
@@ -27,7 +27,7 @@ class Degradation(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, hr: Tensor, generator: Generator) -> Tensor:
-        """Spoil one clip.
+        """Degrade one clip.
 
         Args:
             hr: ``(T, 3, H, W)`` in ``[-1, 1]``, ``H`` and ``W`` multiples of `scale`.

@@ -1,4 +1,4 @@
-"""Diffusion networks, and what they are told."""
+"""Diffusion networks and their conditioning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Denoiser(nn.Module, ABC):
 
 
 class Conditioner(nn.Module, ABC):
-    """What a denoiser is trained towards and told."""
+    """Builds a denoiser's training target (clean latent) and its conditioning from a batch."""
 
     @abstractmethod
     def clean(self, batch: dict[str, Any]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Networks that tell kinds of clips apart."""
+"""Networks that classify clips, by one head or several."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Discriminator(nn.Module, ABC):
-    """Judges views of clips.
+    """Logits for views of clips.
 
     Attributes:
         domain: The view it judges: ``"pixel"``, ``"feature"`` or ``"score"``.
@@ -24,7 +24,7 @@ class Discriminator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
-        """Judge a view.
+        """Logits of a view.
 
         Args:
             view: ``(B, T, C, h, w)``: pixels in ``[-1, 1]`` or features; in the domain

@@ -1,4 +1,4 @@
-"""What networks are told in words."""
+"""Text embeddings for teacher and discriminators."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Restorer(nn.Module, ABC):
 
     @abstractmethod
     def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge a clip.
+        """Upscale a clip.
 
         Args:
             lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``; any ``h`` and ``w`` of at least 16.

@@ -9,9 +9,9 @@ component and the clause that is broken, and leaves the component as it found it
 
 from typing import TYPE_CHECKING, Any
 
+from adc.testing.criteria import check_discriminator, check_loss, check_scorer
 from adc.testing.data import check_degradation, check_source
 from adc.testing.diffusion import check_conditioner, check_denoiser
-from adc.testing.judges import check_discriminator, check_loss, check_scorer
 from adc.testing.latents import check_autoencoder, check_feature_space
 from adc.testing.metrics import check_metric
 from adc.testing.restorers import check_restorer, check_student, check_teacher

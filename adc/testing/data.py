@@ -35,13 +35,13 @@ def check_degradation(degradation: Degradation, size: int = 64) -> None:
     for frames in (1, 3):
         for seed in range(4):
             hr = probe.example(frames, 3, size, size + 2 * scale, seed=seed, device=probe.device_of(degradation))
-            lr = _spoil(degradation, hr, seed, world=1)
+            lr = _degrade(degradation, hr, seed, world=1)
             probe.check_clip(subject, lr, (frames, 3, size // scale, size // scale + 2), hr)
             inside = lr.min().item() >= -1 and lr.max().item() <= 1
             require(inside, subject, f"must stay in [-1, 1]; got {lr.min().item():.4g} to {lr.max().item():.4g}")
             on_grid = (lr - quantize(lr)).abs().max().item() <= BYTE
             require(on_grid, subject, "must lie on the grid of 8-bit values (adc.ops.clip.quantize)")
-            again = _spoil(degradation, hr, seed, world=2)
+            again = _degrade(degradation, hr, seed, world=2)
             require(
                 torch.equal(lr, again),
                 subject,
@@ -49,7 +49,7 @@ def check_degradation(degradation: Degradation, size: int = 64) -> None:
             )
 
 
-def _spoil(degradation: Degradation, hr: Tensor, seed: int, world: int) -> Tensor:
+def _degrade(degradation: Degradation, hr: Tensor, seed: int, world: int) -> Tensor:
     """Degrade under some global random state, which is put back."""
     python, before = random.getstate(), hr.clone()
     try:

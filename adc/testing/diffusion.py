@@ -99,21 +99,21 @@ def check_conditioner(conditioner: Conditioner, size: int = 16, scale: int = 4) 
         batch, other = (probe.example_batch(clips, frames, size, scale, device, seed) for seed in (0, 1))
         with probe.evaluating(conditioner), torch.no_grad():
             clean = conditioner.clean(batch)
-            told, null = conditioner.condition(batch), conditioner.condition(batch, null=True)
+            full, null = conditioner.condition(batch), conditioner.condition(batch, null=True)
             null_of_other = conditioner.condition(other, null=True)
         probe.check_clip(f"{name}.clean", clean, (clips, frames, None, None, None), batch["hr"])
         subject = f"{name}.condition"
-        for condition in (told, null):
+        for condition in (full, null):
             require(
                 isinstance(condition, dict) and all(isinstance(value, Tensor) for value in condition.values()),
                 subject,
                 "must return tensors by name",
             )
         require(
-            told.keys() == null.keys(), subject, f"null must keep the entries {', '.join(told)}; got {', '.join(null)}"
+            full.keys() == null.keys(), subject, f"null must keep the entries {', '.join(full)}; got {', '.join(null)}"
         )
-        for key in told:
-            same = told[key].shape == null[key].shape and torch.equal(told[key], null[key])
+        for key in full:
+            same = full[key].shape == null[key].shape and torch.equal(full[key], null[key])
             text = torch.equal(null[key], null_of_other[key])
             require(
                 same or text,

@@ -293,7 +293,7 @@ class Stage(pl.LightningModule):
                 parameter.requires_grad_(True)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Fidelity of the restorer on held-out clips, and how steady those of more than one frame are."""
+        """Fidelity of the restorer on validation clips, and how steady those of more than one frame are."""
         self._measure("validation", batch)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

@@ -1,4 +1,4 @@
-"""A velocity in three convolutions, and what it is told."""
+"""A velocity in three convolutions, and its conditioning."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class TinyDenoiser(Denoiser):
             condition: What `TinyConditioner` made: ``lr`` ``(B, T, 12, h, w)`` and ``text`` ``(B, 4)``.
             taps: Of 0 and 1.
         """
-        told = self.told(torch.cat([t[:, None].to(z_t), condition["text"]], dim=1))[:, None, :, None, None]
+        embedding = self.told(torch.cat([t[:, None].to(z_t), condition["text"]], dim=1))[:, None, :, None, None]
         hidden, features = torch.cat([z_t, condition["lr"]], dim=2), []
         for block in self.blocks:
-            hidden = nn.functional.silu(per_frame(block, hidden) + told)
+            hidden = nn.functional.silu(per_frame(block, hidden) + embedding)
             features.append(hidden)
         return per_frame(self.out, hidden), [features[tap] for tap in taps]
 
 
 class TinyConditioner(Conditioner):
-    """Latents of `TinyAutoencoder`: the large clip's are clean, the small clip's are told; the text is one vector."""
+    """Latents of `TinyAutoencoder`: clean ones of HR, those of LR as condition; the text is one vector."""
 
     def __init__(self, scale: int = 4) -> None:
         """

@@ -1,4 +1,4 @@
-"""A critic of any domain."""
+"""A discriminator of any domain."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ class TinyDiscriminator(Discriminator):
         taps = [view] if isinstance(view, Tensor) else list(view)
         hidden = [per_frame(self.trunk, tap) for tap in taps]
         return {
-            head: torch.stack([per_frame(judge, h).mean(dim=(2, 3, 4)) for h in hidden], dim=2)
-            for head, judge in self.judges.items()
+            head: torch.stack([per_frame(layer, h).mean(dim=(2, 3, 4)) for h in hidden], dim=2)
+            for head, layer in self.judges.items()
         }

@@ -49,20 +49,20 @@ def _check_logits(name: str, discriminator: Discriminator, clip: Tensor) -> None
     require(
         set(logits) == set(discriminator.heads),
         subject,
-        f"must judge with every head, {', '.join(discriminator.heads)}; got {', '.join(map(str, logits))}",
+        f"must give logits for every head, {', '.join(discriminator.heads)}; got {', '.join(map(str, logits))}",
     )
     trainable = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
     require(bool(trainable), name, "must have parameters to train; none requires gradients")
     for head in discriminator.heads:
 
-        def judge(view: Tensor, head: str = head) -> Tensor:
+        def logits_of(view: Tensor, head: str = head) -> Tensor:
             return discriminator(_view(discriminator, view))[head]
 
         own = f"{subject} (head {head!r})"
         probe.check_clip(own, logits[head], (None,) * logits[head].ndim, clip)
-        probe.check_steady(own, judge, clip)
-        probe.check_input_gradient(own, judge, clip, "the view")
-        probe.check_parameter_gradient(own, lambda judge=judge: judge(clip), trainable, "the parameters")
+        probe.check_steady(own, logits_of, clip)
+        probe.check_input_gradient(own, logits_of, clip, "the view")
+        probe.check_parameter_gradient(own, lambda logits_of=logits_of: logits_of(clip), trainable, "the parameters")
 
 
 def _view(discriminator: Discriminator, clip: Tensor) -> Tensor | Sequence[Tensor]:
