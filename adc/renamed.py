@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 KEYS = {
     "recompute": "gradient_checkpointing",
@@ -38,3 +39,8 @@ def component(class_path: str) -> str | None:
 def sentence(old: str, new: str) -> str:
     """One line that names both."""
     return f"`{old}` was renamed to `{new}`."
+
+
+def arguments(given: Mapping[str, Any], accepted: Collection[str]) -> dict[str, Any]:
+    """The arguments of a class under the names that it takes now."""
+    return {key(word, accepted) or word: value for word, value in given.items()}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from adc import renamed
 from adc.interfaces import Restorer
 from adc.ops.clip import quantize
 from adc.ops.sharded import full
@@ -180,7 +181,8 @@ class Stage(pl.LightningModule):
         network = getattr(self, attribute)
         for path in paths:
             if path not in dict(network.named_modules()):
-                raise ValueError(f"frozen: {type(network).__name__} has no part {path!r}.")
+                hint = f"; {path!r} was renamed to {renamed.KEYS[path]!r}" if path in renamed.KEYS else ""
+                raise ValueError(f"frozen: {type(network).__name__} has no part {path!r}{hint}.")
         parts = tuple(f"{attribute}.{path}" for path in paths)
         self.frozen, self.excluded_from_checkpoint = self.frozen + parts, self.excluded_from_checkpoint + parts
 
