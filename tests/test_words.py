@@ -77,14 +77,14 @@ def names(tree: ast.AST) -> Iterator[tuple[int, str]]:
             case ast.alias():
                 yield node.lineno, node.asname or node.name
             case ast.Call(func=ast.Attribute(attr=attribute), args=[key, *_]) if attribute in LOGGERS:
-                yield from ((key.lineno, text.value) for text in ast.walk(key) if _is_text(text))
+                yield from ((key.lineno, text) for part in ast.walk(key) if (text := _text(part)))
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and (documentation := ast.get_docstring(node)):
             yield getattr(node, "lineno", 1), documentation.splitlines()[0]
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _text(node: ast.AST) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
