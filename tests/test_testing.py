@@ -200,7 +200,7 @@ def test_feature_space(case):
 
 JUDGE = {
     "no dict": (lambda f, s, x: f(x)["realism"], "must return logits by head; got Tensor"),
-    "a head is missing": (lambda f, s, x: {}, "must judge with every head, realism"),
+    "a head is missing": (lambda f, s, x: {}, "must give logits for every head, realism"),
     "infinite": (lambda f, s, x: {"realism": f(x)["realism"] / 0}, r"\(head 'realism'\): the result must be finite"),
     "detached": (lambda f, s, x: {"realism": f(x)["realism"].detach()}, "must carry gradients to the view"),
     "random": (lambda f, s, x: {"realism": f(x)["realism"] + torch.randn(())}, "same input must give the same result"),
