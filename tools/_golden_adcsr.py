@@ -131,13 +131,13 @@ def _stage_figures(
     losses = stage.discriminators_loss(views)
     sum(losses.values(), torch.zeros(())).backward()
     yield "L_D", sum(losses.values(), torch.zeros(()))
-    critic: Any = stage.discriminators[0]
-    theirs = {_their_critic_name(name): parameter for name, parameter in critic.unet.named_parameters()}
+    discriminator: Any = stage.discriminators[0]
+    theirs = {_their_discriminator_name(name): parameter for name, parameter in discriminator.unet.named_parameters()}
     for name in facts["discriminator_grad_norms"]:
         yield f"gradient {name}", _norm(theirs[name])
     with torch.no_grad():
-        yield "logits_fake", views.logits(critic, views.prediction("feature").detach())["realism"]
-        yield "logits_real", views.logits(critic, views.target("real", "feature"))["realism"]
+        yield "logits_fake", views.logits(discriminator, views.prediction("feature").detach())["realism"]
+        yield "logits_real", views.logits(discriminator, views.target("real", "feature"))["realism"]
 
 
 def _norm(parameter: nn.Parameter) -> Tensor:
@@ -187,11 +187,11 @@ def _space(student: AdcSRStudent) -> DecoderStem:
 
 
 @torch.no_grad()
-def _critic() -> UNetDiscriminator:
-    critic = UNetDiscriminator(channels=256)
-    for name, tensor in critic.unet.state_dict().items():
-        tensor.copy_(seeded(f"D.{_their_critic_name(name)}", tensor.shape))
-    return critic
+def _discriminator() -> UNetDiscriminator:
+    discriminator = UNetDiscriminator(channels=256)
+    for name, tensor in discriminator.unet.state_dict().items():
+        tensor.copy_(seeded(f"D.{_their_discriminator_name(name)}", tensor.shape))
+    return discriminator
 
 
 def _stage(student: AdcSRStudent, features: Tensor, space: DecoderStem, prompt: Tensor) -> AdversarialDistillation:
@@ -203,7 +203,7 @@ def _stage(student: AdcSRStudent, features: Tensor, space: DecoderStem, prompt: 
         teacher=Answered(features),
         space=space,
         prompt=Given(prompt),
-        discriminators=[_critic()],
+        discriminators=[_discriminator()],
         examples={"student": Example({"realism": -1}), "real": Example({"realism": 1}, Real())},
         frozen=["decoder"],
     )
@@ -217,7 +217,7 @@ def _our_student_name(name: str) -> str:
     return re.sub(r"^body\.2\.", "mid_block.", re.sub(r"^body\.1\.", "unet.", name))
 
 
-def _their_critic_name(name: str) -> str:
+def _their_discriminator_name(name: str) -> str:
     """AdcSR keeps the adapters of the two halves of the UNet and of its middle under three names."""
     part = {"down": "encoder", "conv_in": "encoder", "up": "decoder", "conv_out": "decoder"}
     adapter = next((theirs for start, theirs in part.items() if name.startswith(start)), "others")

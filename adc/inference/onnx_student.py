@@ -64,7 +64,7 @@ class OnnxStudent(Restorer):
         )
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
-        """Enlarge a clip of any size that the file takes; float32."""
+        """Super-resolve a clip of any size that the file takes; float32."""
         clips = lr.detach().float().cpu()
         if self._of_clips:
             large = torch.cat([self._run(clip[None]) for clip in clips])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Autoencoder, Discriminator, LatentStudent, Loss, Restorer, Student
+from adc.interfaces import Autoencoder, Batch, Discriminator, LatentStudent, Loss, Restorer, Student
 from adc.ops import gan
 from adc.ops.sharded import gathered
 from adc.training import Losses, Phase, Role, Stage, unique_names
@@ -108,7 +108,7 @@ class DecoderPretraining(Stage):
         """The discriminator's phase runs once the adversarial terms are on."""
         return phase == "decoder" or self.adversarial_active
 
-    def prepare(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """The ground truth and its latents from the frozen encoder."""
         projected = self.autoencoder.to_decoder_input(self.autoencoder.encode(batch["hr"]))
         return {"real": batch["hr"], "projected": projected}

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from adc.interfaces import Discriminator, FeatureSpace, Prompt, Source, Student, Teacher
+from adc.interfaces import Batch, Discriminator, FeatureSpace, Prompt, Source, Student, Teacher
 from adc.teacher_cache.teacher import UnknownClipError
 
 DOMAINS = ("feature", "pixel")
@@ -23,7 +23,7 @@ class Views:
 
     def __init__(
         self,
-        batch: dict[str, Any],
+        batch: Batch,
         student: Student,
         teacher: Teacher | None = None,
         space: FeatureSpace | None = None,

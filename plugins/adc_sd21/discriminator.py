@@ -1,4 +1,4 @@
-"""Critics of pixels and of features."""
+"""Discriminators of pixels and of features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adc_sd21.one_step import unet_of, unet_weights
 
 
 class PatchDiscriminator(Discriminator):
-    """PatchGAN (Isola et al., 2017) as in latent diffusion: each logit judges a patch of pixels.
+    """PatchGAN (Isola et al., 2017) as in latent diffusion: one logit for each patch of pixels.
 
     Strided 4x4 convolutions with batch normalisation and leaky ReLU 0.2; weights N(0, 0.02).
     """
@@ -49,7 +49,7 @@ class PatchDiscriminator(Discriminator):
 
 
 class UNetDiscriminator(Discriminator):
-    """A diffusion UNet that judges features (AdcSR, section 2.3).
+    """A diffusion UNet as discriminator of features (AdcSR, section 2.3).
 
     Its first convolution takes features in place of latents and is tuned whole; the rest learns
     through LoRA of every attention projection, feed-forward layer and convolution.

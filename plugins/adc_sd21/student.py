@@ -118,7 +118,7 @@ class AdcSRStudent(LatentStudent):
         return feature if self.coarse_in is None else feature + self.coarse_in(x)
 
     def on_grid(self, image: Tensor) -> Tensor:
-        """What the UNet is shown of small images: their pixels as channels of the features' grid."""
+        """The UNet's input from LR images: their pixels as channels of the features' grid."""
         return self.unshuffle(image)
 
     def decode(self, feature: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class AdcSRStudent(LatentStudent):
         return per_frame(self.decoder.render, feature)
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
-        """Enlarge a clip of any size."""
+        """Super-resolve a clip of any size."""
         return crop(self.decode(self.encode(lr)), lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
 
     def decode_latents(self, projected: Tensor) -> Tensor:

@@ -24,12 +24,12 @@ class Bicubic(Teacher):
         self.scale = scale
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
-        """Enlarge."""
+        """The bicubic interpolation."""
         return upsample_bicubic(lr, self.scale)
 
 
 class TinyTeacher(Teacher):
-    """A latent restorer: ``z = encode(enlarge(lr))``, ``z + network(z)``, decode. Always initialised alike."""
+    """A latent restorer: ``z = encode(upsample(lr))``, ``z + network(z)``, decode. Always initialised alike."""
 
     scale = STRIDE
 

@@ -1,4 +1,4 @@
-"""A critic of clips."""
+"""A discriminator of clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PUBLISHED_HEADS = {"detail": 192, "consistency": 64}
 
 
 class ClipDiscriminator(Discriminator):
-    """Judges detail and consistency over time apart, by the features of a frozen network (AdcVSR, Chen et al.).
+    """Logits of detail and of consistency over time, on features of a frozen network (AdcVSR, Chen et al.).
 
     Convolutions in each frame and over three frames take turns, each followed by leaky ReLU 0.2;
     each head judges its share of their channels.

@@ -115,7 +115,7 @@ class DOVE(Teacher):
         return 2 ** (len(self.configs["vae"]["block_out_channels"]) - 1)
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
-        """Enlarge a clip of any size and length; the result is clamped, as published."""
+        """Super-resolve a clip of any size and length; the result is clamped, as published."""
         frames, height, width = lr.shape[1], lr.shape[-2], lr.shape[-1]
         padded = pad_frames(pad_with_black(lr, self.multiple))
         axes = (
