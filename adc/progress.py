@@ -1,4 +1,4 @@
-"""Progress bars and notes of long work: shown by commands, silent in a library. rich is imported where it is needed."""
+"""Progress bars and notes of long work; silent in a library. rich is imported where it is needed."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ class _Silent(Bar):
 
 
 @contextmanager
-def track(description: str, total: int | None, unit: str = "steps", shown: bool = True) -> Iterator[Bar]:
+def track(description: str, total: int | None, unit: str = "steps", visible: bool = True) -> Iterator[Bar]:
     """A bar while a block runs; silent unless a command made progress `visible`.
 
     Args:
         description: What is done.
         total: How many steps there are; None if that is unknown.
         unit: What a step is called, in the plural.
-        shown: Whether there is a bar at all.
+        visible: Whether there is a bar at all.
     """
-    bar = (Bar if shown and _visible else _Silent)(description, total, unit)
+    bar = (Bar if visible and _visible else _Silent)(description, total, unit)
     bar.open()
     try:
         yield bar

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"registry", "errors", "files", "progress"},
+    {"registry", "errors", "files", "progress", "renamed"},
     {"interfaces"},
     {"ops"},
     {"losses", "metrics", "degradation", "pruning", "weights", "media", "runs"},

@@ -20,7 +20,7 @@ class {name}(Teacher):
         super().__init__()
         self.scale = scale
 
-    def restore(self, lr):
+    def restore(self, lr, generator=None):
         return lr
 '''
 
@@ -112,7 +112,7 @@ def test_abstract_private_and_local_classes_are_not_listed():
     from adc.interfaces import Teacher
 
     class Local(Teacher):
-        def restore(self, lr):
+        def restore(self, lr, generator=None):
             return lr
 
     names = {cls.__name__ for cls in registry.subclasses(Teacher)}

@@ -1,13 +1,17 @@
 """Every clause that `adc.testing` verifies, broken on purpose."""
 
+import functools
+
 import pytest
 import torch
 from adc_tiny import (
     Bicubic,
     TinyAutoencoder,
+    TinyCausalAutoencoder,
     TinyConditioner,
     TinyDenoiser,
     TinyDiscriminator,
+    TinyScoreDiscriminator,
     TinyScorer,
     TinySpace,
     TinyStudent,
@@ -16,14 +20,15 @@ from adc_tiny import (
 from torch import nn
 
 from adc import testing
-from adc.interfaces import Degradation, Loss, Prunable, Source, Teacher
-from adc.ops.clip import quantize, upsample_bicubic
+from adc.interfaces import Degradation, Loss, Prunable, Source, Student, Teacher
+from adc.ops.clip import per_frame, quantize, upsample_bicubic
 
 
 def broken(base, method, change, **attributes):
     """An instance of a subclass whose method is `change(original, self, *arguments)`."""
     original = getattr(base, method)
 
+    @functools.wraps(original)
     def replacement(self, *arguments, **named):
         return change(lambda *a, **k: original(self, *a, **k), self, *arguments, **named)
 
@@ -121,7 +126,7 @@ STUDENT = {
         "must carry gradients to the parameters",
     ),
     "decode shape": ("decode", lambda f, s, x: f(x)[..., :-1], "the result's shape must be"),
-    "not both halves": ("restore", lambda f, s, x: f(x) * 0.5, r"Broken\.restore: must be decode\(encode\(lr\)\)"),
+    "not both halves": ("restore", lambda f, s, x, *_: f(x) * 0.5, r"Broken\.restore: must be decode\(encode\(lr\)\)"),
     "decode_latents": ("decode_latents", lambda f, s, x: f(x)[:, :, :1], r"Broken\.decode_latents: the result's shape"),
     "decoder": ("decode_latents", lambda f, s, x: f(x).detach(), "must carry gradients to the parameters of decoder"),
 }
@@ -130,7 +135,7 @@ STUDENT = {
 @pytest.mark.parametrize("case", STUDENT)
 def test_student(case):
     method, change, message = STUDENT[case]
-    whole = {} if method != "encode" else {"restore": lambda s, x: s.decode(TinyStudent.encode(s, x))}
+    whole = {} if method != "encode" else {"restore": lambda s, x, generator=None: s.decode(TinyStudent.encode(s, x))}
     with pytest.raises(AssertionError, match=message):
         testing.check_student(broken(TinyStudent, method, change, **whole), autoencoder=TinyAutoencoder())
 
@@ -188,6 +193,89 @@ SPACE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strides": 4}, r"strides: must be \(temporal, spatial\)"),
+        ({"strides": (4, 8)}, r"encode: the result's shape must be \(2, 1, any, 8, 8\)"),
+        ({"latent_frames": lambda self, frames: frames}, r"encode: the result's shape must be \(1, 9, any"),
+        ({"latent_frames": lambda self, frames: -(-(frames - 1) // 4) + 1}, "latent_frames: must refuse 4 frames"),
+    ],
+)
+def test_autoencoder_with_another_temporal_rule(change, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_autoencoder(type("Broken", (TinyCausalAutoencoder,), change)())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f, s, x, g=None: f(x) + (0 if g is None else torch.randn(())), "same state of the generator"),
+        (lambda f, s, x, g=None: f(x) + (0 if g is None else 0.1), "another state must give another candidate"),
+    ],
+)
+def test_candidates(change, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_restorer(broken(TinyTeacher, "restore", change))
+
+
+def test_a_restorer_without_a_generator():
+    made = type("Old", (Bicubic,), {"restore": lambda self, lr: upsample_bicubic(lr, 4)})()
+    with pytest.raises(AssertionError, match="must take a generator"):
+        testing.check_restorer(made)
+
+
+@pytest.mark.parametrize(("key", "value"), [("temporal_context", -1), ("multiple", 0), ("multiple", None)])
+def test_restorer_attributes(key, value):
+    restorer = TinyTeacher()
+    setattr(restorer, key, value)
+    with pytest.raises(AssertionError, match=rf"TinyTeacher\.{key}: must be a whole number"):
+        testing.check_restorer(restorer)
+
+
+def test_latents_need_a_student_that_decodes_them():
+    class Pixels(Student):
+        def __init__(self):
+            super().__init__()
+            self.network = torch.nn.Conv2d(3, 3, 1)
+
+        def encode(self, lr):
+            return per_frame(self.network, lr)
+
+        def decode(self, feature):
+            return upsample_bicubic(feature, 4)
+
+    testing.check_student(Pixels())
+    with pytest.raises(AssertionError, match=r"must be a subclass of adc\.interfaces\.LatentStudent"):
+        testing.check_student(Pixels(), autoencoder=TinyAutoencoder())
+
+
+SCORE = {
+    "heads": (lambda f, s, x, t: {}, "must give logits of every head, realism"),
+    "clips": (lambda f, s, x, t: {"realism": f(x, t)["realism"].sum(0)}, "result's shape must be"),
+    "one network": (lambda f, s, x, t: f({**x, "fake": [y.detach() for y in x["fake"]]}, t), "network 'fake'"),
+    "one tap": (lambda f, s, x, t: f({n: [y[0], y[1].detach()] for n, y in x.items()}, t), "feature 1 of the network"),
+    "random": (lambda f, s, x, t: {h: y + torch.randn(()) for h, y in f(x, t).items()}, "must give the same result"),
+}
+
+
+@pytest.mark.parametrize("case", SCORE)
+def test_score_discriminator(case):
+    change, message = SCORE[case]
+    made = broken(
+        TinyScoreDiscriminator, "forward", change, __init__=lambda self: TinyScoreDiscriminator.__init__(self, taps=2)
+    )
+    with pytest.raises(AssertionError, match=message):
+        testing.check_score_discriminator(made)
+
+
+def test_widths_of_a_score_discriminator():
+    made = TinyScoreDiscriminator()
+    made.widths = {"real": 16}
+    with pytest.raises(AssertionError, match="widths: must name the channels of real and fake"):
+        testing.check_score_discriminator(made)
+
+
 @pytest.mark.parametrize("case", SPACE)
 def test_feature_space(case):
     method, change, message = SPACE[case]
@@ -200,7 +288,7 @@ def test_feature_space(case):
 
 JUDGE = {
     "no dict": (lambda f, s, x: f(x)["realism"], "must return logits by head; got Tensor"),
-    "a head is missing": (lambda f, s, x: {}, "must judge with every head, realism"),
+    "a head is missing": (lambda f, s, x: {}, "must give logits of every head, realism"),
     "infinite": (lambda f, s, x: {"realism": f(x)["realism"] / 0}, r"\(head 'realism'\): the result must be finite"),
     "detached": (lambda f, s, x: {"realism": f(x)["realism"].detach()}, "must carry gradients to the view"),
     "random": (lambda f, s, x: {"realism": f(x)["realism"] + torch.randn(())}, "same input must give the same result"),
@@ -220,7 +308,7 @@ def test_discriminator(case):
 
 @pytest.mark.parametrize(
     ("attribute", "value", "message"),
-    [("domain", "latent", r"domain: must be one of pixel, feature, score; got 'latent'"),
+    [("domain", "latent", r"domain: must be one of pixel, feature; got 'latent'"),
      ("heads", ["realism"], r"heads: must be a tuple of names"),
      ("heads", (), r"heads: must be a tuple of names"),
      ("heads", ("a", "a"), r"heads: must be a tuple of names")],
@@ -332,12 +420,18 @@ def test_source(case):
 
 
 DENOISER = {
-    "no list": (lambda f, s, z, t, c, taps=(): f(z, t, c)[0], "must return the velocity and the list"),
-    "shape": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0][:, :, :3], f(z, t, c, taps)[1]), "the result's shape"),
-    "taps": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0], []), "one feature for each of 2 taps; got 0"),
-    "uninvited": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0], [z, z]), "without taps there must be no features"),
-    "changed": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0] + len(taps), f(z, t, c, taps)[1]), "must not change"),
-    "detached": (lambda f, s, z, t, c, taps=(): (f(z, t, c)[0].detach(), f(z, t, c, taps)[1]), "gradients to z_t"),
+    "no list": (lambda f, s, z, t, c, taps=(), **_: f(z, t, c)[0], "must return the velocity and the list"),
+    "shape": (lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0][:, :, :3], f(z, t, c, taps)[1]), "the result's shape"),
+    "taps": (lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0], []), "each of 2 taps; got 0"),
+    "uninvited": (
+        lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0], [z, z]),
+        "there must be no features",
+    ),
+    "changed": (
+        lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0] + len(taps), f(z, t, c, taps)[1]),
+        "must not change",
+    ),
+    "detached": (lambda f, s, z, t, c, taps=(), **_: (f(z, t, c)[0].detach(), f(z, t, c, taps)[1]), "gradients to z_t"),
 }
 
 
@@ -348,24 +442,46 @@ def test_denoiser(case):
         testing.check_denoiser(broken(TinyDenoiser, "forward", change), TinyConditioner(), taps=(0, 1))
 
 
+EARLY = {
+    "velocity": (lambda f, s, *a, **k: (a[0], f(*a, **k)[1]), "there must be no velocity, but None"),
+    "features": (lambda f, s, *a, **k: (None, [2 * x for x in f(*a, **k)[1]]), "must not change the features"),
+}
+
+
+@pytest.mark.parametrize("case", EARLY)
+def test_denoiser_that_ends_early(case):
+    change, message = EARLY[case]
+
+    def only_early(f, s, *arguments, stop_early=False):
+        return change(f, s, *arguments, stop_early=True) if stop_early else f(*arguments)
+
+    with pytest.raises(AssertionError, match=message):
+        testing.check_denoiser(broken(TinyDenoiser, "forward", only_early), TinyConditioner(), taps=(0,))
+
+
+def test_denoiser_depth():
+    with pytest.raises(AssertionError, match=r"TinyDenoiser\.depth: must count the blocks to tap, more than 2; got 2"):
+        testing.check_denoiser(TinyDenoiser(), TinyConditioner(), taps=(2,))
+
+
+def emptied(f, s, c):
+    c["text"].zero_()
+    return f(c)
+
+
 CONDITION = {
-    "dropped": (
-        lambda f, s, b, null=False: {k: v for k, v in f(b, null).items() if not null},
-        "null must keep the entries",
-    ),
-    "too much": (
-        lambda f, s, b, null=False: {k: v * (0.5 if null else 1) for k, v in f(b, null).items()},
-        "'lr' changes",
-    ),
-    "no tensors": (lambda f, s, b, null=False: {"text": b["name"]}, "must return tensors by name"),
+    "dropped": ("unconditional", lambda f, s, c: {"lr": f(c)["lr"]}, "must keep the entries"),
+    "too much": ("unconditional", lambda f, s, c: {k: v * 0.5 for k, v in c.items()}, "'lr' changes"),
+    "in place": ("unconditional", emptied, "must leave the condition as it is; 'text' changes"),
+    "no tensors": ("condition", lambda f, s, b: {"text": b["name"]}, "must return tensors by name"),
 }
 
 
 @pytest.mark.parametrize("case", CONDITION)
 def test_conditioner(case):
-    change, message = CONDITION[case]
+    method, change, message = CONDITION[case]
     with pytest.raises(AssertionError, match=message):
-        testing.check_conditioner(broken(TinyConditioner, "condition", change))
+        testing.check_conditioner(broken(TinyConditioner, method, change))
 
 
 def test_conditioner_clean():
@@ -402,7 +518,7 @@ def test_a_component_is_left_as_it_was():
 
 def test_a_teacher_that_is_not_one():
     class Half(Teacher):
-        def restore(self, lr):
+        def restore(self, lr, generator=None):
             return upsample_bicubic(lr, 2)
 
     with pytest.raises(AssertionError, match=r"Half\.restore: the result's shape"):

@@ -13,7 +13,7 @@ from _seeded import seeded, seeded_like
 from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDAutoencoder, UNetDiscriminator, convert, networks, published
 from adc_sd21.autoencoder import KLAutoencoder
 from adc_sd21.folder import load
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.data import Real
 from adc.interfaces import FeatureSpace, Prompt, Teacher
@@ -55,7 +55,7 @@ class Answered(Teacher):
         super().__init__()
         self.answer = features
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Not asked for."""
         raise NotImplementedError
 
@@ -98,7 +98,7 @@ def computed(golden: dict[str, Tensor], facts: dict[str, Any], home: Path, say: 
     yield "alpha_999", teacher.alpha
     with torch.no_grad():
         yield "teacher_latent", teacher.latent(lr, golden["prompt"])
-        yield "teacher_pixels", teacher.restore(lr, golden["prompt"])
+        yield "teacher_pixels", teacher.restore(lr, prompt=golden["prompt"])
     say("codec and discriminator: seeded")
     space = _space(student)
     with torch.no_grad():
@@ -131,13 +131,13 @@ def _stage_figures(
     losses = stage.discriminators_loss(views)
     sum(losses.values(), torch.zeros(())).backward()
     yield "L_D", sum(losses.values(), torch.zeros(()))
-    critic: Any = stage.discriminators[0]
-    theirs = {_their_critic_name(name): parameter for name, parameter in critic.unet.named_parameters()}
+    discriminator: Any = stage.discriminators[0]
+    theirs = {_their_discriminator_name(name): parameter for name, parameter in discriminator.unet.named_parameters()}
     for name in facts["discriminator_grad_norms"]:
         yield f"gradient {name}", _norm(theirs[name])
     with torch.no_grad():
-        yield "logits_fake", views.logits(critic, views.prediction("feature").detach())["realism"]
-        yield "logits_real", views.logits(critic, views.target("real", "feature"))["realism"]
+        yield "logits_fake", views.logits(discriminator, views.prediction("feature").detach())["realism"]
+        yield "logits_real", views.logits(discriminator, views.target("real", "feature"))["realism"]
 
 
 def _norm(parameter: nn.Parameter) -> Tensor:
@@ -187,11 +187,11 @@ def _space(student: AdcSRStudent) -> DecoderStem:
 
 
 @torch.no_grad()
-def _critic() -> UNetDiscriminator:
-    critic = UNetDiscriminator(channels=256)
-    for name, tensor in critic.unet.state_dict().items():
-        tensor.copy_(seeded(f"D.{_their_critic_name(name)}", tensor.shape))
-    return critic
+def _discriminator() -> UNetDiscriminator:
+    discriminator = UNetDiscriminator(channels=256)
+    for name, tensor in discriminator.unet.state_dict().items():
+        tensor.copy_(seeded(f"D.{_their_discriminator_name(name)}", tensor.shape))
+    return discriminator
 
 
 def _stage(student: AdcSRStudent, features: Tensor, space: DecoderStem, prompt: Tensor) -> AdversarialDistillation:
@@ -203,7 +203,7 @@ def _stage(student: AdcSRStudent, features: Tensor, space: DecoderStem, prompt: 
         teacher=Answered(features),
         space=space,
         prompt=Given(prompt),
-        discriminators=[_critic()],
+        discriminators=[_discriminator()],
         examples={"student": Example({"realism": -1}), "real": Example({"realism": 1}, Real())},
         frozen=["decoder"],
     )
@@ -217,7 +217,7 @@ def _our_student_name(name: str) -> str:
     return re.sub(r"^body\.2\.", "mid_block.", re.sub(r"^body\.1\.", "unet.", name))
 
 
-def _their_critic_name(name: str) -> str:
+def _their_discriminator_name(name: str) -> str:
     """AdcSR keeps the adapters of the two halves of the UNet and of its middle under three names."""
     part = {"down": "encoder", "conv_in": "encoder", "up": "decoder", "conv_out": "decoder"}
     adapter = next((theirs for start, theirs in part.items() if name.startswith(start)), "others")

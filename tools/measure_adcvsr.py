@@ -18,7 +18,7 @@ import torch
 from adc_sd21 import DecoderStem, SDAutoencoder
 from adc_video import DOVE, AdcVSRStudent, ClipDiscriminator, ConvNeXtBackbone, StudentUNetBackbone
 from measure_adcsr import arguments, measure
-from torch import Tensor
+from torch import Generator, Tensor
 
 from adc.data import DegradedClips, Real, ShuffledFrames, Slideshow, StillImage
 from adc.degradation import VideoDegradation
@@ -32,7 +32,7 @@ from adc.training import Role
 class Answered(Teacher):
     """Stands for a teacher that was asked before: it enlarges, which costs nothing beside a step."""
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Bicubic."""
         return upsample_bicubic(lr, self.scale)
 

@@ -61,7 +61,7 @@ TEACHER = '''\
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.interfaces import Teacher
 from adc.ops.clip import upsample_bicubic, per_frame
@@ -84,7 +84,7 @@ class {cls}(Teacher):
             nn.Conv2d(width, 3, 3, padding=1),
         )
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Enlarge, then correct."""
         large = upsample_bicubic(lr, self.scale)
         return large + 0.1 * per_frame(self.network, large)
@@ -126,11 +126,9 @@ class {cls}(Student):
 '''
 
 DISCRIMINATOR = '''\
-"""A network that tells restored clips from real ones."""
+"""A discriminator of restored and real clips."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -139,7 +137,7 @@ from adc.ops.clip import per_frame
 
 
 class {cls}(Discriminator):
-    """Judges patches of pixels, frame by frame."""
+    """Logits of patches of pixels, frame by frame."""
 
     domain = "pixel"
     heads = ("realism",)
@@ -156,9 +154,8 @@ class {cls}(Discriminator):
             nn.Conv2d(width, 1, 4, stride=2, padding=1),
         )
 
-    def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward(self, view: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Logits ``(B, T, 1, H / 4, W / 4)``."""
-        assert isinstance(view, Tensor)
         return {{"realism": per_frame(self.network, view)}}
 '''
 

@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
         sys.stderr.write("adc: stopped; the same command goes on with the next shard.\n")
         sys.exit(status)
     if cli.trainer.is_global_zero:
-        print(f"{cli.folder}: {cli.shards.told()}. Train from it with {{class_path: CachedTeacher, "
+        print(f"{cli.folder}: {cli.shards.summary()}. Train from it with {{class_path: CachedTeacher, "
               f"init_args: {{folder: {cli.folder}}}}} as the teacher.")  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from adc.registry import Component
 
 TRAINING_KINDS = {"Stage": "Stage", "LightningDataModule": "DataModule"}
 TRAINING_KINDS |= dict.fromkeys(("Callback", "Checkpoint", "ProgressBar", "BasePredictionWriter"), "Callback")
+NO_KINDS = {"Prunable", "LatentStudent"}
+"""Classes of `adc.interfaces` that are listed as another kind, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def imported_kinds() -> list[type]:
     """The abstract classes a component may implement, as far as they are imported."""
     interfaces = sys.modules.get("adc.interfaces")
     named = (getattr(interfaces, name) for name in getattr(interfaces, "__all__", ()))
-    kinds: list[type] = [kind for kind in named if isinstance(kind, type) and kind.__name__ != "Prunable"]
+    kinds: list[type] = [kind for kind in named if isinstance(kind, type) and kind.__name__ not in NO_KINDS]
     optional = (
         ("adc.pruning.importance", "Importance"),
         ("adc.training.stage", "Stage"),
@@ -106,7 +108,7 @@ def _kind(source: _Source, sources: dict[str, _Source]) -> str | None:
             return TRAINING_KINDS[base]
         if (parent := sources.get(base)) is None:
             continue
-        if parent.module.startswith("adc.interfaces"):
+        if parent.module.startswith("adc.interfaces") and base not in NO_KINDS:
             return parent.name
         if kind := _kind(parent, sources) or (parent.name if parent.abstract else None):
             return kind

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from adc import registry
+from adc import registry, renamed
 from adc.cli.components import imported_kinds
 
 LIST_HINT = "`adc list` shows them all."
@@ -82,24 +82,33 @@ def _sentence(
     if found := re.search(r"Expected a dot import path string: (\S+)", leaf):
         return _unknown_component(found[1], keys, cls), found[1]
     if found := re.search(r"Import path (\S+) does not correspond to a subclass of (\w+)", leaf):
+        if new := renamed.component(found[1]):
+            return renamed.sentence(_written(found[1], recipes), new), _written(found[1], recipes)
         return f"{found[1]} is no {found[2]}. {LIST_HINT}", found[1]
     if found := re.search(r"Multiple subclasses with name (\w+)\..*ambiguity: (.*?)\.?$", leaf):
         return f"more than one component is called {found[1]!r}; give its full path: {found[2]}.", found[1]
     if found := re.search(r"Expected an instantiatable class, but (\S+) is abstract", leaf):
         return f"{found[1]} is abstract; name one of its subclasses. {LIST_HINT}", found[1]
     if found := re.search(r"No module named '([^']+)'", leaf):
+        if new := _moved(path):
+            return renamed.sentence(path, new), path
         hint = f"install its package, or put its folder on {registry.PATH_VARIABLE}."
         return f"there is no module {found[1]!r}; {hint}", path
     if found := re.search(r"module '([^']+)' has no attribute '([^']+)'", leaf):
+        if new := _moved(f"{found[1]}.{found[2]}"):
+            return renamed.sentence(f"{found[1]}.{found[2]}", new), f"{found[1]}.{found[2]}"
         names = [name for name, value in vars(import_module(found[1])).items() if inspect.isclass(value)]
         return f"module {found[1]!r} has no {found[2]!r}{_meant(found[2], names)}", f"{found[1]}.{found[2]}"
     if found := re.search(r"(?:Group '([^']+)' does not accept option|Option) '([^']+)'", leaf):
-        word = found[2].rpartition(".")[2]
+        steps = found[2].split(".")
+        word = next((step for step in steps[:-1] if step in renamed.KEYS), steps[-1])
         return _unknown_key(found[1], word, _owner(recipes, keys, word) or cls, options), word
     if found := re.search(r"the following arguments are required: (.+)", leaf):
         owner = f"{cls.__name__} needs" if cls is not None else "the recipe needs"
         return f"{owner} {found[1]}, which is not given.{_explain_hint(cls)}", None
     if found := re.search(r"Expected an? (.+)\. Got value: (.*)", leaf, re.DOTALL):
+        if (new := renamed.VALUES.get(found[2])) and repr(new) in found[1]:
+            return renamed.sentence(found[2], new), found[2]
         kind = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[1])
         kind = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", kind).replace("typing.", "")
         return f"expected {kind}, got {_shorten(found[2])!r}.", found[2]
@@ -113,6 +122,8 @@ def _sentence(
 
 
 def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
+    if new := renamed.component(name):
+        return renamed.sentence(name, new)
     slot = _slot(cls, keys[-1]) if cls is not None and keys else []
     fitting = {found.__name__ for base in slot for found in registry.subclasses(base)}
     known = {component.name: component for component in registry.components(imported_kinds())}
@@ -125,6 +136,19 @@ def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
     return f"there is no component {name!r}; {hint} {LIST_HINT}".replace("  ", " ")
 
 
+def _moved(class_path: str) -> str | None:
+    """The present name of a class that its module no longer has."""
+    package, name = class_path.partition(".")[0], class_path.rpartition(".")[2]
+    cls = _resolve(renamed.component(class_path) or name)
+    return f"{cls.__module__}.{cls.__name__}" if cls is not None and cls.__module__.split(".")[0] == package else None
+
+
+def _written(class_path: str, recipes: Sequence[str]) -> str:
+    """A class path as a recipe writes it: whole, or by its short name."""
+    short = class_path.rpartition(".")[2]
+    return short if any(value == short for *_, value in _places(recipes)) else class_path
+
+
 def _unknown_key(group: str | None, word: str, cls: type | None, options: Sequence[str]) -> str:
     if cls is not None:
         from adc.cli.list import arguments_of
@@ -135,6 +159,8 @@ def _unknown_key(group: str | None, word: str, cls: type | None, options: Sequen
         owner = group
     else:
         accepted, owner = [option for option in options if "." not in option], "a recipe"
+    if new := renamed.key(word, accepted):
+        return f"{renamed.sentence(word, new)}{_explain_hint(cls)}"
     near = difflib.get_close_matches(word, accepted, 2)
     hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {_some(accepted)}."
     return f"{owner} has no {word!r}; {hint}{_explain_hint(cls)}"

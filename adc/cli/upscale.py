@@ -40,8 +40,8 @@ FLAGS = {
 
 
 def main(argv: list[str]) -> None:
-    """Parse the command line and enlarge."""
-    description = "Enlarge images or a video with a student."
+    """Parse the command line and upscale."""
+    description = "Upscale images or a video with a student."
     parser = OneLineErrors(prog="adc upscale", description=description, allow_abbrev=False)
     parser.add_argument(
         "input",
@@ -80,7 +80,7 @@ def upscale(
     frames: bool,
     options: UpscaleOptions,
 ) -> None:
-    """Enlarge images or a video; arguments and options are those of the command."""
+    """Upscale images or a video; arguments and options are those of the command."""
     warnings.filterwarnings("ignore", module="PIL")
     jobs = plan(input, Path(output), options.format, frames)
     single = jobs[0] if len(jobs) == 1 else None

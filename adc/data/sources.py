@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from adc.interfaces import Source
+from adc.interfaces import Batch, Source
 from adc.ops.clip import shuffled
 
 
 class Real(Source):
     """The high-resolution clip itself."""
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """``batch["hr"]``, ``(B, T, 3, H, W)``."""
         return batch["hr"]
 
@@ -26,7 +24,7 @@ class ShuffledFrames(Source):
     unless there is but one frame.
     """
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """``batch["hr"]`` with permuted frames, ``(B, T, 3, H, W)``."""
         return torch.stack([clip[shuffled(clip.shape[0]).to(clip.device)] for clip in batch["hr"]])
 
@@ -37,7 +35,7 @@ class StillImage(Source):
     It is the first of the images that the data module draws for the clip, if its ``stills`` are on.
     """
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """The first of ``batch["stills"]`` as often as there are frames, ``(B, T, 3, H, W)``."""
         stills = _stills(batch, self)
         return stills[:, :1].expand_as(stills)
@@ -46,12 +44,12 @@ class StillImage(Source):
 class Slideshow(Source):
     """Unrelated still images, one per frame: every frame real, no continuity between them."""
 
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """``batch["stills"]``, ``(B, T, 3, H, W)``."""
         return _stills(batch, self)
 
 
-def _stills(batch: dict[str, Any], source: Source) -> Tensor:
+def _stills(batch: Batch, source: Source) -> Tensor:
     if "stills" not in batch:
         raise ValueError(
             f"source: {type(source).__name__} shows stills, but the batch has none. Set stills: true, or stills: a "

@@ -1,4 +1,4 @@
-"""Degradations: what makes the small, spoilt clip of a pair."""
+"""Degradations: the LR clip of a pair, made from its HR clip."""
 
 from adc.degradation.image import BicubicDown, NoDegradation, SecondOrder
 from adc.degradation.presets import PRESETS, SecondOrderValues

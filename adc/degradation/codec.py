@@ -68,7 +68,7 @@ def recode(frames: Sequence[Tensor], codec: str, bitrate: int) -> list[Tensor]:
     height, width = frames[0].shape[-2:]
     where = f"frames of {width}x{height} at {bitrate} bits per frame"
     try:
-        decoded = _decoded(_encoded([_picture(frame, height, width) for frame in frames], codec, bitrate))
+        decoded = _decoded(_encoded([_image(frame, height, width) for frame in frames], codec, bitrate))
     except av.FFmpegError as error:
         raise RuntimeError(f"{codec} failed on {where}: {error}") from error
     if len(decoded) != len(frames):
@@ -76,15 +76,15 @@ def recode(frames: Sequence[Tensor], codec: str, bitrate: int) -> list[Tensor]:
             f"{codec} gave back {len(decoded)} of {len(frames)} {where}; give it the probability 0 among "
             f"{', '.join(CODECS)} in overrides: {{codec_probabilities: ...}}."
         )
-    return [from_bytes([picture[:height, :width]], frames[0]) for picture in decoded]
+    return [from_bytes([image[:height, :width]], frames[0]) for image in decoded]
 
 
-def _picture(frame: Tensor, height: int, width: int) -> np.ndarray:
+def _image(frame: Tensor, height: int, width: int) -> np.ndarray:
     same = resize(frame, height, width, "bilinear")
     return to_bytes(F.pad(same, (0, width % 2, 0, height % 2), mode="replicate"))[0]
 
 
-def _encoded(pictures: Sequence[np.ndarray], codec: str, bitrate: int) -> io.BytesIO:
+def _encoded(images: Sequence[np.ndarray], codec: str, bitrate: int) -> io.BytesIO:
     import av
     from av.video.reformatter import VideoReformatter
 
@@ -93,10 +93,10 @@ def _encoded(pictures: Sequence[np.ndarray], codec: str, bitrate: int) -> io.Byt
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=1, options=options)
         assert isinstance(stream, av.VideoStream)
-        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = *pictures[0].shape[:2], "yuv420p", bitrate
+        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = *images[0].shape[:2], "yuv420p", bitrate
         stream.codec_context.thread_count = 1
-        for number, picture in enumerate(pictures):
-            source = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(images):
+            source = av.VideoFrame.from_ndarray(image, format="rgb24")
             source.colorspace, source.color_range = BT601, FULL
             frame = converter.reformat(
                 source, format="yuv420p", dst_color_range=LIMITED, interpolation=EXACT, threads=1
@@ -112,12 +112,12 @@ def _decoded(file: io.BytesIO) -> list[np.ndarray]:
     import av
     from av.video.reformatter import VideoReformatter
 
-    pictures, converter = [], VideoReformatter()
+    images, converter = [], VideoReformatter()
     with av.open(file, "r", format="mp4") as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):
             frame.colorspace, frame.color_range = BT601, LIMITED
             rgb = converter.reformat(frame, format="rgb24", dst_color_range=FULL, interpolation=EXACT, threads=1)
-            pictures.append(rgb.to_ndarray())
-    return pictures
+            images.append(rgb.to_ndarray())
+    return images

@@ -29,9 +29,9 @@ def to_bytes(frames: Tensor) -> np.ndarray:
     return (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def from_bytes(pictures: Sequence[np.ndarray], like: Tensor) -> Tensor:
+def from_bytes(images: Sequence[np.ndarray], like: Tensor) -> Tensor:
     """uint8 ``(H, W, C)`` each, as ``(T, C, H, W)`` in ``[0, 1]`` of the kind and on the device of ``like``."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous().to(like) / 255
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().to(like) / 255
 
 
 def _round_trip(frame: np.ndarray, quality: int) -> np.ndarray:

@@ -65,7 +65,7 @@ def of_kind(kind: str, size: int, sigma_x: float, sigma_y: float, rotation: floa
 
 
 def sinc(size: int, cutoff: float) -> Tensor:
-    """Circular low-pass filter ``w J1(w r) / (2 pi r)``: it rings as sharpened and compressed pictures do.
+    """Circular low-pass filter ``w J1(w r) / (2 pi r)``: it rings as sharpened and compressed images do.
 
     Args:
         size: Height and width in pixels, odd.

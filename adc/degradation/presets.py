@@ -69,7 +69,7 @@ class SecondOrderValues:
     jpeg_quality2: tuple[int, int] = (30, 95)
 
     def __post_init__(self) -> None:
-        """Check every value against its kind, which its name and its default tell."""
+        """Check every value against its kind, which follows from its name and its default."""
         for field in fields(self):
             _check(field.name, getattr(self, field.name), field.default)
         if any(size % 2 == 0 for size in self.kernel_sizes):

@@ -40,7 +40,7 @@ def student_model() -> Any:
             replay(self.student, structure)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            """Enlarge images or clips of any size."""
+            """Upscale images or clips of any size."""
             return self.student.restore(image) if image.dim() == 5 else self.student.restore(image[:, None])[:, 0]
 
     StudentModel.__module__, StudentModel.__qualname__ = __name__, "StudentModel"

@@ -36,7 +36,7 @@ class ExportNetwork(nn.Module):
 
     def __init__(self, restorer: Restorer, of_clips: bool) -> None:
         super().__init__()
-        self.restorer, self.of_clips, self.multiple = restorer, of_clips, int(getattr(restorer, "multiple", 1))
+        self.restorer, self.of_clips, self.multiple = restorer, of_clips, restorer.multiple
 
     def forward(self, image: Tensor) -> Tensor:
         """``(N, 3, h, w)`` or ``(N, T, 3, h, w)`` in ``[-1, 1]`` to the same, ``scale`` times as high and wide."""

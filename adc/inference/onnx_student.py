@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from adc.interfaces import Restorer
 from adc.ops.clip import per_frame
@@ -63,8 +63,8 @@ class OnnxStudent(Restorer):
             else self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64
         )
 
-    def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge a clip of any size that the file takes; float32."""
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """Super-resolve a clip of any size that the file takes; float32."""
         clips = lr.detach().float().cpu()
         if self._of_clips:
             large = torch.cat([self._run(clip[None]) for clip in clips])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.inference import onednn
 from adc.inference.options import Precision
@@ -33,7 +33,7 @@ class Prepared(Restorer):
         if compile:
             self._restore = torch.compile(network.restore, options={"freezing": True} if device.type == "cpu" else None)
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Restore a clip on any device; float32, on the device of `lr`, without gradients."""
         half = self.precision != "fp32"
         with torch.no_grad(), torch.autocast(self.device.type, DTYPES[self.precision], enabled=half):

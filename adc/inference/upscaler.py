@@ -172,7 +172,7 @@ class Upscaler:
     @property
     def temporal_context(self) -> int:
         """Frames before and after a frame on which its result depends, declared by the student; else 0."""
-        return int(getattr(self.restorer.network, "temporal_context", 0))
+        return self.restorer.network.temporal_context
 
     def restore(self, clip: Tensor) -> Tensor:
         """Restore a clip ``(1, T, 3, h, w)`` in ``[-1, 1]``, in the size of the options."""

@@ -1,23 +1,24 @@
-"""Where clips come from, and how they are spoilt."""
+"""Sources of discriminator examples, and LR synthesis."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from torch import Generator, Tensor, nn
 
+from adc.interfaces.batch import Batch
+
 
 class Source(ABC):
-    """Where a clip shown to the discriminators comes from."""
+    """The origin of an example for the discriminators."""
 
     @abstractmethod
-    def __call__(self, batch: dict[str, Any]) -> Tensor:
-        """A clip ``(B, T, 3, H, W)`` in ``[-1, 1]`` made of a batch (``lr``, ``hr``, ``name``, perhaps ``stills``)."""
+    def __call__(self, batch: Batch) -> Tensor:
+        """A clip ``(B, T, 3, H, W)`` in ``[-1, 1]`` made of a batch ."""
 
 
 class Degradation(nn.Module, ABC):
-    """Makes the small, spoilt clip of a pair.
+    """LR synthesis: makes the LR clip of a pair.
 
     Attributes:
         scale: How many times smaller the result is.
@@ -27,7 +28,7 @@ class Degradation(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, hr: Tensor, generator: Generator) -> Tensor:
-        """Spoil one clip.
+        """The LR clip of one HR clip.
 
         Args:
             hr: ``(T, 3, H, W)`` in ``[-1, 1]``, ``H`` and ``W`` multiples of `scale`.

@@ -1,4 +1,4 @@
-"""Spaces other than pixels."""
+"""Autoencoders and feature spaces."""
 
 from __future__ import annotations
 
@@ -8,11 +8,40 @@ from torch import Tensor, nn
 
 
 class Autoencoder(nn.Module, ABC):
-    """Pixels to latents and back."""
+    """An encoder of pixels into latents and its decoder, for images or for videos.
+
+    Attributes:
+        strides: Frames and pixels for each position of a latent, ``(temporal, spatial)``. One of images has
+            ``(1, s)``; a causal one of videos, whose first frame has a latent of its own, ``(k, s)``.
+    """
+
+    strides: tuple[int, int]
+
+    def latent_frames(self, frames: int) -> int:
+        """The frames ``T'`` of the latent of a clip: ``1 + n`` for ``1 + n * k`` frames.
+
+        Args:
+            frames: Frames of the clip; `encode` takes the lengths that are legal here and no others.
+
+        Raises:
+            ValueError: If no clip has that length.
+        """
+        k = self.strides[0]
+        steps, rest = divmod(frames - 1, k)
+        if frames < 1 or rest:
+            legal = f"{max(frames - 1, 0) // k * k + 1} or {(max(frames - 1, 0) // k + 1) * k + 1}"
+            raise ValueError(
+                f"frames: {type(self).__name__} takes 1 + {k} n frames, not {frames}; cut or pad the clip to {legal}."
+            )
+        return 1 + steps
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
-        """``(B, T, 3, H, W)`` in ``[-1, 1]`` to latents ``(B, T, Z, h, w)`` of unit scale."""
+        """``(B, T, 3, H, W)`` in ``[-1, 1]`` to latents ``(B, T', Z, H / s, W / s)`` of unit scale.
+
+        Raises:
+            ValueError: If `latent_frames` refuses ``T``.
+        """
 
     def to_decoder_input(self, latent: Tensor) -> Tensor:
         """What a decoder's first convolution takes: unscaled, after the post-quantisation layer if there is one."""
@@ -20,7 +49,7 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, latent: Tensor) -> Tensor:
-        """Latents ``(B, T, Z, h, w)`` to pixels ``(B, T, 3, H, W)``, about ``[-1, 1]``."""
+        """Latents ``(B, T', Z, h, w)`` to pixels ``(B, T, 3, s * h, s * w)``, about ``[-1, 1]``."""
 
 
 class FeatureSpace(nn.Module, ABC):
@@ -36,4 +65,4 @@ class FeatureSpace(nn.Module, ABC):
         Raises:
             NotImplementedError: If the space knows no latents.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no latents to lift.")
+        raise NotImplementedError(f"{type(self).__name__} has no projection of latents.")

@@ -1,4 +1,4 @@
-"""What a stage minimises."""
+"""Losses of a stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Loss(nn.Module, ABC):
-    """Compares a prediction with a target in one domain."""
+    """A comparison of a prediction with a target in one domain."""
 
     def __init__(
         self,

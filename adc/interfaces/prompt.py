@@ -1,26 +1,27 @@
-"""What networks are told in words."""
+"""Text embeddings."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from torch import Tensor, nn
+
+from adc.interfaces.batch import Batch
 
 
 class Prompt(nn.Module, ABC):
     """Embeddings of a text for each clip of a batch.
 
     A stage asks once per batch, without gradients, and gives the same embeddings to the teacher and
-    to every discriminator that takes a prompt.
+    to every discriminator.
     """
 
     @abstractmethod
-    def forward(self, batch: dict[str, Any]) -> Tensor:
-        """Embed.
+    def forward(self, batch: Batch) -> Tensor:
+        """The embeddings of a batch.
 
         Args:
-            batch: Keys ``lr``, ``hr``, ``name``, and ``text`` (one string per clip) where the data has captions.
+            batch: Its ``text``, or a text of the prompt's own.
 
         Returns:
             ``(B, L, D)``, on the device of ``lr``.

@@ -1,19 +1,19 @@
-"""Networks that turn a small clip into a large one."""
+"""Super-resolution networks: restorers, teachers and students."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 if TYPE_CHECKING:
     from adc.interfaces.latent import FeatureSpace
 
 
 class Restorer(nn.Module, ABC):
-    """A clip in, a larger clip out.
+    """A super-resolution network: an LR clip in, an HR clip out.
 
     Clips are RGB floats in ``[-1, 1]`` of shape ``(B, T, 3, H, W)``; an image is a clip of one
     frame. The result lies on the input's device and carries gradients if the input or a
@@ -21,24 +21,33 @@ class Restorer(nn.Module, ABC):
 
     Attributes:
         scale: How many times larger the result is, in height and in width.
+        temporal_context: Frames before and after a frame on which its result depends.
+        multiple: The sides of LR that it computes with; `restore` pads others to it.
+        init_args: The constructor's arguments as plain data, with which a student folder makes it again; null if
+            it cannot be written as one.
     """
 
     scale: int = 4
+    temporal_context: int = 0
+    multiple: int = 1
+    init_args: Any = None
 
     @abstractmethod
-    def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge a clip.
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """Super-resolve a clip.
 
         Args:
             lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``; any ``h`` and ``w`` of at least 16.
+            generator: The only source of randomness: the same state gives the same clip, another one another
+                candidate. Null is always the same clip. One that draws nothing takes it and leaves it alone.
 
         Returns:
             ``(B, T, 3, scale * h, scale * w)``.
         """
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def forward(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """The same as `restore`."""
-        return self.restore(lr)
+        return self.restore(lr) if generator is None else self.restore(lr, generator)
 
 
 class Teacher(Restorer):
@@ -55,10 +64,10 @@ class Teacher(Restorer):
     takes_prompt: bool = False
 
     def features(self, lr: Tensor, space: FeatureSpace) -> Tensor:
-        """What the teacher makes of a clip, in the space in which students are compared.
+        """The teacher's features of a clip, in the space in which students are compared.
 
         Override it when the teacher has something cheaper than pixels to offer: a latent
-        teacher returns ``space.lift(latent)`` and never runs its decoder. ``adc cache`` keeps the
+        teacher returns ``space.project_latents(latent)`` and never runs its decoder. ``adc cache`` keeps the
         tensor that is given to the space, so it refuses a teacher that does more than return what
         one call of `FeatureSpace.project_latents` or `FeatureSpace.embed` makes.
 
@@ -89,7 +98,7 @@ class Teacher(Restorer):
 
 @dataclass
 class Prunable:
-    """What a pruner needs to know of a student.
+    """A student as a network that can be traced, and what of it is pruned.
 
     Attributes:
         network: The student as one network of images, ``(B, 3, h, w)`` in, pixels out.
@@ -106,13 +115,7 @@ class Prunable:
 
 
 class Student(Restorer):
-    """A restorer in two halves, trained on what lies between them.
-
-    Attributes:
-        decoder: The part that ``DecoderPretraining`` trains: turns projected latents into pixels.
-    """
-
-    decoder: nn.Module
+    """A restorer in two halves, trained on the features between them."""
 
     @abstractmethod
     def encode(self, lr: Tensor) -> Tensor:
@@ -122,34 +125,41 @@ class Student(Restorer):
     def decode(self, feature: Tensor) -> Tensor:
         """The second half: features to pixels ``(B, T, 3, scale * h, scale * w)``."""
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Both halves in a row."""
         return self.decode(self.encode(lr))
 
-    def decode_latents(self, projected: Tensor) -> Tensor:
-        """Pixels from a codec's latents by the student's own decoder.
-
-        Args:
-            projected: ``codec.project(codec.encode(pixels))``, ``(B, T, Z, h', w')``.
-
-        Returns:
-            ``(B, T, 3, H, W)``, about ``[-1, 1]``.
-
-        Raises:
-            NotImplementedError: If the student holds no latent decoder.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no decoder of latents to pretrain.")
-
-    def sync_from_decoder(self) -> None:
-        """Take over what other parts of the student are copies of, once the decoder has been pretrained.
-
-        Called before the student is shown or written; by default there are no copies.
-        """
-
     def prunable(self) -> Prunable:
-        """Describe the student to ``adc prune``.
+        """The student's network and parts for ``adc prune``.
 
         Raises:
             NotImplementedError: If this student cannot be pruned.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it is pruned: implement prunable().")
+        raise NotImplementedError(f"{type(self).__name__} cannot be pruned: implement prunable().")
+
+
+class LatentStudent(Student):
+    """A student that holds a decoder of an autoencoder's latents, for ``DecoderPretraining`` (AdcSR stage 1).
+
+    Attributes:
+        decoder: The network that is pretrained.
+    """
+
+    decoder: nn.Module
+
+    @abstractmethod
+    def decode_latents(self, projected: Tensor) -> Tensor:
+        """Pixels of an autoencoder's latents by the student's own decoder.
+
+        Args:
+            projected: ``autoencoder.to_decoder_input(autoencoder.encode(pixels))``, ``(B, T, Z, h', w')``.
+
+        Returns:
+            ``(B, T, 3, H, W)``, about ``[-1, 1]``.
+        """
+
+    def sync_from_decoder(self) -> None:
+        """Copy pretrained decoder weights into modules that are initialised from it (AdcSR: the middle block).
+
+        Called before the student is validated or written; by default there are none.
+        """

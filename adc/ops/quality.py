@@ -1,4 +1,4 @@
-"""How close two pictures are."""
+"""How close two images are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def psnr(a: Tensor, b: Tensor, peak: float = 1.0, eps: float = 1e-8) -> Tensor:
         a: ``(N, C, H, W)``.
         b: The same shape.
         peak: The largest value.
-        eps: Keeps equal pictures finite: 80 dB at a peak of 1.
+        eps: Keeps equal images finite: 80 dB at a peak of 1.
 
     Returns:
         ``(N,)``.
@@ -53,9 +53,9 @@ def ssim(a: Tensor, b: Tensor, peak: float = 1.0) -> Tensor:
     return (luminance * structure).mean(dim=(1, 2, 3))
 
 
-def _smooth(picture: Tensor) -> Tensor:
-    offset = torch.arange(SSIM_WINDOW, dtype=picture.dtype, device=picture.device) - SSIM_WINDOW // 2
+def _smooth(image: Tensor) -> Tensor:
+    offset = torch.arange(SSIM_WINDOW, dtype=image.dtype, device=image.device) - SSIM_WINDOW // 2
     line = torch.exp(-offset.square() / (2 * SSIM_SIGMA**2))
-    line = (line / line.sum()).expand(picture.shape[1], 1, -1)
-    rows = F.conv2d(picture, line.unsqueeze(2), groups=picture.shape[1])
-    return F.conv2d(rows, line.unsqueeze(3), groups=picture.shape[1])
+    line = (line / line.sum()).expand(image.shape[1], 1, -1)
+    rows = F.conv2d(image, line.unsqueeze(2), groups=image.shape[1])
+    return F.conv2d(rows, line.unsqueeze(3), groups=image.shape[1])

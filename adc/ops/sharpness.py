@@ -1,4 +1,4 @@
-"""How sharp a picture is."""
+"""How sharp a image is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Motion between two pictures: following it, where it cannot be followed, and what is left when it has been."""
+"""Motion between two images: following it, where it cannot be followed, and what is left when it has been."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ CONSISTENCY, CONSISTENCY_FLOOR = 0.01, 0.5
 BOUNDARY, BOUNDARY_FLOOR = 0.01, 0.002
 
 
-def warp(picture: Tensor, flow: Tensor) -> Tensor:
-    """Fetch every pixel from where its flow points, ``out(p) = picture(p + flow(p))``, bilinear.
+def warp(image: Tensor, flow: Tensor) -> Tensor:
+    """Fetch every pixel from where its flow points, ``out(p) = image(p + flow(p))``, bilinear.
 
     What lies outside is taken from the nearest border.
 
     Args:
-        picture: ``(N, C, H, W)``.
+        image: ``(N, C, H, W)``.
         flow: ``(N, 2, H, W)`` in pixels, to the right and down.
     """
-    height, width = picture.shape[-2:]
+    height, width = image.shape[-2:]
     down, right = torch.meshgrid(
         torch.arange(height, device=flow.device, dtype=flow.dtype),
         torch.arange(width, device=flow.device, dtype=flow.dtype),
@@ -28,13 +28,13 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
     across = (right + flow[:, 0]) * (2 / max(width - 1, 1)) - 1
     along = (down + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
     grid = torch.stack((across, along), dim=-1)
-    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def occluded(forward: Tensor, backward: Tensor) -> Tensor:
-    """Where the first picture cannot be seen in the second, or the motion has an edge (Ruder et al., 2016).
+    """Where the first image cannot be seen in the second, or the motion has an edge (Ruder et al., 2016).
 
-    With ``w`` the flow from the first to the second picture and ``v`` the flow back, fetched along ``w``:
+    With ``w`` the flow from the first to the second image and ``v`` the flow back, fetched along ``w``:
     ``|w + v|^2 > 0.01 (|w|^2 + |v|^2) + 0.5`` or ``|grad w|^2 > 0.01 |w|^2 + 0.002``.
 
     Args:
@@ -42,7 +42,7 @@ def occluded(forward: Tensor, backward: Tensor) -> Tensor:
         backward: ``(N, 2, H, W)``.
 
     Returns:
-        bool ``(N, 1, H, W)``, on the first picture.
+        bool ``(N, 1, H, W)``, on the first image.
     """
     back = warp(backward, forward)
     length = _squared(forward)
@@ -56,7 +56,7 @@ def occluded(forward: Tensor, backward: Tensor) -> Tensor:
 def warping_error(first: Tensor, second: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
     """What moves otherwise than the flow says: E*warp of a pair of frames, as EvalCrafter defines it.
 
-    The squared difference between the first picture and the second one fetched along the flow, summed
+    The squared difference between the first image and the second one fetched along the flow, summed
     over channels, as the mean over the pixels that are not occluded. Papers print it times 1000.
 
     Args:

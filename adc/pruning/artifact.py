@@ -7,6 +7,7 @@ those that name files of weights set to None: the folder holds everything.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 import tempfile
@@ -18,7 +19,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from adc import registry
+from adc import registry, renamed
 from adc.interfaces import Student
 from adc.pruning.structure import record, replay
 
@@ -83,11 +84,12 @@ def load_student(folder: str) -> Student:
     cls = _class(description["class_path"], home / DESCRIPTION)
     tensors = _tensors(home / WEIGHTS)
     place = str(home / DESCRIPTION)
-    student = _shaped(_build(cls, description["init_args"], place), structure, home)
+    init_args = renamed.arguments(description["init_args"], inspect.signature(cls).parameters)
+    student = _shaped(_build(cls, init_args, place), structure, home)
     _compare(student, tensors, home)
     _assign(student, tensors)
     if not _has_numbers(student):
-        student = _shaped(_build(cls, description["init_args"], place, "cpu"), structure, home)
+        student = _shaped(_build(cls, init_args, place, "cpu"), structure, home)
         student.load_state_dict(tensors)
     return student
 
@@ -96,7 +98,7 @@ def _identity(student: Student) -> tuple[str, dict[str, Any]]:
     cls = type(student)
     if "<locals>" in cls.__qualname__ or cls.__module__ == "__main__":
         raise ValueError(f"{cls.__qualname__}: a student is saved by the name of its class; define it in a module.")
-    init_args = getattr(student, "init_args", None)
+    init_args = student.init_args
     if not isinstance(init_args, dict):
         raise ValueError(f"{cls.__name__} has no `init_args`: set it to its constructor's arguments, as plain data.")
     for key, value in init_args.items():
@@ -218,11 +220,22 @@ def _class(class_path: str, path: Path) -> type[Student]:
             registry.discover()
             found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
+        if present := _present(class_path):
+            return present
         hint = "install its plugin, or put its folder on ADC_PLUGIN_PATH"
         raise ValueError(f"{path}: class_path: there is no class {class_path!r} ({error}); {hint}.") from error
     if not (isinstance(found, type) and issubclass(found, Student)):
         raise ValueError(f"{path}: class_path: {class_path!r} is no Student.")
     return found
+
+
+def _present(class_path: str) -> type[Student] | None:
+    """The class of a path that was valid earlier: in the same package, by its present name."""
+    package, name = class_path.partition(".")[0], renamed.component(class_path) or class_path.rpartition(".")[2]
+    found = [
+        cls for cls in registry.subclasses(Student) if (cls.__module__.split(".")[0], cls.__name__) == (package, name)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:

@@ -10,7 +10,7 @@ GROUP_COUNTS = (32, 24, 16, 12, 8, 6, 4, 2, 1)
 
 
 def width(layer: nn.Module, output: bool) -> int | None:
-    """How many channels come out of a layer, or go in; None if this module cannot tell or prune it.
+    """How many channels come out of a layer, or go in; None if the layer is not supported.
 
     Layers that treat each channel for itself (norms, depthwise convolutions) have one width.
     """

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Discriminator, FeatureSpace, Loss, Prompt, Restorer, Source, Student, Teacher
+from adc.interfaces import Batch, Discriminator, FeatureSpace, Loss, Prompt, Restorer, Source, Student, Teacher
 from adc.ops import gan
 from adc.stages.views import DOMAINS, Views
 from adc.training import Losses, Phase, Role, Stage, enable_gradient_checkpointing, unique_names
@@ -107,7 +107,7 @@ class AdversarialDistillation(Stage):
         """The student."""
         return self.student
 
-    def prepare(self, batch: dict[str, Any]) -> Views:
+    def prepare(self, batch: Batch) -> Views:
         """Views that both phases share; the student's forward runs before either phase, with its gradients on."""
         teacher_domains = {loss.domain for loss in self.losses if loss.against == "teacher"}
         views = Views(batch, self.student, self.teacher, self.space, self.prompt, teacher_domains)
@@ -151,7 +151,7 @@ class AdversarialDistillation(Stage):
         return views.prediction(domain).detach() if example.source is None else views.example(example.source, domain)
 
     @torch.no_grad()
-    def head_logits(self, clip: Tensor, batch: dict[str, Any]) -> Iterator[tuple[str, str, Tensor]]:
+    def head_logits(self, clip: Tensor, batch: Batch) -> Iterator[tuple[str, str, Tensor]]:
         """Logits of every head for a clip ``(B, T, 3, H, W)`` that belongs to a batch: (domain, head, logits)."""
         views = Views({**batch, "hr": clip}, self.student, self.teacher, self.space, self.prompt)
         for discriminator in self.discriminators:
@@ -192,6 +192,6 @@ class AdversarialDistillation(Stage):
             raise ValueError("space: features are compared, but there is no feature space; name one.")
         if self.teacher is None and any(loss.against == "teacher" for loss in self.losses):
             raise ValueError("teacher: a loss is against the teacher, but there is none; name one.")
-        takers = [part for part in (self.teacher, *self.discriminators) if part is not None]
-        if self.prompt is not None and not any(part.takes_prompt for part in takers):
-            raise ValueError("prompt: neither the teacher nor a discriminator takes a prompt; leave it out.")
+        teacher_takes_it = self.teacher is not None and self.teacher.takes_prompt
+        if self.prompt is not None and not (teacher_takes_it or len(self.discriminators)):
+            raise ValueError("prompt: the teacher takes none and there is no discriminator; leave it out.")

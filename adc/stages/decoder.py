@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Autoencoder, Discriminator, Loss, Restorer, Student
+from adc.interfaces import Autoencoder, Batch, Discriminator, LatentStudent, Loss, Restorer, Student
 from adc.ops import gan
 from adc.ops.sharded import gathered
 from adc.training import Losses, Phase, Role, Stage, unique_names
@@ -48,7 +48,7 @@ class DecoderPretraining(Stage):
     ) -> None:
         """
         Args:
-            student: The pruned student whose decoder is trained; the rest of it stays.
+            student: The pruned student, a `LatentStudent`, whose decoder is trained; the rest of it stays.
             autoencoder: The frozen autoencoder whose encoder makes the latents.
             losses: Reconstruction losses, pixels against the truth.
             roles: The optimizers of ``decoder`` and, if there is one, ``discriminator``.
@@ -62,6 +62,8 @@ class DecoderPretraining(Stage):
             accumulate: Batches whose gradients are averaged in one update.
         """
         super().__init__(roles, [["decoder", "discriminator"] if discriminator else ["decoder"]], accumulate)
+        if not isinstance(student, LatentStudent):
+            raise ValueError(f"student: {type(student).__name__} is no LatentStudent: it has no decoder to pretrain.")
         for loss in losses:
             if (loss.domain, loss.against) != ("pixel", "real"):
                 raise ValueError(f"losses: {type(loss).__name__} must compare pixels with the truth here.")
@@ -106,7 +108,7 @@ class DecoderPretraining(Stage):
         """The discriminator's phase runs once the adversarial terms are on."""
         return phase == "decoder" or self.adversarial_active
 
-    def prepare(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """The ground truth and its latents from the frozen encoder."""
         projected = self.autoencoder.to_decoder_input(self.autoencoder.encode(batch["hr"]))
         return {"real": batch["hr"], "projected": projected}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from torch import nn
 
-from adc.interfaces import Loss, Restorer
+from adc.interfaces import Batch, Loss, Restorer
 from adc.training import Losses, Phase, Role, Stage, unique_names
 
 
@@ -51,7 +51,7 @@ class Regression(Stage):
         """The network."""
         return self.network
 
-    def network_loss(self, batch: dict[str, Any]) -> Losses:
+    def network_loss(self, batch: Batch) -> Losses:
         """The weighted losses."""
         restored = self.network.restore(batch["lr"])
         return unique_names((type(loss).__name__, loss.weight * loss(restored, batch["hr"])) for loss in self.losses)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from adc.interfaces import Discriminator, FeatureSpace, Prompt, Source, Student, Teacher
+from adc.interfaces import Batch, Discriminator, FeatureSpace, Prompt, Source, Student, Teacher
 from adc.teacher_cache.teacher import UnknownClipError
 
 DOMAINS = ("feature", "pixel")
@@ -23,7 +23,7 @@ class Views:
 
     def __init__(
         self,
-        batch: dict[str, Any],
+        batch: Batch,
         student: Student,
         teacher: Teacher | None = None,
         space: FeatureSpace | None = None,
@@ -45,7 +45,7 @@ class Views:
         self._views: dict[tuple[str, str], Tensor] = {}
         self._teacher_domains = set(teacher_domains)
         with torch.no_grad():
-            self._prompt_kwargs = {} if prompt is None else {"prompt": prompt(batch)}
+            self._condition = None if prompt is None else prompt(batch)
 
     def prediction(self, domain: str) -> Tensor:
         """The student's features, or the pixels decoded from them."""
@@ -72,11 +72,12 @@ class Views:
 
     def logits(self, discriminator: Discriminator, view: Tensor) -> dict[str, Tensor]:
         """A discriminator's logits of a view, by head."""
-        return discriminator(view, **self._prompt_kwargs) if discriminator.takes_prompt else discriminator(view)
+        return discriminator(view, self._condition)
 
     def _run_teacher(self, domain: str) -> None:
         teacher, lr = self._teacher, self.batch["lr"]
-        kwargs: dict[str, Any] = self._prompt_kwargs if teacher.takes_prompt else {}
+        takes = teacher.takes_prompt and self._condition is not None
+        kwargs: dict[str, Any] = {"prompt": self._condition} if takes else {}
         if self._teacher_domains.issuperset(DOMAINS):
             pixel, feature = teacher.restore_with_features(lr, self._space, **kwargs)
             self._views |= {("teacher", "pixel"): pixel, ("teacher", "feature"): feature}

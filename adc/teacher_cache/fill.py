@@ -73,7 +73,7 @@ class MissingShards(pl.LightningDataModule):
         """What the recipe's data do on the device."""
         return self.data.on_after_batch_transfer(batch, dataloader_idx)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """What there is now; the batches may have been walked in other processes."""
         index = read_index(self.folder)
         assert index is not None
@@ -112,7 +112,7 @@ class _Positions(Sampler[tuple[int, int]]):
 
 
 class TeacherRunner(pl.LightningModule):
-    """A frozen teacher that is shown batches; its answers fill one shard after the other."""
+    """A frozen teacher run over batches; its answers fill one shard after the other."""
 
     def __init__(
         self, teacher: Teacher | None, prompt: Prompt | None, walk: MissingShards, domains: list[str], numbers: str
@@ -120,7 +120,7 @@ class TeacherRunner(pl.LightningModule):
         """
         Args:
             teacher: The live one, or none: the large clips are its answers.
-            prompt: What it is told.
+            prompt: Its text embedding.
             walk: Which shards are missing.
             domains: ``pixel`` and ``feature``, or one of them.
             numbers: ``exact``, or the precision to round to.
@@ -149,13 +149,13 @@ class TeacherRunner(pl.LightningModule):
             )
         number = self._left[0].first + self._batches
         torch.manual_seed((self.seed * 1_000_003 + number) * 4099 % 2**62 + walk.rank)  # as a stage does
-        told = {} if self.prompt is None else {"prompt": self.prompt(batch)}
-        answer = {"pixel": batch["hr"]} if self.teacher is None else run_teacher(self.teacher, lr, self.domains, **told)
+        text = {} if self.prompt is None else {"prompt": self.prompt(batch)}
+        answer = {"pixel": batch["hr"]} if self.teacher is None else run_teacher(self.teacher, lr, self.domains, **text)
         speaker = "the data" if self.teacher is None else type(self.teacher).__name__
         for place, name in enumerate(batch["name"]):
             if not all(bool(view[place].isfinite().all()) for view in answer.values()):
                 raise ValueError(f"{name}: what {speaker} says of it is not finite.")
-        self._pending.add(keys_of(lr), answer, prompt_fingerprint(told["prompt"]) if told else None, self.numbers)
+        self._pending.add(keys_of(lr), answer, prompt_fingerprint(text["prompt"]) if text else None, self.numbers)
         self._batches += 1
         if self._batches == self._left[0].batches:
             self._pending.write(walk.folder, self._left.pop(0), walk.index)

@@ -33,13 +33,13 @@ def keys_of(lr: Tensor) -> list[str]:
 
 
 def on_grid(lr: Tensor) -> bool:
-    """Whether every pixel is an 8-bit value, so that `keys_of` tells clips apart."""
+    """Whether every pixel is an 8-bit value, so that `keys_of` separates clips."""
     levels = to_unit(lr) * 255
     return bool((levels - levels.round()).abs().max() <= GRID_SLACK)
 
 
 def prompt_fingerprint(prompt: Tensor) -> Tensor:
-    """Eight numbers that tell prompts ``(B, L, D)`` apart, about as large as their root mean square; ``(B, 8)``."""
+    """Eight numbers that identify prompts ``(B, L, D)``, about as large as their root mean square; ``(B, 8)``."""
     flat = prompt.detach().float().cpu().flatten(1)
     return flat @ _waves(flat.shape[1])
 
@@ -58,12 +58,12 @@ def same_prompt(one: Tensor, other: Tensor) -> bool:
 
 def fingerprint(network: nn.Module) -> str:
     """A hash of a network's state: names, shapes, numbers."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         numbers = tensor.detach().cpu().contiguous()
-        told.update(f"{name} {tuple(numbers.shape)} {numbers.dtype}".encode())
-        told.update(numbers.reshape(-1).view(torch.uint8).numpy().data)
-    return told.hexdigest()
+        digest.update(f"{name} {tuple(numbers.shape)} {numbers.dtype}".encode())
+        digest.update(numbers.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -168,9 +168,9 @@ def _short(key: str, values: Mapping[str, Any]) -> str:
 
 
 def seal(index: Mapping[str, Any]) -> str:
-    """Tells the shards of one cache from those of another."""
-    told = {key: value for key, value in index.items() if key != "batches"}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    """Digest that differs between the shards of two caches."""
+    description = {key: value for key, value in index.items() if key != "batches"}
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass
@@ -186,13 +186,13 @@ class ShardWriter:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     views: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, keys: Sequence[str], answer: Mapping[str, Tensor], told: Tensor | None, numbers: str) -> None:
+    def add(self, keys: Sequence[str], answer: Mapping[str, Tensor], prompt: Tensor | None, numbers: str) -> None:
         """Take the answers to a batch.
 
         Args:
             keys: The clips.
             answer: By view, ``(B, ...)``.
-            told: The gists of the prompts, if there were any.
+            prompt: The fingerprints of the prompts, if there were any.
             numbers: ``exact``, or the precision to round to.
         """
         for view, batch in answer.items():
@@ -202,19 +202,19 @@ class ShardWriter:
         if numbers != "exact":
             small = {view: batch.to(getattr(torch, numbers)) for view, batch in small.items()}
         for place, key in enumerate(keys):
-            entry = self._free(key, None if told is None else told[place])
+            entry = self._free(key, None if prompt is None else prompt[place])
             if entry is None:
                 continue
             for view, batch in small.items():
                 self.tensors[f"{view}/{entry}"] = batch[place].cpu().contiguous().clone()
-            if told is not None:
-                self.tensors[f"told/{entry}"] = told[place].clone()
+            if prompt is not None:
+                self.tensors[f"told/{entry}"] = prompt[place].clone()
 
-    def _free(self, key: str, told: Tensor | None) -> str | None:
+    def _free(self, key: str, prompt: Tensor | None) -> str | None:
         """A name for an entry; None if the clip, with this prompt, is there."""
         view, again = next(iter(self.views)), 0
         while f"{view}/{_entry(key, again)}" in self.tensors:
-            if told is None or same_prompt(told, self.tensors[f"told/{_entry(key, again)}"]):
+            if prompt is None or same_prompt(prompt, self.tensors[f"told/{_entry(key, again)}"]):
                 return None
             again += 1
         return _entry(key, again)
@@ -295,8 +295,8 @@ class ShardReader:
             yield _entry(key, again)
             again += 1
 
-    def told(self, entry: str) -> Tensor:
-        """The gist of an answer's prompt."""
+    def prompt(self, entry: str) -> Tensor:
+        """The fingerprint of an answer's prompt."""
         return self._file.get_tensor(f"told/{entry}")
 
     def read(self, view: str, entry: str) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from adc.interfaces import FeatureSpace, Teacher
 from adc.teacher_cache.store import (
@@ -25,14 +25,14 @@ from adc.teacher_cache.store import (
 OPEN_SHARDS = 64
 
 
-def run_teacher(teacher: Teacher, lr: Tensor, domains: Collection[str], **told: Tensor) -> dict[str, Tensor]:
+def run_teacher(teacher: Teacher, lr: Tensor, domains: Collection[str], **prompt_kwargs: Any) -> dict[str, Tensor]:
     """All that a stage may want to know of a teacher about a batch, in one pass.
 
     Args:
         teacher: A live one.
         lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``.
         domains: ``pixel``, ``feature``, or both.
-        told: ``prompt``, if it takes one and there is one.
+        prompt_kwargs: ``prompt``, if it takes one and there is one.
 
     Returns:
         ``pixel``, what `Teacher.restore` returns; ``lifted`` or ``embedded``, what `Teacher.features` gives to
@@ -42,18 +42,18 @@ def run_teacher(teacher: Teacher, lr: Tensor, domains: Collection[str], **told: 
         ValueError: If the teacher's features are more than what the space makes of one tensor.
     """
     if "feature" not in domains:
-        return {"pixel": teacher.restore(lr, **told)}
+        return {"pixel": teacher.restore(lr, **prompt_kwargs)}
     space, answer = _Listener(), {}
     if "pixel" in domains:
-        answer["pixel"], feature = teacher.restore_with_features(lr, space, **told)
+        answer["pixel"], feature = teacher.restore_with_features(lr, space, **prompt_kwargs)
     else:
-        feature = teacher.features(lr, space, **told)
-    if len(space.heard) != 1 or space.heard[0][1] is not feature:
+        feature = teacher.features(lr, space, **prompt_kwargs)
+    if len(space.received) != 1 or space.received[0][1] is not feature:
         raise ValueError(
             f"{type(teacher).__name__}.features does more than return space.lift(...) or space.embed(...) of one "
             "tensor, so there is nothing to keep in its place; keep pixels only, or train with the live teacher."
         )
-    how, given = space.heard[0]
+    how, given = space.received[0]
     return answer if given is answer.get("pixel") else {**answer, how: given}
 
 
@@ -62,14 +62,14 @@ class _Listener(FeatureSpace):
 
     def __init__(self) -> None:
         super().__init__()
-        self.heard: list[tuple[str, Tensor]] = []
+        self.received: list[tuple[str, Tensor]] = []
 
     def embed(self, pixels: Tensor) -> Tensor:
-        self.heard.append(("embedded", pixels))
+        self.received.append(("embedded", pixels))
         return pixels
 
     def project_latents(self, projected: Tensor) -> Tensor:
-        self.heard.append(("lifted", projected))
+        self.received.append(("lifted", projected))
         return projected
 
 
@@ -127,7 +127,7 @@ class CachedTeacher(Teacher):
             for key in self._shard(number).keys:
                 self._places[key] = (*self._places.get(key, ()), number)
 
-    def restore(self, lr: Tensor, prompt: Tensor | None = None) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None, prompt: Tensor | None = None) -> Tensor:
         """The pixels that the teacher made of a clip."""
         return self._answers(lr, prompt, ("pixel",))["pixel"]
 
@@ -159,9 +159,9 @@ class CachedTeacher(Teacher):
                     f"{self.folder}: keeps {' and '.join(self.index['domains'])}s only, but a loss or a source asks "
                     f"for {view}s of the teacher; run `adc cache --domains pixel,feature` into a new folder."
                 )
-        told = self._gists(prompt)
+        marks = self._fingerprints(prompt)
         places = [
-            self._find(key, place, lr, None if told is None else told[place]) for place, key in enumerate(keys_of(lr))
+            self._find(key, place, lr, None if marks is None else marks[place]) for place, key in enumerate(keys_of(lr))
         ]
         return {view: self._batch(view, places).to(lr.device) for view in views}
 
@@ -175,20 +175,20 @@ class CachedTeacher(Teacher):
             batch[place] = clip
         return batch
 
-    def _find(self, key: str, place: int, lr: Tensor, told: Tensor | None) -> tuple[int, str]:
+    def _find(self, key: str, place: int, lr: Tensor, fingerprint: Tensor | None) -> tuple[int, str]:
         """The shard and the entry that answer a clip."""
         if key not in self._places:
             height, width = lr.shape[-2:]
             raise UnknownClipError(
                 place,
                 f"{self.folder} has no answer to this clip ({width}x{height}, {key[:8]}); it answers "
-                f"{self.index['batches'] * self.index['world']} batches of {_told(self.index['data'])}. "
+                f"{self.index['batches'] * self.index['world']} batches of {_describe(self.index['data'])}. "
                 "Train on the same data, or run `adc cache` again with more epochs.",
             )
         for number in self._places[key]:
             shard = self._shard(number)
             for entry in shard.entries(key):
-                if told is None or same_prompt(told, shard.told(entry)):
+                if fingerprint is None or same_prompt(fingerprint, shard.prompt(entry)):
                     return number, entry
         raise UnknownClipError(
             place,
@@ -196,11 +196,11 @@ class CachedTeacher(Teacher):
             "train with the prompt of the recipe that made it, or run `adc cache` into a new folder.",
         )
 
-    def _gists(self, prompt: Tensor | None) -> Tensor | None:
-        was_told = self.index["prompt"] is not None
-        if was_told == (prompt is not None):
+    def _fingerprints(self, prompt: Tensor | None) -> Tensor | None:
+        with_prompt = self.index["prompt"] is not None
+        if with_prompt == (prompt is not None):
             return None if prompt is None else prompt_fingerprint(prompt)
-        made, here = ("with", "has none") if was_told else ("without", "has one")
+        made, here = ("with", "has none") if with_prompt else ("without", "has one")
         raise ValueError(
             f"prompt: {self.folder} was made {made} a prompt, but this recipe {here}; "
             "make them agree, or run `adc cache` into a new folder."
@@ -224,9 +224,9 @@ class CachedTeacher(Teacher):
             )
 
 
-def _told(data: dict[str, Any]) -> str:
+def _describe(data: dict[str, Any]) -> str:
     """A data module in a few words."""
     arguments = data.get("init_args", {})
     given = [f"{key}: {value}" for key, value in arguments.items() if isinstance(value, str | int)]
-    given += [_told(value) for key, value in arguments.items() if key == "data"]
+    given += [_describe(value) for key, value in arguments.items() if key == "data"]
     return f"{data['class_path'].rpartition('.')[2]} ({', '.join(given)})"

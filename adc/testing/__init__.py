@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from adc.testing.data import check_degradation, check_source
 from adc.testing.diffusion import check_conditioner, check_denoiser
-from adc.testing.judges import check_discriminator, check_loss, check_scorer
+from adc.testing.discriminators import check_discriminator, check_score_discriminator
 from adc.testing.latents import check_autoencoder, check_feature_space
+from adc.testing.losses import check_loss, check_scorer
 from adc.testing.metrics import check_metric
 from adc.testing.restorers import check_restorer, check_student, check_teacher
 
@@ -29,6 +30,7 @@ __all__ = [
     "check_loss",
     "check_metric",
     "check_restorer",
+    "check_score_discriminator",
     "check_scorer",
     "check_source",
     "check_stage",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -35,13 +36,13 @@ def check_degradation(degradation: Degradation, size: int = 64) -> None:
     for frames in (1, 3):
         for seed in range(4):
             hr = probe.example(frames, 3, size, size + 2 * scale, seed=seed, device=probe.device_of(degradation))
-            lr = _spoil(degradation, hr, seed, world=1)
+            lr = _degrade(degradation, hr, seed, world=1)
             probe.check_clip(subject, lr, (frames, 3, size // scale, size // scale + 2), hr)
             inside = lr.min().item() >= -1 and lr.max().item() <= 1
             require(inside, subject, f"must stay in [-1, 1]; got {lr.min().item():.4g} to {lr.max().item():.4g}")
             on_grid = (lr - quantize(lr)).abs().max().item() <= BYTE
             require(on_grid, subject, "must lie on the grid of 8-bit values (adc.ops.clip.quantize)")
-            again = _spoil(degradation, hr, seed, world=2)
+            again = _degrade(degradation, hr, seed, world=2)
             require(
                 torch.equal(lr, again),
                 subject,
@@ -49,7 +50,7 @@ def check_degradation(degradation: Degradation, size: int = 64) -> None:
             )
 
 
-def _spoil(degradation: Degradation, hr: Tensor, seed: int, world: int) -> Tensor:
+def _degrade(degradation: Degradation, hr: Tensor, seed: int, world: int) -> Tensor:
     """Degrade under some global random state, which is put back."""
     python, before = random.getstate(), hr.clone()
     try:
@@ -77,11 +78,12 @@ def check_source(source: Source, size: int = 16, scale: int = 4) -> None:
     subject = f"{probe.require_kind(source, Source)}.__call__"
     for clips, frames in probe.SIZES:
         batch = probe.example_batch(clips, frames, size, scale, torch.device("cpu"))
-        before = copy.deepcopy(batch)
+        before: dict[str, Any] = copy.deepcopy(dict(batch))
         with torch.no_grad():
             clip = source(batch)
         probe.check_clip(subject, clip, (clips, None, 3, None, None), batch["hr"])
         inside = clip.min().item() >= -1 and clip.max().item() <= 1
         require(inside, subject, f"must stay in [-1, 1]; got {clip.min().item():.4g} to {clip.max().item():.4g}")
-        same = batch.keys() == before.keys() and all(torch.equal(batch[key], before[key]) for key in TENSORS)
+        now: dict[str, Any] = dict(batch)
+        same = now.keys() == before.keys() and all(torch.equal(now[key], before[key]) for key in TENSORS)
         require(same, subject, "must leave the batch unchanged")

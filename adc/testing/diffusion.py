@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,9 @@ def check_denoiser(
         ValueError: If the channels are not given and cannot be told.
     """
     name = probe.require_kind(denoiser, Denoiser)
+    depth = getattr(denoiser, "depth", None)
+    fits = isinstance(depth, int) and depth > max(taps, default=0)
+    require(fits, f"{name}.depth", f"must count the blocks to tap, more than {max(taps, default=0)}; got {depth!r}")
     subject, device = f"{name}.forward", probe.device_of(denoiser)
     for clips, frames in probe.SIZES:
         if conditioner is None:
@@ -74,12 +78,21 @@ def _check_velocity(
         f"must return one feature for each of {len(taps)} taps; got {len(features)}",
     )
     for feature in features:
-        probe.check_clip(f"{subject} (taps)", feature, (None,) * feature.ndim, latent)
+        probe.check_clip(f"{subject} (taps)", feature, (*latent.shape[:2], None, None, None), latent)
     probe.check_steady(subject, velocity, latent)
     probe.check_input_gradient(subject, velocity, latent, "z_t")
     trainable = [parameter for parameter in denoiser.parameters() if parameter.requires_grad]
     if trainable:
         probe.check_parameter_gradient(subject, lambda: velocity(latent), trainable, "the parameters")
+    _check_early_end(subject, denoiser, (latent, times, condition, taps), features)
+
+
+def _check_early_end(subject: str, denoiser: Denoiser, arguments: tuple[Any, ...], features: list[Tensor]) -> None:
+    with torch.no_grad():
+        nothing, early = denoiser(*arguments, stop_early=True)
+    require(nothing is None, subject, "with stop_early there must be no velocity, but None")
+    same = len(early) == len(features) and all(probe.close(a, b) for a, b in zip(early, features, strict=True))
+    require(same, subject, "stop_early must not change the features")
 
 
 def check_conditioner(conditioner: Conditioner, size: int = 16, scale: int = 4) -> None:
@@ -99,24 +112,25 @@ def check_conditioner(conditioner: Conditioner, size: int = 16, scale: int = 4) 
         batch, other = (probe.example_batch(clips, frames, size, scale, device, seed) for seed in (0, 1))
         with probe.evaluating(conditioner), torch.no_grad():
             clean = conditioner.clean(batch)
-            told, null = conditioner.condition(batch), conditioner.condition(batch, null=True)
-            null_of_other = conditioner.condition(other, null=True)
-        probe.check_clip(f"{name}.clean", clean, (clips, frames, None, None, None), batch["hr"])
-        subject = f"{name}.condition"
-        for condition in (told, null):
-            require(
-                isinstance(condition, dict) and all(isinstance(value, Tensor) for value in condition.values()),
-                subject,
-                "must return tensors by name",
-            )
-        require(
-            told.keys() == null.keys(), subject, f"null must keep the entries {', '.join(told)}; got {', '.join(null)}"
-        )
-        for key in told:
-            same = told[key].shape == null[key].shape and torch.equal(told[key], null[key])
+            full, other_full = conditioner.condition(batch), conditioner.condition(other)
+            _check_condition(f"{name}.condition", full)
+            kept = {key: value.clone() for key, value in full.items()}
+            null, null_of_other = conditioner.unconditional(full), conditioner.unconditional(other_full)
+        probe.check_clip(f"{name}.clean", clean, (clips, None, None, None, None), batch["hr"])
+        subject = f"{name}.unconditional"
+        _check_condition(subject, null)
+        require(full.keys() == null.keys(), subject, f"must keep the entries {', '.join(full)}; got {', '.join(null)}")
+        for key in full:
+            require(torch.equal(full[key], kept[key]), subject, f"must leave the condition as it is; {key!r} changes")
+            same = full[key].shape == null[key].shape and torch.equal(full[key], null[key])
             text = torch.equal(null[key], null_of_other[key])
             require(
                 same or text,
                 subject,
-                f"null must drop the text and nothing else; {key!r} changes and still depends on the clip",
+                f"must change the text and nothing else; {key!r} changes and still depends on the clip",
             )
+
+
+def _check_condition(subject: str, condition: Any) -> None:
+    tensors = isinstance(condition, dict) and all(isinstance(value, Tensor) for value in condition.values())
+    require(tensors, subject, "must return tensors by name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from adc.interfaces import Autoencoder, FeatureSpace
 from adc.testing import probe
@@ -14,29 +15,47 @@ def check_autoencoder(autoencoder: Autoencoder, size: int = 64) -> None:
 
     Args:
         autoencoder: What is checked.
-        size: Side of the square example clips, a multiple of the codec's strides.
+        size: Side of the square example clips, a multiple of its spatial stride.
 
     Raises:
         AssertionError: Names the first clause that is broken.
     """
     name = probe.require_kind(autoencoder, Autoencoder)
+    strides = getattr(autoencoder, "strides", None)
+    fits = isinstance(strides, tuple) and len(strides) == 2 and all(isinstance(s, int) and s >= 1 for s in strides)
+    require(fits, f"{name}.strides", f"must be (temporal, spatial), whole numbers of at least 1; got {strides!r}")
+    step, side = autoencoder.strides
     with probe.evaluating(autoencoder):
-        for clips, frames in probe.SIZES:
+        for clips, frames in ((2, 1), (1, 1 + 2 * step)):
             pixels = probe.example(clips, frames, 3, size, size, device=probe.device_of(autoencoder))
+            found = autoencoder.latent_frames(frames)
+            require(1 <= found <= frames, f"{name}.latent_frames", f"must be 1 to {frames} for {frames}; got {found}")
             with torch.no_grad():
                 latent = autoencoder.encode(pixels)
+                shape = (clips, found, None, size // side, size // side)
+                probe.check_clip(f"{name}.encode", latent, shape, pixels)
                 decoder_input = autoencoder.to_decoder_input(latent)
-                probe.check_clip(f"{name}.encode", latent, (clips, frames, None, None, None), pixels)
-                probe.check_clip(f"{name}.to_decoder_input", decoder_input, (clips, frames, None, None, None), latent)
+                probe.check_clip(f"{name}.to_decoder_input", decoder_input, shape, latent)
                 decoded = autoencoder.decode(latent)
                 probe.check_clip(f"{name}.decode", decoded, tuple(pixels.shape), latent)
                 probe.check_pixels(f"{name}.decode", decoded)
-            if frames == 1:
-                functions = {"encode": (autoencoder.encode, pixels), "decode": (autoencoder.decode, latent)}
-                for method, (function, source) in functions.items():
-                    probe.check_steady(f"{name}.{method}", function, source)
-                    probe.check_separate(f"{name}.{method}", function, source)
-                    probe.check_input_gradient(f"{name}.{method}", function, source, "the input")
+            for method, source in (("encode", pixels), ("decode", latent)):
+                function = getattr(autoencoder, method)
+                probe.check_steady(f"{name}.{method}", function, source)
+                probe.check_separate(f"{name}.{method}", function, source)
+                probe.check_input_gradient(f"{name}.{method}", function, source, "the input")
+        if step > 1:
+            _check_refusal(name, autoencoder, probe.example(1, step, 3, size, size, device=pixels.device))
+
+
+def _check_refusal(name: str, autoencoder: Autoencoder, clip: Tensor) -> None:
+    frames = clip.shape[1]
+    for method, argument in (("latent_frames", frames), ("encode", clip)):
+        try:
+            getattr(autoencoder, method)(argument)
+        except ValueError:
+            continue
+        require(False, f"{name}.{method}", f"must refuse {frames} frames with a ValueError")
 
 
 def check_feature_space(space: FeatureSpace, autoencoder: Autoencoder | None = None, size: int = 64) -> None:
@@ -44,7 +63,7 @@ def check_feature_space(space: FeatureSpace, autoencoder: Autoencoder | None = N
 
     Args:
         space: What is checked.
-        autoencoder: The codec whose latents it lifts; null leaves `FeatureSpace.project_latents` out.
+        autoencoder: The autoencoder whose latents it projects; null leaves `FeatureSpace.project_latents` out.
         size: Side of the square example clips, a multiple of the space's strides.
 
     Raises:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adc.interfaces import Batch
+
 Function = Callable[[Tensor], Tensor]
 TOLERANCE = 1e-3
 LARGEST_PIXEL = 16.0
@@ -35,9 +37,7 @@ def example(*shape: int, seed: int = 0, device: torch.device | str = "cpu") -> T
     return (darkest + (1 - darkest) * torch.rand(*shape, generator=generator)).to(device)
 
 
-def example_batch(
-    clips: int, frames: int, size: int, scale: int, device: torch.device, seed: int = 0
-) -> dict[str, Any]:
+def example_batch(clips: int, frames: int, size: int, scale: int, device: torch.device, seed: int = 0) -> Batch:
     """A batch as the data modules make it."""
     return {
         "lr": example(clips, frames, 3, size, size, seed=seed, device=device),

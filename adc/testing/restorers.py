@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from inspect import signature
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Autoencoder, FeatureSpace, Prunable, Restorer, Student, Teacher
+from adc.interfaces import Autoencoder, FeatureSpace, LatentStudent, Prunable, Restorer, Student, Teacher
 from adc.ops.clip import per_frame
 from adc.testing import probe
 from adc.testing.probe import require
@@ -28,12 +31,30 @@ def check_restorer(restorer: Restorer, size: int = 16) -> None:
     require(
         isinstance(scale, int) and scale >= 1, f"{name}.scale", f"must be a whole number of at least 1; got {scale!r}"
     )
+    for key, least in (("temporal_context", 0), ("multiple", 1)):
+        value = getattr(restorer, key)
+        fits = isinstance(value, int) and value >= least
+        require(fits, f"{name}.{key}", f"must be a whole number of at least {least}; got {value!r}")
     with probe.evaluating(restorer):
         _check_restore(f"{name}.restore", restorer, size)
         lr = probe.example(1, 1, 3, size, size, device=probe.device_of(restorer))
         with torch.no_grad():
             same = probe.close(restorer(lr), restorer.restore(lr))
         require(same, f"{name}.forward", "must be the same as restore")
+        _check_candidates(f"{name}.restore", restorer, lr)
+
+
+def _check_candidates(subject: str, restorer: Restorer, lr: Tensor) -> None:
+    takes = "generator" in signature(restorer.restore).parameters
+    require(takes, subject, "must take a generator, restore(lr, generator=None), even if it draws nothing")
+
+    def candidate(seed: int) -> Tensor:
+        with torch.no_grad():
+            return restorer.restore(lr, torch.Generator(lr.device).manual_seed(seed))
+
+    require(probe.close(candidate(1), candidate(1)), subject, "the same state of the generator must give the same clip")
+    if not probe.close(candidate(1), restorer.restore(lr)):
+        require(not probe.close(candidate(1), candidate(2)), subject, "another state must give another candidate")
 
 
 def _check_restore(subject: str, restorer: Restorer, size: int) -> None:
@@ -98,7 +119,7 @@ def check_student(
     Args:
         student: What is checked.
         space: The space it is trained in; its features must have the student's shape. Null leaves that out.
-        autoencoder: The codec whose latents it reconstructs; null leaves `Student.decode_latents` out.
+        autoencoder: The autoencoder whose latents a `LatentStudent` decodes; null leaves that out.
         size: Side of the square example clips, a multiple of the student's strides.
 
     Raises:
@@ -112,7 +133,8 @@ def check_student(
                 name, student, space, probe.example(clips, frames, 3, size, size, device=probe.device_of(student))
             )
         if autoencoder is not None:
-            _check_reconstruct(name, student, autoencoder, size)
+            probe.require_kind(student, LatentStudent)
+            _check_decode_latents(name, student, autoencoder, size)
         _check_prunable(name, student)
 
 
@@ -135,7 +157,7 @@ def _check_halves(name: str, student: Student, space: FeatureSpace | None, lr: T
     probe.check_input_gradient(f"{name}.decode", student.decode, feature, "the feature")
 
 
-def _check_reconstruct(name: str, student: Student, autoencoder: Autoencoder, size: int) -> None:
+def _check_decode_latents(name: str, student: Any, autoencoder: Autoencoder, size: int) -> None:
     subject = f"{name}.decode_latents"
     side = size * student.scale
     pixels = probe.example(2, 1, 3, side, side, device=probe.device_of(student))

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from adc.interfaces import Restorer
+from adc import renamed
+from adc.interfaces import Batch, Restorer
 from adc.ops.clip import quantize
 from adc.ops.sharded import full
 from adc.training.checkpoint import check_fit
@@ -100,7 +101,7 @@ class Stage(pl.LightningModule):
         """The network that a role trains: the attribute of its name."""
         return getattr(self, role)
 
-    def prepare(self, batch: dict[str, Any]) -> Any:
+    def prepare(self, batch: Batch) -> Any:
         """What the phases of one batch share; phases of one batch get the same object."""
         return batch
 
@@ -180,7 +181,8 @@ class Stage(pl.LightningModule):
         network = getattr(self, attribute)
         for path in paths:
             if path not in dict(network.named_modules()):
-                raise ValueError(f"frozen: {type(network).__name__} has no part {path!r}.")
+                hint = f"; {path!r} was renamed to {renamed.KEYS[path]!r}" if path in renamed.KEYS else ""
+                raise ValueError(f"frozen: {type(network).__name__} has no part {path!r}{hint}.")
         parts = tuple(f"{attribute}.{path}" for path in paths)
         self.frozen, self.excluded_from_checkpoint = self.frozen + parts, self.excluded_from_checkpoint + parts
 
@@ -223,7 +225,7 @@ class Stage(pl.LightningModule):
         np.random.seed(number % 2**32)
         torch.manual_seed(number)
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Run the phases whose turn it is."""
         window, place = divmod(self.batches_seen, self.accumulate)
         self.active_phases = tuple(name for name in self.cycle[window % len(self.cycle)] if self.should_run(name))
@@ -292,19 +294,19 @@ class Stage(pl.LightningModule):
             for parameter in others:
                 parameter.requires_grad_(True)
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Fidelity of the restorer on held-out clips, and how steady those of more than one frame are."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Fidelity of the restorer on validation clips, and how steady those of more than one frame are."""
         self._measure("validation", batch)
 
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The same on test clips."""
         self._measure("test", batch)
 
-    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """What the restorer makes of clips."""
         return self.restorer.restore(batch["lr"])
 
-    def _measure(self, name: str, batch: dict[str, Tensor]) -> None:
+    def _measure(self, name: str, batch: Batch) -> None:
         from adc.metrics.clips import clip_figures
 
         figures = clip_figures(quantize(self.restorer.restore(batch["lr"])), batch["hr"])

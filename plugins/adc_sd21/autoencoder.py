@@ -47,17 +47,13 @@ class SDAutoencoder(Autoencoder):
             raise ValueError("config: a folder holds its configuration; give one of the two.")
         home = None if folder is None else resolve(folder) / "vae"
         self.config = networks.complete(networks.SD_VAE, config) if home is None else read_config(home, networks.SD_VAE)
+        self.strides = (1, 2 ** (len(self.config["block_out_channels"]) - 1))
         if home is None:
             self.vae = KLAutoencoder(self.config)
         else:
             with torch.device("meta"):
                 self.vae = KLAutoencoder(self.config)
             load(self.vae, current_names(read_weights(home)), home)
-
-    @property
-    def stride(self) -> int:
-        """Pixels per latent position."""
-        return 2 ** (len(self.config["block_out_channels"]) - 1)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """The scaled mean of the posterior."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from adc.interfaces import Restorer
 from adc_sd21.autoencoder import SDAutoencoder
@@ -21,7 +21,7 @@ class AutoencoderRestorer(Restorer):
         super().__init__()
         self.autoencoder = autoencoder
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Through the latent and back."""
         return self.autoencoder.decode(self.autoencoder.encode(lr))
 

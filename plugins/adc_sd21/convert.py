@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from adc.interfaces import LatentStudent
 from adc.pruning import load_student, save_student
 from adc.weights import read_checkpoint
 from adc_sd21 import networks, published
@@ -148,7 +149,7 @@ def decoder(file: str, student: str, out: str, precision: Precision = "float32")
     """
     half = _named(file, published.decoder_of, read_checkpoint(file, "file"))
     made = load_student(student)
-    if not isinstance(made.decoder, HalfDecoder):
+    if not isinstance(made, LatentStudent) or not isinstance(made.decoder, HalfDecoder):
         raise ValueError(f"student: {student}: {type(made).__name__} has no decoder of Stable Diffusion's kind.")
     load(made.decoder, half, file)
     made.sync_from_decoder()

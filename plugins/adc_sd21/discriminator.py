@@ -1,4 +1,4 @@
-"""Critics of pixels and of features."""
+"""Discriminators of pixels and of features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adc_sd21.one_step import unet_of, unet_weights
 
 
 class PatchDiscriminator(Discriminator):
-    """PatchGAN (Isola et al., 2017) as in latent diffusion: each logit judges a patch of pixels.
+    """PatchGAN (Isola et al., 2017) as in latent diffusion: one logit for each patch of pixels.
 
     Strided 4x4 convolutions with batch normalisation and leaky ReLU 0.2; weights N(0, 0.02).
     """
@@ -43,21 +43,19 @@ class PatchDiscriminator(Discriminator):
             elif isinstance(module, nn.BatchNorm2d):
                 nn.init.normal_(module.weight, 1.0, 0.02)
 
-    def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward(self, view: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Logits ``(B, T, 1, h, w)``."""
-        assert isinstance(view, Tensor)
         return {"realism": self.network(view.flatten(0, 1)).unflatten(0, view.shape[:2])}
 
 
 class UNetDiscriminator(Discriminator):
-    """A diffusion UNet that judges features (AdcSR, section 2.3).
+    """A diffusion UNet as discriminator of features (AdcSR, section 2.3).
 
     Its first convolution takes features in place of latents and is tuned whole; the rest learns
     through LoRA of every attention projection, feed-forward layer and convolution.
     """
 
     domain = "feature"
-    takes_prompt = True
     prompt: Tensor
 
     def __init__(
@@ -112,18 +110,20 @@ class UNetDiscriminator(Discriminator):
     def checkpoint_activations(self, on: bool) -> None:
         (self.unet.enable_gradient_checkpointing if on else self.unet.disable_gradient_checkpointing)()
 
-    def forward(self, view: Tensor | Sequence[Tensor], prompt: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, view: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Logits ``(B, T, c, h, w)`` for each head; the UNet's output channels are shared out evenly.
 
         Raises:
             ValueError: If the view has other channels than the discriminator was made for.
         """
-        assert isinstance(view, Tensor)
         if view.shape[2] != self.channels:
             raise ValueError(f"channels: {self.channels}, but the features have {view.shape[2]}; set it to that.")
         flat = view.flatten(0, 1)
-        told = self.prompt.expand(len(flat), -1, -1) if prompt is None else prompt.repeat_interleave(view.shape[1], 0)
-        logits = self.unet(flat, self.timestep, told).sample
+        if condition is None:
+            text = self.prompt.expand(len(flat), -1, -1)
+        else:
+            text = condition.repeat_interleave(view.shape[1], 0)
+        logits = self.unet(flat, self.timestep, text).sample
         parts = logits.unflatten(0, view.shape[:2]).chunk(len(self.heads), dim=2)
         return dict(zip(self.heads, parts, strict=True))
 

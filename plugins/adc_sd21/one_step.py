@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.interfaces import FeatureSpace, Teacher
 from adc.ops.clip import per_frame, upsample_bicubic
@@ -80,8 +80,8 @@ class OneStepTeacher(Teacher):
 
     @property
     def multiple(self) -> int:
-        """The enlarged picture's sides are padded to multiples of this."""
-        return self.autoencoder.stride * 2 ** (len(self.unet_config["block_out_channels"]) - 1)
+        """The enlarged image's sides are padded to multiples of this."""
+        return self.autoencoder.strides[1] * 2 ** (len(self.unet_config["block_out_channels"]) - 1)
 
     def latent(self, lr: Tensor, prompt: Tensor | None = None) -> Tensor:
         """The restored latent ``(B, T, Z, h', w')``, scaled, of a padded clip.
@@ -89,11 +89,11 @@ class OneStepTeacher(Teacher):
         Raises:
             ValueError: If there is no prompt, neither given nor of the teacher's own.
         """
-        told = self._prompt_of(lr, prompt)
+        text = self._prompt_of(lr, prompt)
         large = pad_to_multiple(upsample_bicubic(lr, self.scale), self.multiple)
         encoder = self.autoencoder.vae if self.encoder is None else self.encoder
         z = (per_frame(encoder, large) * self.autoencoder.config["scaling_factor"]).float()
-        return self._restored(z.flatten(0, 1), told).unflatten(0, z.shape[:2])
+        return self._restored(z.flatten(0, 1), text).unflatten(0, z.shape[:2])
 
     def _restored(self, z: Tensor, prompt: Tensor) -> Tensor:
         prediction = self.unet(z, self.timestep, prompt).sample
@@ -110,8 +110,8 @@ class OneStepTeacher(Teacher):
             )
         return self.prompt.expand(lr.shape[0] * lr.shape[1], -1, -1)
 
-    def restore(self, lr: Tensor, prompt: Tensor | None = None) -> Tensor:
-        """Enlarge a clip; any size."""
+    def restore(self, lr: Tensor, generator: Generator | None = None, prompt: Tensor | None = None) -> Tensor:
+        """Super-resolve a clip; any size."""
         return self._pixels(self._projected(lr, prompt), lr)
 
     def features(self, lr: Tensor, space: FeatureSpace, prompt: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class CoarseIn(nn.Module):
-    """The picture, reduced by ``factor``, as channels of the latent's grid."""
+    """The image, reduced by ``factor``, as channels of the latent's grid."""
 
     def __init__(self, factor: int, stride: int, channels: int) -> None:
         """
@@ -31,7 +31,7 @@ class CoarseIn(nn.Module):
 
 
 class CoarseOut(nn.Module):
-    """Features of the latent's grid as a coarse picture, enlarged."""
+    """Features of the latent's grid as a coarse image, upsampled."""
 
     def __init__(self, factor: int, stride: int, channels: int) -> None:
         """

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from adc.interfaces import Prunable, Student
+from adc.interfaces import LatentStudent, Prunable
 from adc.ops.clip import per_frame
 from adc.ops.padding import crop, pad_to_multiple
 from adc.ops.sharded import full
@@ -21,7 +21,7 @@ from adc_sd21.published import current_names
 from adc_sd21.unet import PlainUNet
 
 
-class AdcSRStudent(Student):
+class AdcSRStudent(LatentStudent):
     """Adversarial diffusion compression's student (Chen et al., 2025).
 
     Pixels are unshuffled by ``unshuffle`` into channels, a UNet without time and text makes
@@ -118,15 +118,15 @@ class AdcSRStudent(Student):
         return feature if self.coarse_in is None else feature + self.coarse_in(x)
 
     def on_grid(self, image: Tensor) -> Tensor:
-        """What the UNet is shown of small images: their pixels as channels of the features' grid."""
+        """The UNet's input from LR images: their pixels as channels of the features' grid."""
         return self.unshuffle(image)
 
     def decode(self, feature: Tensor) -> Tensor:
         """Pixels, padding included."""
         return per_frame(self.decoder.render, feature)
 
-    def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge a clip of any size."""
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """Super-resolve a clip of any size."""
         return crop(self.decode(self.encode(lr)), lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
 
     def decode_latents(self, projected: Tensor) -> Tensor:

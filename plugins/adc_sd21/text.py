@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Prompt
+from adc.interfaces import Batch, Prompt
 
 KEY = "prompt_embedding"
 
@@ -40,7 +40,7 @@ class TextPrompt(Prompt):
             self.encoder.requires_grad_(False)
         self._kept: dict[str, Tensor] = {}
 
-    def forward(self, batch: dict[str, Any]) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """``(B, L, D)``."""
         lr = batch["lr"]
         if self.text is not None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from adc.interfaces import Teacher
 from adc.ops.clip import per_frame, upsample_bicubic
@@ -49,14 +49,14 @@ class Spandrel(Teacher):
         self._padding = descriptor.size_requirements.get_padding
         self.eval()
 
-    def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge a clip of any size."""
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """Super-resolve a clip of any size."""
         if not self.grey:
-            return per_frame(self._enlarge, lr)
+            return per_frame(self._upscale, lr)
         gray = (luma(lr * 0.5 + 0.5) * 255 - 16) / 219 * 2 - 1
-        return upsample_bicubic(lr, self.scale) + per_frame(self._enlarge, gray) - upsample_bicubic(gray, self.scale)
+        return upsample_bicubic(lr, self.scale) + per_frame(self._upscale, gray) - upsample_bicubic(gray, self.scale)
 
-    def _enlarge(self, image: Tensor) -> Tensor:
+    def _upscale(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         precision = next(self.network.parameters()).dtype
         padded = _pad(image * 0.5 + 0.5, *self._padding(width, height)).to(precision)

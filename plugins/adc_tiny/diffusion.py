@@ -1,14 +1,13 @@
-"""A velocity in three convolutions, and what it is told."""
+"""A denoiser of three convolutions, and its conditioning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adc.interfaces import Conditioner, Denoiser
+from adc.interfaces import Batch, Conditioner, Denoiser
 from adc.ops.clip import per_frame, upsample_bicubic
 from adc_tiny.latent import TinyAutoencoder
 from adc_tiny.student import LATENT
@@ -17,7 +16,9 @@ TEXT = 4
 
 
 class TinyDenoiser(Denoiser):
-    """Three convolutions over the noisy latent, the small clip's latent, the time and the text."""
+    """Three convolutions over the noisy latent, LR's latent, the time and the text."""
+
+    depth = 2
 
     def __init__(self, width: int = 16) -> None:
         """
@@ -25,31 +26,37 @@ class TinyDenoiser(Denoiser):
             width: Channels of the hidden features.
         """
         super().__init__()
-        self.told = nn.Linear(1 + TEXT, width)
+        self.embedding = nn.Linear(1 + TEXT, width)
         self.blocks = nn.ModuleList([nn.Conv2d(2 * LATENT, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)])
         self.out = nn.Conv2d(width, LATENT, 3, padding=1)
 
     def forward(
-        self, z_t: Tensor, t: Tensor, condition: dict[str, Tensor], taps: Sequence[int] = ()
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Predict the velocity; there are two blocks to tap.
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        condition: dict[str, Tensor],
+        taps: Sequence[int] = (),
+        stop_early: bool = False,
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """The velocity, and features ``(B, T, width, h, w)`` of two blocks.
 
         Args:
             z_t: ``(B, T, 12, h, w)``.
             t: ``(B,)``.
             condition: What `TinyConditioner` made: ``lr`` ``(B, T, 12, h, w)`` and ``text`` ``(B, 4)``.
             taps: Of 0 and 1.
+            stop_early: Whether to end after the last of the taps.
         """
-        told = self.told(torch.cat([t[:, None].to(z_t), condition["text"]], dim=1))[:, None, :, None, None]
+        embedded = self.embedding(torch.cat([t[:, None].to(z_t), condition["text"]], dim=1))[:, None, :, None, None]
         hidden, features = torch.cat([z_t, condition["lr"]], dim=2), []
-        for block in self.blocks:
-            hidden = nn.functional.silu(per_frame(block, hidden) + told)
+        for block in self.blocks[: max(taps, default=-1) + 1] if stop_early else self.blocks:
+            hidden = nn.functional.silu(per_frame(block, hidden) + embedded)
             features.append(hidden)
-        return per_frame(self.out, hidden), [features[tap] for tap in taps]
+        return None if stop_early else per_frame(self.out, hidden), [features[tap] for tap in taps]
 
 
 class TinyConditioner(Conditioner):
-    """Latents of `TinyAutoencoder`: the large clip's are clean, the small clip's are told; the text is one vector."""
+    """Latents of `TinyAutoencoder`: HR's are clean, those of enlarged LR the condition; the text is one vector."""
 
     def __init__(self, scale: int = 4) -> None:
         """
@@ -60,12 +67,16 @@ class TinyConditioner(Conditioner):
         self.scale = scale
         self.autoencoder = TinyAutoencoder()
 
-    def clean(self, batch: dict[str, Any]) -> Tensor:
+    def clean(self, batch: Batch) -> Tensor:
         """``(B, T, 12, H / 4, W / 4)``."""
         return self.autoencoder.encode(batch["hr"])
 
-    def condition(self, batch: dict[str, Any], null: bool = False) -> dict[str, Tensor]:
-        """``lr``: the enlarged small clip's latent; ``text``: ones, or zeros when it is dropped."""
+    def condition(self, batch: Batch) -> dict[str, Tensor]:
+        """``lr``: the latent of enlarged LR; ``text``: ones."""
         lr = batch["lr"]
-        text = lr.new_full((len(lr), TEXT), 0.0 if null else 1.0)
+        text = lr.new_ones(len(lr), TEXT)
         return {"lr": self.autoencoder.encode(upsample_bicubic(lr, self.scale)), "text": text}
+
+    def unconditional(self, condition: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``text``: zeros."""
+        return {**condition, "text": torch.zeros_like(condition["text"])}

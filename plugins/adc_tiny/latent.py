@@ -21,6 +21,7 @@ class TinyAutoencoder(Autoencoder):
     first three channels. Sides are multiples of 4.
     """
 
+    strides = (1, STRIDE)
     basis: Tensor
 
     def __init__(self) -> None:
@@ -34,6 +35,36 @@ class TinyAutoencoder(Autoencoder):
     def decode(self, latent: Tensor) -> Tensor:
         """What the frequencies that were kept make of a block."""
         return per_frame(lambda x: F.conv_transpose2d(x, self.basis, stride=STRIDE), latent)
+
+
+class TinyCausalAutoencoder(TinyAutoencoder):
+    """The same over time: 24 channels for the first frame and for every four frames after it, no training.
+
+    The first 12 channels are the mean of four frames, the others their lowest frequency; the first frame
+    stands alone, with zeros there.
+    """
+
+    strides = (4, STRIDE)
+    wave: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        positions = (torch.arange(4) + 0.5) * math.pi / 4
+        self.register_buffer("wave", (math.sqrt(2) * torch.cos(positions)).view(4, 1, 1, 1), persistent=False)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """``(B, 1 + 4 k, 3, H, W)`` to ``(B, 1 + k, 24, H / 4, W / 4)``."""
+        self.latent_frames(pixels.shape[1])
+        first, rest = super().encode(pixels).split([1, pixels.shape[1] - 1], dim=1)
+        groups = rest.unflatten(1, (-1, 4)) if rest.shape[1] else rest[:, :, None]
+        later = torch.cat([groups.mean(2), (groups * self.wave).mean(2)], dim=2)
+        return torch.cat([torch.cat([first, torch.zeros_like(first)], dim=2), later], dim=1)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """``(B, 1 + k, 24, h, w)`` to ``(B, 1 + 4 k, 3, 4 h, 4 w)``."""
+        mean, change = latent.chunk(2, dim=2)
+        later = (mean[:, 1:, None] + change[:, 1:, None] * self.wave).flatten(1, 2)
+        return super().decode(torch.cat([mean[:, :1], later], dim=1))
 
 
 class TinySpace(FeatureSpace):
@@ -50,7 +81,7 @@ class TinySpace(FeatureSpace):
         """
         super().__init__()
         self.autoencoder = TinyAutoencoder()
-        decoder = TinyDecoder(channels) if student is None else student.decoder
+        decoder = TinyDecoder(channels) if student is None else getattr(student, "decoder", None)
         if not isinstance(decoder, TinyDecoder):
             raise ValueError(f"student: {type(student).__name__} has no TinyDecoder; TinySpace is for TinyStudent.")
         self.stem = copy.deepcopy(decoder.stem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adc.interfaces import Prunable, Student
+from adc.interfaces import LatentStudent, Prunable
 from adc.ops.clip import per_frame
 from adc_tiny.seeded import seeded
 
@@ -33,7 +33,7 @@ class TinyDecoder(nn.Module):
         return self.render(self.stem(projected))
 
 
-class TinyStudent(Student):
+class TinyStudent(LatentStudent):
     """A body that predicts a `TinyAutoencoder` latent, and a decoder; the feature is its first convolution's output."""
 
     scale = STRIDE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.interfaces import FeatureSpace, Teacher
 from adc.ops.clip import per_frame, upsample_bicubic
@@ -23,13 +23,13 @@ class Bicubic(Teacher):
         super().__init__()
         self.scale = scale
 
-    def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge."""
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """The bicubic interpolation."""
         return upsample_bicubic(lr, self.scale)
 
 
 class TinyTeacher(Teacher):
-    """A latent restorer: ``z = encode(enlarge(lr))``, ``z + network(z)``, decode. Always initialised alike."""
+    """A latent restorer: ``z = encode(upsample(lr))``, ``z + network(z)``, decode. Always initialised alike."""
 
     scale = STRIDE
 
@@ -51,7 +51,7 @@ class TinyTeacher(Teacher):
         z = self.autoencoder.encode(upsample_bicubic(lr, self.scale))
         return z + per_frame(self.network, z)
 
-    def restore(self, lr: Tensor) -> Tensor:
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Pixels of the restored latent."""
         return self.autoencoder.decode(self.latent(lr))
 
@@ -63,3 +63,23 @@ class TinyTeacher(Teacher):
         """Both of one restored latent."""
         z = self.latent(lr)
         return self.autoencoder.decode(z), space.project_latents(self.autoencoder.to_decoder_input(z))
+
+
+class TinyCandidates(TinyTeacher):
+    """A restorer of many candidates: its latent plus noise that the generator draws; without a generator, none."""
+
+    def __init__(self, width: int = 32, noise: float = 0.05) -> None:
+        """
+        Args:
+            width: Channels between its two convolutions.
+            noise: Standard deviation of what is added to the latent.
+        """
+        super().__init__(width)
+        self.noise = noise
+
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """Pixels of the restored latent, and of the noise on it."""
+        z = self.latent(lr)
+        if generator is not None:
+            z = z + self.noise * torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
+        return self.autoencoder.decode(z)

@@ -1,4 +1,4 @@
-"""Networks that were trained for something else, as whose features clips are judged."""
+"""Pretrained networks whose features discriminators take."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PlainBackbone(FrozenBackbone):
 
 
 class StudentUNetBackbone(FrozenBackbone):
-    """The UNet of a trained student, with its temporal blocks, looking at features (AdcVSR's critic of them).
+    """The UNet of a trained student, with its temporal blocks, as a backbone (AdcVSR's discriminator of features).
 
     Its first convolution, which takes features in place of the small clip, is the one layer that is trained.
     """

@@ -1,4 +1,4 @@
-"""ConvNeXt (Liu et al., 2022), trained on pictures, as whose features clips are judged."""
+"""ConvNeXt (Liu et al., 2022), pretrained on images, as backbone of discriminators."""
 
 from __future__ import annotations
 

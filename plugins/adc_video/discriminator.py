@@ -1,8 +1,7 @@
-"""A critic of clips."""
+"""A discriminator of clips."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ PUBLISHED_HEADS = {"detail": 192, "consistency": 64}
 
 
 class ClipDiscriminator(Discriminator):
-    """Judges detail and consistency over time apart, by the features of a frozen network (AdcVSR, Chen et al.).
+    """Logits of detail and of consistency over time, on features of a frozen network (AdcVSR, Chen et al.).
 
     Convolutions in each frame and over three frames take turns, each followed by leaky ReLU 0.2;
     each head judges its share of their channels.
@@ -47,9 +46,8 @@ class ClipDiscriminator(Discriminator):
         self.time = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(layers))
         self.judges = nn.ModuleDict({head: nn.Conv2d(share, 1, 1) for head, share in self.shares.items()})
 
-    def forward(self, view: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward(self, view: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """For each head logits ``(B, T, 1, h, w)``."""
-        assert isinstance(view, Tensor)
         x = self.backbone(view)
         for space, time in zip(self.space, self.time, strict=True):
             x = F.leaky_relu(per_frame(space, x), 0.2)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from adc_sd21.folder import load, save, save_tensors
 from adc_sd21.text import name_of
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.interfaces import Teacher
 from adc.ops import diffusion
@@ -114,8 +114,8 @@ class DOVE(Teacher):
         """Pixels of the enlarged clip per latent position."""
         return 2 ** (len(self.configs["vae"]["block_out_channels"]) - 1)
 
-    def restore(self, lr: Tensor) -> Tensor:
-        """Enlarge a clip of any size and length; the result is clamped, as published."""
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """Super-resolve a clip of any size and length; the result is clamped, as published."""
         frames, height, width = lr.shape[1], lr.shape[-2], lr.shape[-1]
         padded = pad_frames(pad_with_black(lr, self.multiple))
         axes = (

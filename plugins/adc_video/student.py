@@ -111,7 +111,7 @@ class AdcVSRStudent(AdcSRStudent):
         return per_frame(lambda image: self._encode(image, after), pad_to_multiple(lr, self.multiple))
 
     def on_grid(self, image: Tensor) -> Tensor:
-        """What the UNet is shown of small images: their pixels as channels, or latents of them enlarged."""
+        """The UNet's input from LR images: their pixels as channels, or latents of them enlarged."""
         if self.encoder is None:
             return super().on_grid(image)
         return self.encoder(upsample_bicubic(image[None], self.scale)[0]) * self.latent_scale

@@ -60,7 +60,7 @@ def cover(length: int, window: int | None, overlap: int, step: int) -> Windows:
 
 
 def blended(function: Callable[[Tensor], Tensor], clip: Tensor, axes: Sequence[Windows], scale: int) -> Tensor:
-    """Enlarge a clip window by window; a single window is handed on as it is.
+    """Upscale a clip window by window; a single window is handed on as it is.
 
     Args:
         function: Enlarges ``(B, t, 3, h, w)`` by `scale`.

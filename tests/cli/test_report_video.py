@@ -43,7 +43,7 @@ class Moving(Bicubic):
         super().__init__()
         self.flow = torch.nn.Conv3d(3, 3, 3, padding=1)
 
-    def restore(self, lr):
+    def restore(self, lr, generator=None):
         return super().restore(lr + 0 * self.flow(lr.transpose(1, 2)).transpose(1, 2))
 
 

@@ -25,7 +25,7 @@ def run(tmp_path):
 
 
 def weights(run):
-    newest = sorted((run / "checkpoints").glob("*.ckpt"))[-1]
+    newest = sorted((run / "checkpoints").glob("[0-9]*.ckpt"))[-1]
     state = torch.load(newest, weights_only=True)["state_dict"]
     return {key: tensor for key, tensor in state.items() if key.startswith("network.")}
 
@@ -173,7 +173,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(recipe, run, adc, number
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background jobs ignore interrupts
     )
     deadline = time.monotonic() + 300
-    while not list((run / "checkpoints").glob("*.ckpt")) and time.monotonic() < deadline:
+    while not list((run / "checkpoints").glob("[0-9]*.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     _, complaint = process.communicate(timeout=120)
@@ -182,7 +182,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(recipe, run, adc, number
     assert "Traceback" not in complaint
     assert not (run / "finished.json").exists()
     assert registry.PATH_VARIABLE in os.environ
-    last = int(sorted((run / "checkpoints").glob("*.ckpt"))[-1].stem)
+    last = int(sorted((run / "checkpoints").glob("[0-9]*.ckpt"))[-1].stem)
     done, printed, complaint = adc(
         "fit",
         "-c",

@@ -83,7 +83,7 @@ class Deformed(Bicubic):
         super().__init__()
         self.layer = DeformConv2d(3, 3, 1)
 
-    def restore(self, lr):
+    def restore(self, lr, generator=None):
         still = torch.zeros(1, 2, *lr.shape[-2:], device=lr.device)
         return super().restore(self.layer(lr[:, 0], still)[:, None])
 

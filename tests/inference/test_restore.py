@@ -23,7 +23,7 @@ class Normalising(Restorer):
             nn.Conv2d(3, 16, 5, padding=2), nn.GroupNorm(4, 16), nn.SiLU(), nn.Conv2d(16, 48, 5, padding=2)
         )
 
-    def restore(self, lr):
+    def restore(self, lr, generator=None):
         detail = nn.functional.pixel_shuffle(self.layers(lr.flatten(0, 1)), 4).unflatten(0, lr.shape[:2])
         return upsample_bicubic(lr, 4) + 0.02 * detail
 
@@ -80,7 +80,7 @@ class Local(Restorer):
         self.layers = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)))
         self.shown = []
 
-    def restore(self, lr):
+    def restore(self, lr, generator=None):
         self.shown.append(tuple(lr.shape))
         return upsample_bicubic(self.layers(lr.flatten(0, 1)).unflatten(0, lr.shape[:2]), 4)
 
@@ -145,7 +145,7 @@ def test_another_size():
 
 def test_what_is_no_number_is_refused():
     class Broken(Bicubic):
-        def restore(self, lr):
+        def restore(self, lr, generator=None):
             return super().restore(lr) * float("nan")
 
     with pytest.raises(ValueError, match="not finite"):

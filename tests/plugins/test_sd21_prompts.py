@@ -129,7 +129,7 @@ def test_the_stage_tells_the_teacher_and_the_discriminator(encoder):
 
 
 def test_a_prompt_that_nobody_takes_is_refused(encoder):
-    with pytest.raises(ValueError, match="prompt: neither the teacher nor a discriminator takes a prompt"):
+    with pytest.raises(ValueError, match="prompt: the teacher takes none and there is no discriminator"):
         AdversarialDistillation(
             student=AdcSRStudent(vae=VAE, unet=UNET, unshuffle=1),
             losses=[L1(domain="pixel", against="real")],

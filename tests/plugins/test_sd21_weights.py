@@ -246,7 +246,7 @@ def test_both_files_called_osediff_give_the_same_teacher(sd21, tmp_path):
     convert.osediff(str(tmp_path / "merged.pkl"), str(tmp_path / "b"), base=str(sd21))
     a, b = (OSEDiff(str(tmp_path / name)).eval() for name in "ab")
     assert_same_weights(a, b)
-    assert_close(a.restore(LR, PROMPT), b.restore(LR, PROMPT))
+    assert_close(a.restore(LR, prompt=PROMPT), b.restore(LR, prompt=PROMPT))
     assert a.timestep == 999
     with pytest.raises(ValueError, match="prompt: OSEDiff's folder holds no prompt of its own"):
         a.restore(LR)

@@ -3,9 +3,12 @@ import torch
 from adc_tiny import (
     Bicubic,
     TinyAutoencoder,
+    TinyCandidates,
+    TinyCausalAutoencoder,
     TinyConditioner,
     TinyDenoiser,
     TinyDiscriminator,
+    TinyScoreDiscriminator,
     TinyScorer,
     TinySpace,
     TinyStudent,
@@ -32,10 +35,11 @@ def test_student_keeps_its_contract():
 
 def test_latents_keep_their_contract():
     testing.check_autoencoder(TinyAutoencoder())
+    testing.check_autoencoder(TinyCausalAutoencoder())
     testing.check_feature_space(TinySpace(), TinyAutoencoder())
 
 
-@pytest.mark.parametrize(("domain", "channels"), [("feature", 8), ("pixel", 3), ("score", 5)])
+@pytest.mark.parametrize(("domain", "channels"), [("feature", 8), ("pixel", 3)])
 def test_discriminator_keeps_its_contract(domain, channels):
     testing.check_discriminator(TinyDiscriminator(domain, channels, heads=["detail", "consistency"]))
 
@@ -116,3 +120,36 @@ def test_a_pruned_student_keeps_its_contract_and_comes_back_from_its_folder(tmp_
     assert_same_weights(again, student)
     assert_close(again(lr), student(lr))
     testing.check_student(again, TinySpace(again), TinyAutoencoder())
+
+
+@pytest.mark.parametrize(("frames", "latents"), [(1, 1), (5, 2), (81, 21)])
+def test_a_causal_autoencoder_has_a_latent_of_the_first_frame_and_one_of_every_four_after_it(frames, latents):
+    autoencoder, clip = TinyCausalAutoencoder(), torch.full((1, frames, 3, 8, 8), 0.5)
+    assert autoencoder.latent_frames(frames) == latents == autoencoder.encode(clip).shape[1]
+    assert torch.allclose(autoencoder.decode(autoencoder.encode(clip)), clip, atol=1e-6)
+
+
+def test_the_first_latent_of_a_causal_autoencoder_is_of_the_first_frame_alone():
+    clip = torch.rand(1, 5, 3, 8, 8)
+    first = TinyCausalAutoencoder().encode(clip)[:, :1]
+    assert torch.equal(first, TinyCausalAutoencoder().encode(clip[:, :1]))
+
+
+@pytest.mark.parametrize(("frames", "legal"), [(4, "1 or 5"), (6, "5 or 9"), (0, "1 or 5")])
+def test_a_length_that_does_not_fit_is_refused(frames, legal):
+    message = rf"frames: TinyCausalAutoencoder takes 1 \+ 4 n frames, not {frames}; cut or pad the clip to {legal}\."
+    with pytest.raises(ValueError, match=message):
+        TinyCausalAutoencoder().encode(torch.zeros(1, frames, 3, 8, 8))
+
+
+def test_a_head_on_two_score_networks_of_different_width():
+    testing.check_score_discriminator(TinyScoreDiscriminator())
+    testing.check_score_discriminator(TinyScoreDiscriminator({"real": 5, "fake": 12}, taps=2, heads=["a", "b"]))
+
+
+def test_one_restorer_gives_as_many_candidates_as_are_drawn():
+    restorer, lr = TinyCandidates(), torch.rand(1, 1, 3, 16, 16) * 2 - 1
+    testing.check_teacher(restorer)
+    candidates = [restorer.restore(lr, torch.Generator().manual_seed(seed)) for seed in (0, 1, 2, 0)]
+    assert torch.equal(candidates[0], candidates[3])
+    assert all((candidates[0] - other).abs().mean() > 0.01 for other in (*candidates[1:3], restorer.restore(lr)))

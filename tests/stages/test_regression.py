@@ -35,7 +35,7 @@ def test_it_learns():
     [
         ([MSE("feature")], {}, "losses: MSE compares features with the real"),
         ([MSE(against="teacher")], {}, "losses: MSE compares pixels with the teacher"),
-        ([L1()], {"frozen": ["codec"]}, "frozen: TinyStudent has no part 'codec'"),
+        ([L1()], {"frozen": ["codec"]}, "no part 'codec'; 'codec' was renamed to 'autoencoder'."),
     ],
 )
 def test_what_does_not_fit_is_refused(losses, options, message):

@@ -28,14 +28,14 @@ class Told(Teacher):
 
     takes_prompt = True
 
-    def restore(self, lr, prompt):
+    def restore(self, lr, generator=None, prompt=None):
         return lr.repeat_interleave(4, -1).repeat_interleave(4, -2) + prompt.mean()
 
     def features(self, lr, space, prompt):
-        return space.embed(self.restore(lr, prompt))
+        return space.embed(self.restore(lr, prompt=prompt))
 
     def restore_with_features(self, lr, space, prompt):
-        pixels = self.restore(lr, prompt)
+        pixels = self.restore(lr, prompt=prompt)
         return pixels, space.embed(pixels)
 
 
@@ -182,7 +182,7 @@ def test_prompts_tell_answers_apart(tmp_path):
     cached = keep(tmp_path, live, [clips(), clips()], prompts=[one, other])
     for prompt in (one, other, other + 1e-3 * one):
         torch.testing.assert_close(
-            cached.restore(clips(), prompt=prompt), live.restore(clips(), prompt), atol=1e-3, rtol=0
+            cached.restore(clips(), prompt=prompt), live.restore(clips(), prompt=prompt), atol=1e-3, rtol=0
         )
     with pytest.raises(UnknownClipError, match="with another prompt only"):
         cached.restore(clips(), prompt=third)

@@ -25,7 +25,7 @@ class Motion(Discriminator):
         super().__init__()
         self.strength = nn.Parameter(torch.ones(()))
 
-    def forward(self, view):
+    def forward(self, view, condition=None):
         steps = view.diff(dim=1).abs().mean(dim=(2, 3, 4))
         return {"consistency": -self.strength * steps}
 

@@ -99,8 +99,8 @@ class StageProgress(ProgressBar):
             for key, value in metrics.items()
             if not key.startswith(("updates/", "rate/", "gradient/")) and not key.endswith(("_step", "_epoch"))
         }
-        told = [f"{key} {value:.3g}" for key, value in list(losses.items())[:5]]
-        return "  ".join([f"{speed:.2f} batches/s", *told])
+        values = [f"{key} {value:.3g}" for key, value in list(losses.items())[:5]]
+        return "  ".join([f"{speed:.2f} batches/s", *values])
 
 
 def _stops(trainer: pl.Trainer) -> dict[str, int]:

@@ -43,8 +43,8 @@ class Samples(pl.Callback):
             )
         self._rows.append(torch.cat([self._crop(view) for view in views], dim=-1))
         if batch["hr"].shape[1] > 1:
-            shown = profiles([view[:1] for view in views], self.size)
-            self._profiles.append(to_unit(torch.cat(shown, dim=-1)).cpu())
+            images = profiles([view[:1] for view in views], self.size)
+            self._profiles.append(to_unit(torch.cat(images, dim=-1)).cpu())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log the grids."""

@@ -53,7 +53,7 @@ class ToyTeacher(Teacher):
         super().__init__()
         raise FileNotFoundError(f"teacher weights {weights!r} not found; download them first.")
 
-    def restore(self, lr):
+    def restore(self, lr, generator=None):
         return lr
 
 
@@ -64,7 +64,7 @@ class ToyBug(Teacher):
         super().__init__()
         {}["key"]
 
-    def restore(self, lr):
+    def restore(self, lr, generator=None):
         return lr
 
 

@@ -1,72 +1,13 @@
-"""Contracts of `Discriminator`, `Loss` and `Scorer`."""
+"""Contracts of `Loss` and `Scorer`."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from adc.interfaces import Discriminator, Loss, Scorer
+from adc.interfaces import Loss, Scorer
 from adc.testing import probe
 from adc.testing.probe import require
-
-DOMAINS = ("pixel", "feature", "score")
-TAPS = 2
-
-
-def check_discriminator(discriminator: Discriminator, channels: int | None = None, size: int = 64) -> None:
-    """Verify the text of `Discriminator`.
-
-    Args:
-        discriminator: What is checked.
-        channels: Channels of a view that is not pixels; null reads them off its first layer.
-        size: Side of the square example views.
-
-    Raises:
-        AssertionError: Names the first clause that is broken.
-        ValueError: If the channels are not given and cannot be told.
-    """
-    name = probe.require_kind(discriminator, Discriminator)
-    domain, heads = getattr(discriminator, "domain", None), getattr(discriminator, "heads", None)
-    require(domain in DOMAINS, f"{name}.domain", f"must be one of {', '.join(DOMAINS)}; got {domain!r}")
-    named = isinstance(heads, tuple) and bool(heads) and all(isinstance(head, str) for head in heads)
-    require(
-        named and len(set(heads or ())) == len(heads or ()), f"{name}.heads", f"must be a tuple of names; got {heads!r}"
-    )
-    width = 3 if domain == "pixel" else channels if channels is not None else probe.first_width(discriminator)
-    device = probe.device_of(discriminator)
-    with probe.evaluating(discriminator):
-        for clips, frames in probe.SIZES:
-            _check_logits(name, discriminator, probe.example(clips, frames, width, size, size, device=device))
-
-
-def _check_logits(name: str, discriminator: Discriminator, clip: Tensor) -> None:
-    subject = f"{name}.forward"
-    with torch.no_grad():
-        logits = discriminator(_view(discriminator, clip))
-    require(isinstance(logits, dict), subject, f"must return logits by head; got {type(logits).__name__}")
-    require(
-        set(logits) == set(discriminator.heads),
-        subject,
-        f"must judge with every head, {', '.join(discriminator.heads)}; got {', '.join(map(str, logits))}",
-    )
-    trainable = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
-    require(bool(trainable), name, "must have parameters to train; none requires gradients")
-    for head in discriminator.heads:
-
-        def judge(view: Tensor, head: str = head) -> Tensor:
-            return discriminator(_view(discriminator, view))[head]
-
-        own = f"{subject} (head {head!r})"
-        probe.check_clip(own, logits[head], (None,) * logits[head].ndim, clip)
-        probe.check_steady(own, judge, clip)
-        probe.check_input_gradient(own, judge, clip, "the view")
-        probe.check_parameter_gradient(own, lambda judge=judge: judge(clip), trainable, "the parameters")
-
-
-def _view(discriminator: Discriminator, clip: Tensor) -> Tensor | Sequence[Tensor]:
-    return [clip] * TAPS if discriminator.domain == "score" else clip
 
 
 def check_loss(loss: Loss, channels: int = 8, size: int = 64) -> None:
