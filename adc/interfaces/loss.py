@@ -35,5 +35,5 @@ class Loss(nn.Module, ABC):
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of each clip, ``(B,)``, whose mean is the loss of the batch; one clip after the other by default."""
-        pairs = zip(prediction.split(1), target.split(1), strict=True)
-        return torch.stack([self(*pair) for pair in pairs])
+        each = range(len(prediction))
+        return torch.stack([self(prediction[i : i + 1], target[i : i + 1]) for i in each])

@@ -153,7 +153,7 @@ class SetMetric(Metric):
 
     def __call__(self, restored: Tensor, reference: Tensor) -> Tensor:
         """The distance of the frames of each pair of clips: ``(B,)``."""
-        pairs = zip(restored.split(1), reference.split(1), strict=True)
+        pairs = ((restored[i : i + 1], reference[i : i + 1]) for i in range(len(restored)))
         return torch.tensor([self.distance(*map(self.features, pair)) for pair in pairs])
 
 

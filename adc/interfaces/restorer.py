@@ -111,7 +111,7 @@ class Prunable:
     network: nn.Module
     example: tuple[Tensor, ...]
     parts: dict[str, nn.Module]
-    ignored: list[nn.Module] = field(default_factory=list)
+    ignored: list[nn.Module] = field(default_factory=list[nn.Module])
 
 
 class Student(Restorer):

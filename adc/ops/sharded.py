@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ def full(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def gathered(module: nn.Module) -> Iterator[nn.Module]:
+def gathered(module: nn.Module) -> Generator[nn.Module, None, None]:
     """A module with its whole parameters, those of the graph of its last forward; a collective if it is sharded.
 
     Args:

@@ -1,5 +1,8 @@
 """How sure a mean is, which of two methods wins, and how far two sets are apart."""
 
+# Parts of torch have no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import torch
@@ -29,13 +32,14 @@ def bootstrap_interval(
         raise ValueError(f"the level must lie between 0 and 1; got {level}.")
     values = values.double().reshape(-1)
     generator = torch.Generator().manual_seed(seed)
-    means, rows = [], max(1, ROOM // len(values))
+    means: list[Tensor] = []
+    rows = max(1, ROOM // len(values))
     for start in range(0, resamples, rows):
         shape = (min(rows, resamples - start), len(values))
         means.append(values[torch.randint(len(values), shape, generator=generator)].mean(dim=1))
     ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-    low, high = torch.cat(means).quantile(ends).tolist()
-    return low, high
+    low, high = torch.cat(means).quantile(ends)
+    return low.item(), high.item()
 
 
 def wins(ours: Tensor, theirs: Tensor, higher_is_better: bool = True) -> tuple[int, int, int]:
@@ -69,6 +73,6 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     a, b = a.double(), b.double()
     spread_a = (a - a.mean(dim=0)) / (len(a) - 1) ** 0.5
     spread_b = (b - b.mean(dim=0)) / (len(b) - 1) ** 0.5
-    shared = torch.linalg.svdvals(spread_a @ spread_b.T).sum()
+    shared: Tensor = torch.linalg.svdvals(spread_a @ spread_b.T).sum()
     apart = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
     return (apart + spread_a.square().sum() + spread_b.square().sum() - 2 * shared).item()

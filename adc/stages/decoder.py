@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -72,8 +72,9 @@ class DecoderPretraining(Stage):
             raise ValueError(
                 f"discriminator: it must be of the domain pixel with one head, not {discriminator.domain} with {heads}."
             )
-        if adaptive and discriminator is not None and last_layer not in dict(student.decoder.named_modules()):
-            kind = type(student.decoder).__name__
+        decoder: Any = student.decoder
+        if adaptive and discriminator is not None and last_layer not in dict(decoder.named_modules()):
+            kind = type(decoder).__name__
             raise ValueError(f"last_layer: {kind} has no layer {last_layer!r}; name its last one, or adaptive: false.")
         self.student, self.autoencoder, self.discriminator = student, autoencoder, discriminator
         self.losses = cast(list[Loss], nn.ModuleList(losses))

@@ -40,7 +40,7 @@ def checkpoints(run: str | Path) -> list[Path]:
 
 def newest_checkpoint(run: str | Path) -> tuple[Path | None, list[Path]]:
     """The newest checkpoint of a run folder that can be read, and the newer ones that cannot."""
-    damaged = []
+    damaged: list[Path] = []
     for path in reversed(checkpoints(run)):
         try:
             torch.load(path, map_location="meta", weights_only=True, mmap=True)

@@ -51,7 +51,11 @@ class ShardedStrategy(ModelParallelStrategy):
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """The state of an optimizer in plain tensors; all processes must ask for it."""
         state = getattr(optimizer, "optimizer", optimizer).state_dict()
-        return tree_map(lambda value: full(value) if isinstance(value, torch.Tensor) else value, state)
+
+        def plain(value: Any) -> Any:
+            return full(value) if isinstance(value, torch.Tensor) else value
+
+        return tree_map(plain, state)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """Each process's part of the states; tensors of a parameter's shape are divided as it is."""

@@ -92,5 +92,5 @@ class Whole:
         self._structure.load_state_dict(state, assign=True)
         for name, buffer in network.named_buffers():
             owner, _, own = name.rpartition(".")
-            self._structure.get_submodule(owner)._buffers[own] = buffer.detach().cpu()
+            setattr(self._structure.get_submodule(owner), own, buffer.detach().cpu())
         return self._structure

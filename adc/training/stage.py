@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
@@ -114,7 +114,8 @@ class Stage(pl.LightningModule):
 
     def all_reduce_mean(self, tensor: Tensor) -> Tensor:
         """The mean of what each process holds."""
-        return self.trainer.strategy.reduce(tensor, reduce_op="mean")
+        strategy: Any = self.trainer.strategy
+        return strategy.reduce(tensor, reduce_op="mean")
 
     @property
     def restorer(self) -> Restorer:
@@ -193,7 +194,8 @@ class Stage(pl.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for each role, in the order of the recipe; parameters are collected here, after sharding."""
         self._trainable = {}
-        optimizers = [role.optimizer(self.parameters_of(name)) for name, role in self.roles.items()]
+        roles: dict[str, Any] = dict(self.roles)
+        optimizers = [role.optimizer(self.parameters_of(name)) for name, role in roles.items()]
         self._begun_without_state = [name for name, own in zip(self.roles, optimizers, strict=True) if not own.state]
         self._schedulers: dict[str, LRScheduler] = {}
         for (name, role), optimizer in zip(self.roles.items(), optimizers, strict=True):
@@ -223,7 +225,7 @@ class Stage(pl.LightningModule):
         number = (self.seed * 1_000_003 + self.batches_seen) * 4099 % 2**62 + self.global_rank
         random.seed(number)
         np.random.seed(number % 2**32)
-        torch.manual_seed(number)
+        torch.manual_seed(number)  # pyright: ignore[reportUnknownMemberType]
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Run the phases whose turn it is."""
@@ -270,7 +272,7 @@ class Stage(pl.LightningModule):
                 self.log(f"gradient/{role}", norm)
 
     @contextmanager
-    def _only(self, roles: tuple[str, ...]) -> Iterator[None]:
+    def _only(self, roles: tuple[str, ...]) -> Generator[None, None, None]:
         """Gradients reach these roles' parameters; networks of other roles only pass them on to their inputs.
 
         A sharded network notes once which of its parameters need gradients; there those of other roles are dropped.

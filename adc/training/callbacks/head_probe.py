@@ -14,7 +14,7 @@ from adc.degradation.filters import blur
 from adc.degradation.kernels import gaussian
 from adc.files import replacing
 from adc.ops import gan
-from adc.ops.clip import shuffled, to_unit
+from adc.ops.clip import per_frame, shuffled, to_unit
 from adc.training.callbacks.schedule import run_folder
 
 FILE = "heads.json"
@@ -76,5 +76,5 @@ class HeadProbe(pl.Callback):
         order = shuffled(clip.shape[1], torch.Generator().manual_seed(0))
         size = 2 * round(3 * self.blur_sigma) + 1
         kernel = gaussian(size, self.blur_sigma, self.blur_sigma)
-        blurred = blur(to_unit(clip).flatten(0, 1), kernel).unflatten(0, clip.shape[:2]) * 2 - 1
+        blurred = per_frame(lambda frames: blur(frames, kernel), to_unit(clip)) * 2 - 1
         return {"video": clip, "shuffled": clip[:, order.to(clip.device)], "blurred": blurred}

@@ -11,6 +11,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from adc.training.callbacks.schedule import StopAfter
+
 SECONDS_BETWEEN_LINES = 30.0
 REFRESH_SECONDS = 0.2
 
@@ -105,11 +107,8 @@ class StageProgress(ProgressBar):
 
 def _stops(trainer: pl.Trainer) -> dict[str, int]:
     """The role updates at which callbacks end the stage."""
-    return {
-        callback.role: callback.updates  # type: ignore[attr-defined]
-        for callback in trainer.callbacks  # type: ignore[attr-defined]
-        if type(callback).__name__ == "StopAfter"
-    }
+    stops: list[StopAfter] = [c for c in getattr(trainer, "callbacks", ()) if isinstance(c, StopAfter)]
+    return {stop.role: stop.updates for stop in stops}
 
 
 def _target(trainer: pl.Trainer, stage: Any) -> tuple[int, int | None]:
