@@ -2,7 +2,7 @@
 
 from adc.interfaces.batch import Batch
 from adc.interfaces.data import Degradation, Source
-from adc.interfaces.denoiser import Conditioner, Denoiser
+from adc.interfaces.denoiser import Conditioner, Denoiser, DiffusionRestorer
 from adc.interfaces.discriminator import Discriminator, ScoreDiscriminator
 from adc.interfaces.latent import Autoencoder, FeatureSpace
 from adc.interfaces.loss import Loss
@@ -17,6 +17,7 @@ __all__ = [
     "Conditioner",
     "Degradation",
     "Denoiser",
+    "DiffusionRestorer",
     "Discriminator",
     "FeatureSpace",
     "FileMetric",

@@ -18,8 +18,11 @@ class Batch(_Required, total=False):
 
     ``lr`` is ``(B, T, 3, h, w)`` and ``hr`` ``(B, T, 3, scale * h, scale * w)``, both RGB floats in ``[-1, 1]``;
     ``name`` names each clip. ``text`` is there where the data has captions, one for each clip; ``stills``
-    ``(B, T, 3, scale * h, scale * w)`` where a `Source` asks for clips without motion.
+    ``(B, T, 3, scale * h, scale * w)`` where a `Source` asks for clips without motion. ``chosen`` and ``rejected``
+    ``(B, T', Z, h', w')`` are the latents of a preference pair of ``lr`` (``adc cache-preferences``).
     """
 
     text: list[str]
     stills: Tensor
+    chosen: Tensor
+    rejected: Tensor

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from adc.interfaces.batch import Batch
+from adc.interfaces.latent import Autoencoder
+from adc.interfaces.restorer import Restorer
 
 
 class Denoiser(nn.Module, ABC):
@@ -15,9 +18,11 @@ class Denoiser(nn.Module, ABC):
 
     Attributes:
         depth: Blocks whose features can be asked for.
+        multiple: What both sides of a latent must be multiples of, such as the side of its patches.
     """
 
     depth: int
+    multiple: int = 1
 
     @abstractmethod
     def forward(
@@ -42,9 +47,25 @@ class Denoiser(nn.Module, ABC):
             ``taps``, its features ``(B, T', C, h', w')``.
         """
 
+    def save_pretrained(self, folder: str) -> None:
+        """Write the network into a folder, which the constructor's ``source`` reads.
+
+        Raises:
+            NotImplementedError: If this denoiser cannot be written.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be written: implement save_pretrained().")
+
 
 class Conditioner(nn.Module, ABC):
-    """The clean latents that a denoiser is trained on, and its conditioning."""
+    """The clean latents that a denoiser is trained on, and its conditioning.
+
+    Attributes:
+        autoencoder: The autoencoder of its latents.
+        scale: How many times larger ``hr`` is than ``lr``.
+    """
+
+    autoencoder: Autoencoder
+    scale: int
 
     @abstractmethod
     def clean(self, batch: Batch) -> Tensor:
@@ -54,8 +75,11 @@ class Conditioner(nn.Module, ABC):
     def condition(self, batch: Batch) -> dict[str, Tensor]:
         """The conditioning of a batch, made of ``lr`` and, where there is one, ``text``; LR is encoded once, here.
 
+        A batch without ``text`` has the conditioner's own; an empty text is one, too.
+
         Returns:
-            Tensors ``(B, ...)`` by name, as the denoiser takes them.
+            Tensors ``(B, ...)`` by name, as the denoiser takes them. ``lr`` are the latents ``(B, T', Z, h, w)`` of
+            the enlarged LR clips, shaped like the clean ones.
         """
 
     @abstractmethod
@@ -68,3 +92,28 @@ class Conditioner(nn.Module, ABC):
         Returns:
             The same names; what is made of LR is the same.
         """
+
+
+class DiffusionRestorer(Restorer):
+    """A restorer that samples latents with a denoiser and decodes them: what the stages of DUO-VSR train.
+
+    Attributes:
+        denoiser: The network that is trained.
+        conditioner: Its conditioning; its autoencoder decodes.
+    """
+
+    def __init__(self, denoiser: Denoiser, conditioner: Conditioner) -> None:
+        """
+        Args:
+            denoiser: The network that is trained.
+            conditioner: Its conditioning; its autoencoder decodes.
+        """
+        super().__init__()
+        self.denoiser, self.conditioner = denoiser, conditioner
+        self.scale = conditioner.scale
+        side = conditioner.autoencoder.strides[1] * denoiser.multiple
+        self.multiple = math.lcm(side, self.scale) // self.scale
+
+    def save_pretrained(self, folder: str) -> None:
+        """Write the denoiser, as its constructor's ``source`` reads it."""
+        self.denoiser.save_pretrained(folder)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adc.interfaces import Conditioner, Denoiser
+from adc.interfaces import Autoencoder, Conditioner, Denoiser
 from adc.testing import probe
 from adc.testing.probe import require
 
@@ -107,6 +107,9 @@ def check_conditioner(conditioner: Conditioner, size: int = 16, scale: int = 4) 
         AssertionError: Names the first clause that is broken.
     """
     name = probe.require_kind(conditioner, Conditioner)
+    autoencoder = getattr(conditioner, "autoencoder", None)
+    require(isinstance(autoencoder, Autoencoder), f"{name}.autoencoder", f"must be an Autoencoder; got {autoencoder!r}")
+    require(getattr(conditioner, "scale", None) == scale, f"{name}.scale", f"must be {scale}, as the example batch is")
     device = probe.device_of(conditioner)
     for clips, frames in probe.SIZES:
         batch, other = (probe.example_batch(clips, frames, size, scale, device, seed) for seed in (0, 1))
@@ -117,6 +120,8 @@ def check_conditioner(conditioner: Conditioner, size: int = 16, scale: int = 4) 
             kept = {key: value.clone() for key, value in full.items()}
             null, null_of_other = conditioner.unconditional(full), conditioner.unconditional(other_full)
         probe.check_clip(f"{name}.clean", clean, (clips, None, None, None, None), batch["hr"])
+        require("lr" in full, f"{name}.condition", f"must return lr, the latents of LR; got {', '.join(full)}")
+        probe.check_clip(f"{name}.condition, lr", full["lr"], tuple(clean.shape), clean)
         subject = f"{name}.unconditional"
         _check_condition(subject, null)
         require(full.keys() == null.keys(), subject, f"must keep the entries {', '.join(full)}; got {', '.join(null)}")

@@ -62,6 +62,7 @@ class Stage(pl.LightningModule):
         self.automatic_optimization = False
         self.roles, self.cycle, self.accumulate = roles, cycle, accumulate
         self.updates = dict.fromkeys(roles, 0)
+        self._restarted = dict.fromkeys(roles, 0)
         self.batches_seen = 0
         self.active_phases: tuple[str, ...] = ()
         self._resumed: dict[str, Any] | None = None
@@ -198,15 +199,27 @@ class Stage(pl.LightningModule):
         optimizers = [role.optimizer(self.parameters_of(name)) for name, role in roles.items()]
         self._begun_without_state = [name for name, own in zip(self.roles, optimizers, strict=True) if not own.state]
         self._schedulers: dict[str, LRScheduler] = {}
-        for (name, role), optimizer in zip(self.roles.items(), optimizers, strict=True):
-            if role.scheduler is None:
-                continue
-            scheduler = role.scheduler(optimizer)
-            if isinstance(scheduler, ReduceLROnPlateau):
-                kind = type(scheduler).__name__
-                raise ValueError(f"roles.{name}.scheduler: {kind} waits for a metric; schedules follow updates here.")
-            self._schedulers[name] = scheduler
+        for name, optimizer in zip(self.roles, optimizers, strict=True):
+            self._schedule(name, optimizer)
         return optimizers
+
+    def _schedule(self, role: str, optimizer: torch.optim.Optimizer) -> None:
+        if (schedule := self.roles[role].scheduler) is None:
+            return
+        scheduler = schedule(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            kind = type(scheduler).__name__
+            raise ValueError(f"roles.{role}.scheduler: {kind} waits for a metric; schedules follow updates here.")
+        self._schedulers[role] = scheduler
+
+    def restart(self, role: str) -> None:
+        """Begin a role's optimizer state and schedule anew, as at the start of a round of progressive distillation."""
+        optimizer = self.optimizer_of(role).optimizer
+        optimizer.state.clear()
+        self._restarted[role] = self.updates[role]
+        for group in optimizer.param_groups:
+            group["lr"] = group.get("initial_lr", group["lr"])
+        self._schedule(role, optimizer)
 
     def on_fit_start(self) -> None:
         """On a CPU, keep freed memory for the next step."""
@@ -323,6 +336,7 @@ class Stage(pl.LightningModule):
         checkpoint["adc"] = {
             "batches": self.batches_seen,
             "updates": dict(self.updates),
+            "restarted": dict(self._restarted),
             "schedulers": {name: _plain(scheduler.state_dict()) for name, scheduler in self._schedulers.items()},
             "seed": self.seed,
             "gradients": self._pending_gradients(),
@@ -341,6 +355,7 @@ class Stage(pl.LightningModule):
         check_fit(checkpoint, own, list(self.roles), scheduled, getattr(self._trainer, "ckpt_path", None))
         state = checkpoint["adc"]
         self.batches_seen, self.updates, self.seed = state["batches"], dict(state["updates"]), state["seed"]
+        self._restarted |= state.get("restarted", {})  # checkpoints of before restarts have none
         self._resumed = state
 
     def on_train_start(self) -> None:
@@ -358,7 +373,7 @@ class Stage(pl.LightningModule):
     def _drop_placeholder_state(self) -> None:
         """Clear what torch put into optimizers that have not stepped yet, where it saved or read sharded ones."""
         for role in self._begun_without_state:
-            if not self.updates[role]:
+            if self.updates[role] == self._restarted[role]:
                 self.optimizer_of(role).optimizer.state.clear()
 
     def _pending_gradients(self) -> dict[str, list[Tensor | None]]:

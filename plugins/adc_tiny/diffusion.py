@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from adc.interfaces import Batch, Conditioner, Denoiser
 from adc.ops.clip import per_frame, upsample_bicubic
 from adc_tiny.latent import TinyAutoencoder
+from adc_tiny.seeded import seeded
 from adc_tiny.student import LATENT
 
 TEXT = 4
+FILE = "denoiser.safetensors"
 
 
 class TinyDenoiser(Denoiser):
@@ -20,15 +25,21 @@ class TinyDenoiser(Denoiser):
 
     depth = 2
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, source: str | None = None, seed: int = 0) -> None:
         """
         Args:
             width: Channels of the hidden features.
+            source: A folder that `save_pretrained` wrote; null draws the weights.
+            seed: Of those draws.
         """
         super().__init__()
-        self.embedding = nn.Linear(1 + TEXT, width)
-        self.blocks = nn.ModuleList([nn.Conv2d(2 * LATENT, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)])
-        self.out = nn.Conv2d(width, LATENT, 3, padding=1)
+        with seeded(seed):
+            self.embedding = nn.Linear(1 + TEXT, width)
+            first = nn.Conv2d(2 * LATENT, width, 3, padding=1)
+            self.blocks = nn.ModuleList([first, nn.Conv2d(width, width, 3, padding=1)])
+            self.out = nn.Conv2d(width, LATENT, 3, padding=1)
+        if source is not None:
+            self.load_state_dict(load_file(Path(source) / FILE))
 
     def forward(
         self,
@@ -54,17 +65,23 @@ class TinyDenoiser(Denoiser):
             features.append(hidden)
         return None if stop_early else per_frame(self.out, hidden), [features[tap] for tap in taps]
 
+    def save_pretrained(self, folder: str) -> None:
+        """Write the weights, as ``source`` reads them."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        save_file(self.state_dict(), Path(folder) / FILE)
+
 
 class TinyConditioner(Conditioner):
     """Latents of `TinyAutoencoder`: HR's are clean, those of enlarged LR the condition; the text is one vector."""
 
-    def __init__(self, scale: int = 4) -> None:
+    def __init__(self, scale: int = 4, negative: str = "") -> None:
         """
         Args:
             scale: How many times larger ``hr`` is than ``lr``.
+            negative: The text of `unconditional`.
         """
         super().__init__()
-        self.scale = scale
+        self.scale, self.negative = scale, negative
         self.autoencoder = TinyAutoencoder()
 
     def clean(self, batch: Batch) -> Tensor:
@@ -72,11 +89,17 @@ class TinyConditioner(Conditioner):
         return self.autoencoder.encode(batch["hr"])
 
     def condition(self, batch: Batch) -> dict[str, Tensor]:
-        """``lr``: the latent of enlarged LR; ``text``: ones."""
+        """``lr``: the latent of enlarged LR; ``text``: a vector for each text, zeros for an empty one."""
         lr = batch["lr"]
-        text = lr.new_ones(len(lr), TEXT)
+        texts = batch.get("text", ["restored"] * len(lr))
+        text = torch.stack([_vector(text) for text in texts]).to(lr)
         return {"lr": self.autoencoder.encode(upsample_bicubic(lr, self.scale)), "text": text}
 
     def unconditional(self, condition: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``text``: zeros."""
-        return {**condition, "text": torch.zeros_like(condition["text"])}
+        """``text``: that of the negative text."""
+        return {**condition, "text": _vector(self.negative).to(condition["text"]).expand_as(condition["text"])}
+
+
+def _vector(text: str) -> Tensor:
+    drawn = torch.randn(TEXT, generator=torch.Generator().manual_seed(crc32(text.encode())))
+    return drawn if text else torch.zeros(TEXT)
