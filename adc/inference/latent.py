@@ -49,7 +49,7 @@ class LatentDiffusion(DiffusionRestorer):
         return crop(autoencoder.decode(latents)[:, :frames], height, width)
 
     def sample(self, condition: dict[str, Tensor], noise: Tensor) -> Tensor:
-        """Clean latents from noise, both ``(B, T', Z, h, w)``."""
+        """Clean latents by Euler's method."""
         guided = self.guidance_scale != 1
         null = self.conditioner.unconditional(condition) if guided else condition
 

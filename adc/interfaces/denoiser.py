@@ -67,9 +67,9 @@ class Conditioner(nn.Module, ABC):
     autoencoder: Autoencoder
     scale: int
 
-    @abstractmethod
     def clean(self, batch: Batch) -> Tensor:
-        """The clean latents ``(B, T', Z, h, w)`` of ``hr``."""
+        """The clean latents ``(B, T', Z, h, w)``: the batch's ``hr_latents``, or those of its ``hr``."""
+        return batch["hr_latents"] if "hr_latents" in batch else self.autoencoder.encode(batch["hr"])
 
     @abstractmethod
     def condition(self, batch: Batch) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ class Conditioner(nn.Module, ABC):
 
         Returns:
             Tensors ``(B, ...)`` by name, as the denoiser takes them. ``lr`` are the latents ``(B, T', Z, h, w)`` of
-            the enlarged LR clips, shaped like the clean ones.
+            the enlarged LR clips, shaped like the clean ones: the batch's ``lr_latents``, if it has them.
         """
 
     @abstractmethod
@@ -113,6 +113,10 @@ class DiffusionRestorer(Restorer):
         self.scale = conditioner.scale
         side = conditioner.autoencoder.strides[1] * denoiser.multiple
         self.multiple = math.lcm(side, self.scale) // self.scale
+
+    @abstractmethod
+    def sample(self, condition: dict[str, Tensor], noise: Tensor) -> Tensor:
+        """Clean latents from noise, both ``(B, T', Z, h, w)``, under what `conditioner` made of a batch."""
 
     def save_pretrained(self, folder: str) -> None:
         """Write the denoiser, as its constructor's ``source`` reads it."""

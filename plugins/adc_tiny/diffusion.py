@@ -84,16 +84,14 @@ class TinyConditioner(Conditioner):
         self.scale, self.negative = scale, negative
         self.autoencoder = TinyAutoencoder()
 
-    def clean(self, batch: Batch) -> Tensor:
-        """``(B, T, 12, H / 4, W / 4)``."""
-        return self.autoencoder.encode(batch["hr"])
-
     def condition(self, batch: Batch) -> dict[str, Tensor]:
         """``lr``: the latent of enlarged LR; ``text``: a vector for each text, zeros for an empty one."""
         lr = batch["lr"]
         texts = batch.get("text", ["restored"] * len(lr))
         text = torch.stack([_vector(text) for text in texts]).to(lr)
-        return {"lr": self.autoencoder.encode(upsample_bicubic(lr, self.scale)), "text": text}
+        cached = batch.get("lr_latents")
+        latents = self.autoencoder.encode(upsample_bicubic(lr, self.scale)) if cached is None else cached
+        return {"lr": latents, "text": text}
 
     def unconditional(self, condition: dict[str, Tensor]) -> dict[str, Tensor]:
         """``text``: that of the negative text."""
