@@ -22,6 +22,7 @@ COMMANDS = {
     "test": ("adc.cli.train", "test", "Measure a checkpoint on the test data."),
     "predict": ("adc.cli.train", "predict", "Restore the clips of a recipe's prediction data."),
     "cache": ("adc.cli.cache", "main", "Store a teacher's outputs, to train without it."),
+    "cache-latents": ("adc.cli.cache_latents", "main", "Encode training clips once, to train on their latents."),
     "prune": ("adc.cli.prune", "main", "Cut channels out of a student."),
     "report": ("adc.cli.report", "main", "Measure restorers side by side."),
     "bench": ("adc.cli.bench", "main", "Measure what restorers cost, side by side."),
@@ -86,7 +87,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    commands = "\n".join(f"  {name:10}{summary}" for name, (_, _, summary) in COMMANDS.items())
+    commands = "\n".join(f"  {name:15}{summary}" for name, (_, _, summary) in COMMANDS.items())
     return f"""usage: adc COMMAND [OPTIONS]
 
 Turns large diffusion super-resolution teachers into small, fast students.

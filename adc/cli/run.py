@@ -19,7 +19,13 @@ from adc.cli import INTERRUPTED
 from adc.errors import UsageError
 
 PROGRAM = [sys.executable, "-m", "adc"]
-COMMAND_OF_KEY = {"model": "fit", "ratios": "prune", "restorers": "report", "bench": "bench"}
+COMMAND_OF_KEY = {
+    "model": "fit",
+    "ratios": "prune",
+    "restorers": "report",
+    "bench": "bench",
+    "latents": "cache-latents",
+}
 FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe changed", "outdated", "interrupted", "to do"
 
 

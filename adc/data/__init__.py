@@ -9,12 +9,23 @@ from adc.data.datasets.camera import Camera
 from adc.data.sources import Real, ShuffledFrames, Slideshow, StillImage
 
 if TYPE_CHECKING:
+    from adc.data.modules.cached import CachedClips
     from adc.data.modules.clip_data import ClipData
     from adc.data.modules.clips import DegradedClips, PairedClips
 
-__all__ = ["Augmentation", "Camera", "ClipData", "DegradedClips", "PairedClips", "Real", "ShuffledFrames", "Slideshow"]
+__all__ = [
+    "Augmentation",
+    "CachedClips",
+    "Camera",
+    "ClipData",
+    "DegradedClips",
+    "PairedClips",
+    "Real",
+    "ShuffledFrames",
+    "Slideshow",
+]
 __all__ += ["StillImage", "training_photos", "validation_photos"]
-_LAZY = {"ClipData": "clip_data", "DegradedClips": "clips", "PairedClips": "clips"}
+_LAZY = {"CachedClips": "cached", "ClipData": "clip_data", "DegradedClips": "clips", "PairedClips": "clips"}
 
 
 def __getattr__(name: str) -> Any:

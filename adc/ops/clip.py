@@ -45,3 +45,13 @@ def shuffled(frames: int, generator: Generator | None = None) -> Tensor:
     """An order of frames, ``(frames,)``, that is never the true one unless there is but one frame."""
     drawn = torch.randperm(frames, generator=generator)
     return drawn.roll(1) if torch.equal(drawn, torch.arange(frames)) else drawn
+
+
+def soften(clip: Tensor, factor: int) -> Tensor:
+    """A clip through a size ``factor`` times smaller, bicubically both ways: what lies below its resolution is lost."""
+
+    def through(image: Tensor) -> Tensor:
+        small = F.interpolate(image, scale_factor=1 / factor, mode="bicubic", antialias=True, align_corners=False)
+        return F.interpolate(small, size=(image.shape[-2], image.shape[-1]), mode="bicubic", align_corners=False)
+
+    return per_frame(through, clip)

@@ -1,0 +1,116 @@
+"""Folders of tensors that were computed beforehand, clip by clip, in shards of safetensors files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from adc.files import replacing
+
+INDEX, FACTS = "shards.json", "facts"
+
+
+class TensorShards:
+    """A folder of shards; each holds tensors of the same names for a number of clips, and facts of each clip.
+
+    Attributes:
+        folder: The folder.
+        about: What made the tensors; a folder goes on only with the same.
+    """
+
+    def __init__(self, folder: str | Path, about: Mapping[str, Any]) -> None:
+        """Begin a folder, or go on with one.
+
+        Raises:
+            ValueError: If the folder is of something else, or its index cannot be read.
+        """
+        self.folder, self.about = Path(folder), dict(about)
+        held = read_index(folder) if (self.folder / INDEX).exists() else None
+        if held is None:
+            with replacing(self.folder / INDEX) as scratch:
+                scratch.write_text(json.dumps(self.about, indent=2) + "\n", encoding="utf-8")
+            return
+        made = json.loads(json.dumps(self.about))
+        if differing := [key for key in sorted(made.keys() | held.keys()) if made.get(key) != held.get(key)]:
+            key = differing[0]
+            raise ValueError(
+                f"{folder}: was made with {key} {held.get(key)!r}, not {made.get(key)!r}; name another one."
+            )
+
+    def path(self, number: int) -> Path:
+        """The file of a shard."""
+        return self.folder / f"{number:06d}.safetensors"
+
+    def write(self, number: int, clips: Sequence[Mapping[str, Tensor]], facts: Sequence[Mapping[str, Any]]) -> None:
+        """Write a shard whole or not at all.
+
+        Args:
+            number: Its place among the shards.
+            clips: For each clip its tensors, of the same names and shapes.
+            facts: For each clip what else is known of it, plain data with ``name``.
+        """
+        tensors = {key: torch.stack([clip[key].cpu() for clip in clips]).contiguous() for key in clips[0]}
+        with replacing(self.path(number)) as scratch:
+            save_file(tensors, scratch, metadata={FACTS: json.dumps(list(facts))})
+
+
+def read_index(folder: str | Path) -> dict[str, Any]:
+    """What made the tensors of a folder.
+
+    Raises:
+        FileNotFoundError: If the folder holds no shards.
+        ValueError: If the index cannot be read.
+    """
+    path = Path(folder, INDEX)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; the folder holds no tensors that were cached.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read ({error}); delete the folder and fill it again.") from None
+
+
+class CachedTensors:
+    """The clips of a folder of shards, by number: a dictionary of tensors and ``name``."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """
+        Raises:
+            FileNotFoundError: If the folder holds no shards.
+            ValueError: If a shard cannot be read.
+        """
+        read_index(folder)
+        self._places: list[tuple[Path, int]] = []
+        self.facts: list[dict[str, Any]] = []
+        for path, facts in _shards(Path(folder)):
+            self._places += [(path, place) for place in range(len(facts))]
+            self.facts += facts
+        if not self._places:
+            raise FileNotFoundError(f"{folder}: holds no clip yet; run the command that fills it to its end.")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """The clip of a number, or of a pair (position, number); floats are in float32."""
+        number = key[1] if isinstance(key, tuple) else key
+        path, place = self._places[number]
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_slice(name)[place] for name in file.keys()}  # noqa: SIM118 - no mapping
+        return {**{name: tensor.float() for name, tensor in tensors.items()}, "name": self.facts[number]["name"]}
+
+
+def _shards(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    for path in sorted(folder.glob("[0-9]*.safetensors")):
+        try:
+            with safe_open(path, "pt") as file:
+                yield path, json.loads(file.metadata()[FACTS])
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"{path}: is damaged ({error}); delete it and fill the folder again.") from None
