@@ -20,7 +20,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-LAYOUTS = {"student_features": "_golden_adcsr", "restored": "_golden_dove"}
+LAYOUTS = {
+    "student_features": "_golden_adcsr",
+    "restored": "_golden_dove",
+    **dict.fromkeys(("direction", "v_guided", "inside", "hinge_student"), "_golden_formulas"),
+}
 """The module that computes a layout, by a tensor that only files of that layout hold."""
 
 

@@ -9,6 +9,9 @@ dimension, the batch's, and are kept in float32.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -58,3 +61,35 @@ def time_grid(steps: int, shift: float = 1.0) -> Tensor:
     if steps < 1:
         raise ValueError(f"steps: {steps}; at least 1.")
     return shift_times(torch.linspace(0, 1, steps + 1), shift)
+
+
+@dataclass(frozen=True)
+class TimeLaw:
+    """The distribution of times in training: drawn, shifted towards noise, and clamped.
+
+    Args:
+        law: ``uniform`` in [0, 1], or ``logit_normal``: the logistic of a normal number (Esser et al., 2024).
+        shift: Moves times towards noise (`shift_times`); 1 leaves them as drawn.
+        low: Smallest time.
+        high: Largest time.
+
+    Raises:
+        ValueError: If the shift is not positive, or not ``0 <= low <= high <= 1``.
+    """
+
+    law: Literal["uniform", "logit_normal"] = "uniform"
+    shift: float = 1.0
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.shift <= 0:
+            raise ValueError(f"shift: {self.shift}; above 0.")
+        if not 0 <= self.low <= self.high <= 1:
+            raise ValueError(f"low, high: {self.low} and {self.high}; 0 <= low <= high <= 1.")
+
+    def draw(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        """Times ``(count,)`` in float32, from torch's global generator of the device."""
+        uniform = self.law == "uniform"
+        drawn = torch.rand(count, device=device) if uniform else torch.randn(count, device=device).sigmoid()
+        return shift_times(drawn, self.shift).clamp(self.low, self.high)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -52,3 +52,37 @@ def adaptive_weight(
     (a,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
     (b,) = torch.autograd.grad(adversarial, last, retain_graph=True)
     return (average(a.float()).norm() / (average(b.float()).norm() + 1e-4)).clamp(0, 1e4).detach()
+
+
+def feature_matching(
+    fake: Sequence[Tensor], real: Sequence[Tensor], norm: Literal["l2", "l1"] = "l2", normalize: bool = False
+) -> list[Tensor]:
+    """The distance of each pair of taps, a mean of squares or of absolute values; their mean is the loss.
+
+    Args:
+        fake: Features of samples; gradients reach them.
+        real: Those of real clips, of the same shapes; detached.
+        norm: Squares, or absolute values (Larsen et al., 2016; Kong et al., 2020).
+        normalize: Whether both are divided by the deviation of the real ones: those of deep blocks are larger.
+
+    Raises:
+        ValueError: If the numbers differ.
+    """
+    distance = F.mse_loss if norm == "l2" else F.l1_loss
+    losses: list[Tensor] = []
+    for ours, theirs in zip(fake, real, strict=True):
+        theirs = theirs.detach().float()
+        scale = theirs.std().clamp(min=1e-6) if normalize else 1.0
+        losses.append(distance(ours.float() / scale, theirs / scale))
+    return losses
+
+
+def approximate_r1(logits: Tensor, perturbed: Tensor, sigma: float) -> Tensor:
+    """``mean ((D(x + sigma n) - D(x)) / sigma)^2``: R1 (Mescheder et al., 2018) without second derivatives.
+
+    Args:
+        logits: Of real noisy latents.
+        perturbed: Of the same with normal noise times ``sigma`` added to them, at the same times.
+        sigma: Deviation of that noise, above 0.
+    """
+    return ((perturbed.float() - logits.float()) / sigma).square().mean()
