@@ -158,7 +158,7 @@ def stages_are_apart(root: Path) -> Iterator[str]:
     stages = {
         f"adc.stages.{file.stem}"
         for file in files(root / "adc/stages")
-        if re.search(r"^class \w+\([^)]*\bStage\b", file.read_text(), re.MULTILINE)
+        if re.search(r"^class \w+\([^)]*\b\w*Stage\b", file.read_text(), re.MULTILINE)
     }
     for file, part, found in core(root):
         for step in found:

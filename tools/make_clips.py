@@ -20,13 +20,13 @@ from torch import Tensor
 
 from adc.data.bundled import training_photos
 from adc.data.datasets.camera import Camera
-from adc.data.sampler import generator_of
 from adc.degradation.draws import randint
 from adc.media.frame_folders import FrameFolderWriter
 from adc.media.images import list_photos, name_of, read_image
 from adc.media.tar_shards import TarMember
 from adc.media.video_reader import VIDEO_EXTENSIONS, Frame
 from adc.media.video_writer import VideoWriter
+from adc.ops.random import generator_of
 
 FRAMES = "frames"
 

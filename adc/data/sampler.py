@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
 from torch.utils.data import Sampler
 
-
-def generator_of(*numbers: int) -> Generator:
-    """A generator whose state is a hash of integers."""
-    digest = hashlib.sha256(repr(numbers).encode()).digest()
-    return Generator().manual_seed(int.from_bytes(digest[:8], "little") & (2**63 - 1))
+from adc.ops.random import generator_of
 
 
 class PositionSampler(Sampler[tuple[int, int]]):

@@ -62,10 +62,14 @@ class Conditioner(nn.Module, ABC):
     Attributes:
         autoencoder: The autoencoder of its latents.
         scale: How many times larger ``hr`` is than ``lr``.
+        text: The text of a batch that has none.
+        negative: The text of `unconditional`; an empty one, or one that describes what is not wanted.
     """
 
     autoencoder: Autoencoder
     scale: int
+    text: str = ""
+    negative: str = ""
 
     def clean(self, batch: Batch) -> Tensor:
         """The clean latents ``(B, T', Z, h, w)``: the batch's ``hr_latents``, or those of its ``hr``."""
@@ -75,7 +79,7 @@ class Conditioner(nn.Module, ABC):
     def condition(self, batch: Batch) -> dict[str, Tensor]:
         """The conditioning of a batch, made of ``lr`` and, where there is one, ``text``; LR is encoded once, here.
 
-        A batch without ``text`` has the conditioner's own; an empty text is one, too.
+        A batch without ``text`` has the conditioner's own.
 
         Returns:
             Tensors ``(B, ...)`` by name, as the denoiser takes them. ``lr`` are the latents ``(B, T', Z, h, w)`` of

@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from adc.ops.random import ClipRandom
+
 
 def per_clip(t: Tensor, like: Tensor) -> Tensor:
     """Times ``(B,)`` as ``(B, 1, ...)``, to be multiplied with ``like``."""
@@ -88,8 +90,9 @@ class TimeLaw:
         if not 0 <= self.low <= self.high <= 1:
             raise ValueError(f"low, high: {self.low} and {self.high}; 0 <= low <= high <= 1.")
 
-    def draw(self, count: int, device: torch.device | str = "cpu") -> Tensor:
-        """Times ``(count,)`` in float32, from torch's global generator of the device."""
-        uniform = self.law == "uniform"
-        drawn = torch.rand(count, device=device) if uniform else torch.randn(count, device=device).sigmoid()
+    def draw(self, random: ClipRandom) -> Tensor:
+        """A time for each clip, ``(B,)`` in float32."""
+        drawn = random.uniform()
+        if self.law == "logit_normal":
+            drawn = torch.erfinv(2 * drawn.clamp(1e-6, 1 - 1e-6) - 1).mul(2**0.5).sigmoid()
         return shift_times(drawn, self.shift).clamp(self.low, self.high)

@@ -2,6 +2,17 @@
 
 from adc.stages.adversarial import AdversarialDistillation, Example
 from adc.stages.decoder import DecoderPretraining
+from adc.stages.flow_matching import FlowMatching
+from adc.stages.guidance import GuidanceDistillation
+from adc.stages.progressive import ProgressiveDistillation
 from adc.stages.regression import Regression
 
-__all__ = ["AdversarialDistillation", "DecoderPretraining", "Example", "Regression"]
+__all__ = [
+    "AdversarialDistillation",
+    "DecoderPretraining",
+    "Example",
+    "FlowMatching",
+    "GuidanceDistillation",
+    "ProgressiveDistillation",
+    "Regression",
+]

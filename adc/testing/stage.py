@@ -23,8 +23,9 @@ def check_stage(stage: Stage, batch: dict[str, Any], batches: int | None = None,
     - A fresh stage that resumes from a checkpoint after any batch ends bit-equal to one that was never stopped,
       networks that the stage replaces on its way included.
     - With ``processes`` above 1: as many processes under DDP, and with sharded networks (`ShardedStrategy`), end as
-      one does, to 1e-5. For losses that are means over a batch, stages that draw nothing at random, and optimizers
-      that do not enlarge rounding (SGD; Adam with ``eps=1e-4``); the stage must be picklable.
+      one does, to 1e-5. For losses that are means over a batch, stages whose randomness is that of a clip
+      (`adc.ops.random.ClipRandom`), and optimizers that do not enlarge rounding (SGD; Adam with ``eps=1e-4``); the
+      stage must be picklable.
 
     Args:
         stage: Small, as its recipe makes it, not trained yet.

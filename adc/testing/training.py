@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,9 +47,9 @@ def fit(
     """
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     data: Any = [batch] * batches
-    with _silence():
+    with _silence(), tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
-            **{**quiet, "devices": 1, **options},
+            **{**quiet, "devices": 1, "default_root_dir": folder, **options},
             accelerator="cpu",
             max_epochs=-1,
             enable_checkpointing=False,
@@ -93,8 +94,7 @@ def _work(
     os.environ.update({key: str(value) for key, value in places.items()})
     os.environ.update(MASTER_ADDR="localhost", TORCHELASTIC_RUN_ID="check")
     torch.set_num_threads(1)
-    share = len(batch["lr"]) // processes
-    own = {key: value[rank * share : (rank + 1) * share] for key, value in batch.items()}
+    own = {key: value[rank::processes] for key, value in batch.items()}
     stage = torch.load(io.BytesIO(content), weights_only=False)  # what this process's parent has just written
     tensors = fit(stage, own, batches, devices=processes, strategy=STRATEGIES[strategy]())
     if rank == 0:

@@ -68,26 +68,28 @@ class TinyDenoiser(Denoiser):
     def save_pretrained(self, folder: str) -> None:
         """Write the weights, as ``source`` reads them."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        save_file(self.state_dict(), Path(folder) / FILE)
+        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        save_file(tensors, Path(folder) / FILE)
 
 
 class TinyConditioner(Conditioner):
     """Latents of `TinyAutoencoder`: HR's are clean, those of enlarged LR the condition; the text is one vector."""
 
-    def __init__(self, scale: int = 4, negative: str = "") -> None:
+    def __init__(self, scale: int = 4, text: str = "restored", negative: str = "") -> None:
         """
         Args:
             scale: How many times larger ``hr`` is than ``lr``.
+            text: The text of a batch that has none.
             negative: The text of `unconditional`.
         """
         super().__init__()
-        self.scale, self.negative = scale, negative
+        self.scale, self.text, self.negative = scale, text, negative
         self.autoencoder = TinyAutoencoder()
 
     def condition(self, batch: Batch) -> dict[str, Tensor]:
         """``lr``: the latent of enlarged LR; ``text``: a vector for each text, zeros for an empty one."""
         lr = batch["lr"]
-        texts = batch.get("text", ["restored"] * len(lr))
+        texts = batch.get("text", [self.text] * len(lr))
         text = torch.stack([_vector(text) for text in texts]).to(lr)
         cached = batch.get("lr_latents")
         latents = self.autoencoder.encode(upsample_bicubic(lr, self.scale)) if cached is None else cached

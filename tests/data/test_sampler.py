@@ -3,7 +3,8 @@ from itertools import islice
 import pytest
 import torch
 
-from adc.data.sampler import PositionSampler, generator_of
+from adc.data.sampler import PositionSampler
+from adc.ops.random import generator_of
 
 
 def take(count, **options):

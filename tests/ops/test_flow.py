@@ -7,6 +7,7 @@ import torch
 from torch import tensor
 
 from adc.ops import dmd, flow, gan, preference, targets
+from adc.ops.random import ClipRandom
 from adc.ops.sampling import draw_noise, euler
 
 
@@ -36,16 +37,15 @@ def test_shifted_grid():
 
 
 def test_laws_of_time():
-    torch.manual_seed(0)
-    uniform = flow.TimeLaw().draw(20000)
+    uniform = flow.TimeLaw().draw(ClipRandom(20000))
     assert uniform.dtype == torch.float32
     assert abs(uniform.mean() - 0.5) < 0.01
     assert abs(uniform.var() - 1 / 12) < 0.003
-    shifted = flow.TimeLaw(shift=5.0).draw(20000)
+    shifted = flow.TimeLaw(shift=5.0).draw(ClipRandom(20000))
     assert abs((shifted < 5 / 6).float().mean() - 0.5) < 0.02  # a half goes to 5 / 6
-    normal = flow.TimeLaw("logit_normal").draw(20000)
+    normal = flow.TimeLaw("logit_normal").draw(ClipRandom(20000))
     assert abs((normal < 1 / (1 + math.exp(1.0))).float().mean() - 0.1587) < 0.01  # a deviation below
-    clamped = flow.TimeLaw(low=0.02, high=0.98).draw(20000)
+    clamped = flow.TimeLaw(low=0.02, high=0.98).draw(ClipRandom(20000))
     assert (clamped.min(), clamped.max()) == (tensor(0.02), tensor(0.98))
     for wrong in ({"shift": 0.0}, {"low": 0.6, "high": 0.5}, {"high": 1.5}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -139,3 +139,15 @@ def test_approximate_r1_of_a_linear_discriminator():
     torch.manual_seed(0)
     x, noise = torch.randn(200000), torch.randn(200000)
     assert gan.approximate_r1(3 * x, 3 * (x + 0.01 * noise), 0.01).item() == pytest.approx(9.0, rel=0.02)
+
+
+def test_randomness_of_a_clip_is_the_same_in_any_number_of_processes():
+    like = torch.zeros(6, 2, 3)
+    whole = ClipRandom(6, 7, 1)
+    shares = [ClipRandom(3, 7, 1, rank=rank, world=2) for rank in (0, 1)]
+    for draw in (lambda one: one.normal(like), lambda one: one.uniform(), lambda one: one.integer(1, 4)):
+        joint, parts = draw(whole), [draw(one) for one in shares]
+        assert all(torch.equal(joint[rank::2], part) for rank, part in enumerate(parts))
+    assert not torch.equal(ClipRandom(6, 7, 1).normal(like), ClipRandom(6, 7, 2).normal(like))
+    drawn = ClipRandom(9000, 0).integer(2, 4)
+    assert [round((drawn == number).float().mean().item(), 1) for number in (1, 2, 3, 4, 5)] == [0, 0.3, 0.3, 0.3, 0]

@@ -11,10 +11,10 @@ from torch.utils.data import Dataset
 
 from adc.data.datasets.clip_maker import ClipMaker, ClipSample
 from adc.data.datasets.stills import Stills
-from adc.data.sampler import generator_of
 from adc.degradation.draws import randint
 from adc.interfaces import Degradation
 from adc.media.images import caption_of
+from adc.ops.random import generator_of
 
 DRAWS = "draws"
 """Key of an item or a batch: states of the generators with which clips are still to be degraded."""
