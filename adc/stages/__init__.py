@@ -2,6 +2,7 @@
 
 from adc.stages.adversarial import AdversarialDistillation, Example
 from adc.stages.decoder import DecoderPretraining
+from adc.stages.dual_stream import DualStreamDistillation, StreamWeights
 from adc.stages.flow_matching import FlowMatching
 from adc.stages.guidance import GuidanceDistillation
 from adc.stages.progressive import ProgressiveDistillation
@@ -10,9 +11,11 @@ from adc.stages.regression import Regression
 __all__ = [
     "AdversarialDistillation",
     "DecoderPretraining",
+    "DualStreamDistillation",
     "Example",
     "FlowMatching",
     "GuidanceDistillation",
     "ProgressiveDistillation",
     "Regression",
+    "StreamWeights",
 ]
