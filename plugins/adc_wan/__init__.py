@@ -1,0 +1,5 @@
+"""Wan 2.1 (Wan team, 2025), and one-step restorers of videos made of it (DUO-VSR)."""
+
+from adc_wan.autoencoder import WanAutoencoder
+
+__all__ = ["WanAutoencoder"]
