@@ -37,7 +37,8 @@ def main(argv: list[str]) -> None:
     folder = Path(config.folder)
     runs.clear(folder)
     runs.begin(folder, recipes_of(argv))
-    write_report(folder, built.data, dict(built.restorers), config.stages, config.title, config.rounds, config.niqe)
+    options = config.stages, config.title, config.rounds, config.niqe, config.reference, built.scorer
+    write_report(folder, built.data, dict(built.restorers), *options)
     runs.finish(folder)
     for name in RESULTS:
         if (folder / name).exists():

@@ -13,11 +13,12 @@ import torch
 from adc import runs
 from adc.errors import UsageError
 from adc.evaluation.head_probe import read_heads
+from adc.evaluation.latent_figures import latent_figures
 from adc.evaluation.loss_curves import read_curves
 from adc.evaluation.machine import machine
 from adc.evaluation.sample_sheets import sheets
 from adc.files import replacing
-from adc.interfaces import Restorer
+from adc.interfaces import Restorer, Scorer
 from adc.metrics.clips import warping_origin
 from adc.metrics.comparison import Figures, compare, steadiness_of_truth
 from adc.metrics.quality import find_niqe
@@ -40,6 +41,8 @@ def write_report(
     title: str = "adc report",
     rounds: int = 3,
     niqe: str | None = None,
+    reference: str | None = None,
+    scorer: Scorer | None = None,
 ) -> Path:
     """Measure, and write ``report.json``, ``samples.png``, of video also ``profiles.png``, and ``report.html``.
 
@@ -51,9 +54,12 @@ def write_report(
         title: Heading of the page.
         rounds: How often each clip is restored.
         niqe: File of NIQE's parameters, or None for torch's cache.
+        reference: The diffusion restorer that others imitate, by its name: the report gets a table of samplers
+            (`adc.evaluation.latent_figures`).
+        scorer: Rates the results in that table.
 
     Raises:
-        ValueError: If there is nothing to restore.
+        ValueError: If there is nothing to restore, or no such reference.
     """
     from adc.evaluation.report_page import render
 
@@ -68,6 +74,10 @@ def write_report(
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     with track("restoring clips", len(clips) * rounds, "clips") as bar:
         table = compare(measured, clips, rate, rounds, progress=lambda name: bar.advance(f"restoring {name}"))
+    samplers = {}
+    if reference is not None:
+        with track("sampling latents", len(clips), "clips") as bar:
+            samplers = latent_figures(restorers, clips, reference, scorer, lambda name: bar.advance(f"sampling {name}"))
     truth = steadiness_of_truth(clips)
     report = {
         "title": title,
@@ -75,6 +85,7 @@ def write_report(
         "stages": [
             {"name": name, **_row(table[f"stage {name}"]), **_spent(run), **heads[run]} for run, name in names.items()
         ],
+        **({"samplers": samplers, "reference": reference} if samplers else {}),
         **({"truth": truth, "ewarp": warping_origin()} if truth else {}),
         "kept": _kept(table),
         "images": _images(table, list(restorers)),

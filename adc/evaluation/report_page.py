@@ -23,6 +23,12 @@ COLUMNS = {
     "macs": ("MACs, G", "{:.2f}"),
     "seconds_per_image": ("seconds per image", "{:.3f}"),
     "training_seconds": ("training, s", "{:.0f}"),
+    "frechet": ("Frechet distance of latents", "{:.3f}"),
+    "sharpness_ratio": ("sharpness over the truth's", "{:.2f}"),
+    "end_distance": ("distance to the reference", "{:.4f}"),
+    "lr_error": ("error against LR, x 1000", "{:.2f}"),
+    "spread": ("spread over noise", "{:.3f}"),
+    "score": ("score", "{:.3f}"),
 }
 WIDTH, HEIGHT = 320, 140
 
@@ -35,11 +41,16 @@ def render(
 
     source = files("adc.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     restorers = [{"name": name, **row} for name, row in report["restorers"].items()]
+    samplers = [{"name": name, **row} for name, row in report.get("samplers", {}).items()]
     truth = [{"name": "truth", **report["truth"]}] if "truth" in report else []
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     return template.render(
         report=report,
-        tables=[("Side by side", _table([*restorers, *truth])), ("Stage by stage", _table(report["stages"]))],
+        tables=[
+            ("Side by side", _table([*restorers, *truth])),
+            ("Samplers", _table(samplers)),
+            ("Stage by stage", _table(report["stages"])),
+        ],
         curves=[(stage, [_plot(tag, curve) for tag, curve in tags.items()]) for stage, tags in curves.items() if tags],
         heads=[(stage["name"], table_of(stage["heads"])) for stage in report["stages"] if "heads" in stage],
         sheet=_data_url(sheet),
@@ -56,7 +67,7 @@ def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _cell(value: float | None, title: str, form: str) -> str:
-    unit = 1e6 if title.endswith(", M") else 1e9 if title.endswith(", G") else 1
+    unit = 1e-3 if title.endswith(", x 1000") else 1e6 if title.endswith(", M") else 1e9 if title.endswith(", G") else 1
     return "" if value is None else form.format(value / unit)
 
 
