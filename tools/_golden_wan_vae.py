@@ -15,7 +15,6 @@ import torch
 from _seeded import seeded_like
 from adc_wan import WanAutoencoder
 from adc_wan.convert_vae import vae_to_original
-from safetensors.torch import save_file
 from torch import Tensor
 
 NAMES = ("posterior_mean", "latent", "latent_of_first_frame", "decoded", "decoded_of_half")

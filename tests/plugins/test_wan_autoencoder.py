@@ -213,7 +213,7 @@ def test_sources_and_seeds(tmp_path):
         assert found.config == drawn.config
         assert all(torch.equal(tensor, found.vae.state_dict()[name]) for name, tensor in names.items())
         assert all(parameter.requires_grad for parameter in found.parameters())
-    with pytest.raises(ValueError, match="config: .* leave one of the two out"):
+    with pytest.raises(ValueError, match=r"config: .* leave one of the two out"):
         WanAutoencoder(str(tmp_path), TINY)
     with pytest.raises(ValueError, match="does not fit AutoencoderKLWan"):
         WanAutoencoder(str(tmp_path / "Wan2.1_VAE.pth"), {"base_dim": 3})
@@ -221,5 +221,5 @@ def test_sources_and_seeds(tmp_path):
         WanAutoencoder(config={"width": 3})
     with pytest.raises(ValueError, match="latents_mean has 16 entries for z_dim 8"):
         WanAutoencoder(config={**TINY, "z_dim": 8})
-    with pytest.raises(FileNotFoundError, match="source: .*no vae/config.json"):
+    with pytest.raises(FileNotFoundError, match=r"source: .*no vae/config\.json"):
         WanAutoencoder(str(ROOT / "recipes"))
