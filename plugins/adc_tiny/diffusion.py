@@ -33,6 +33,7 @@ class TinyDenoiser(Denoiser):
             seed: Of those draws.
         """
         super().__init__()
+        self.init_args = {"width": width, "seed": seed}
         with seeded(seed):
             self.embedding = nn.Linear(1 + TEXT, width)
             first = nn.Conv2d(2 * LATENT, width, 3, padding=1)
@@ -81,6 +82,7 @@ class TinyConditioner(Conditioner):
             negative: The text of `unconditional`.
         """
         super().__init__()
+        self.init_args = {"scale": scale, "negative": negative}
         self.scale, self.negative = scale, negative
         self.autoencoder = TinyAutoencoder()
 
