@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import yaml
 
+from adc.interfaces import Student
 from adc.pruning import load_student
 
 
@@ -36,7 +37,8 @@ def student_model() -> Any:
         @register_to_config
         def __init__(self, class_path: str, init_args: dict, structure: dict, scale: int = 4) -> None:
             super().__init__()
-            self.student: Any = artifact._class(class_path, Path("config.json"))(**init_args)
+            description = {"class_path": class_path, "init_args": init_args}
+            self.student: Any = artifact.component(description, "config.json", Student)
             replay(self.student, structure)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:

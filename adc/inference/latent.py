@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
+from torch import Tensor
 
-from torch import Generator, Tensor
-
-from adc.interfaces import Batch, Conditioner, Denoiser, DiffusionRestorer
+from adc.interfaces import Conditioner, Denoiser, DiffusionRestorer
 from adc.ops.flow import time_grid
-from adc.ops.padding import crop, pad_frames, pad_to_multiple
-from adc.ops.sampling import draw_noise, euler
+from adc.ops.sampling import euler
 from adc.ops.targets import guided_velocity
 
 
 class LatentDiffusion(DiffusionRestorer):
-    """A diffusion restorer of several Euler steps, with classifier-free guidance (Ho and Salimans, 2022).
-
-    A clip whose length or sides do not fit the autoencoder and the denoiser is padded with copies of its last frame,
-    column and row, and the result is cut.
-    """
+    """A diffusion restorer of several Euler steps, with classifier-free guidance (Ho and Salimans, 2022)."""
 
     def __init__(
         self,
@@ -38,15 +31,6 @@ class LatentDiffusion(DiffusionRestorer):
         """
         super().__init__(denoiser, conditioner)
         self.grid, self.guidance_scale = time_grid(steps, shift), guidance_scale
-
-    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
-        """Sample latents and decode them; null draws the same noise for every clip."""
-        frames, height, width = lr.shape[1], *(self.scale * side for side in lr.shape[-2:])
-        autoencoder = self.conditioner.autoencoder
-        padded = pad_frames(pad_to_multiple(lr, self.multiple), autoencoder.strides[0])
-        condition = self.conditioner.condition(cast(Batch, {"lr": padded}))
-        latents = self.sample(condition, draw_noise(condition["lr"], generator))
-        return crop(autoencoder.decode(latents)[:, :frames], height, width)
 
     def sample(self, condition: dict[str, Tensor], noise: Tensor) -> Tensor:
         """Clean latents by Euler's method."""

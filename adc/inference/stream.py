@@ -12,7 +12,9 @@ Restore = Callable[[Tensor], Tensor]
 """``(1, T, 3, h, w)`` in ``[-1, 1]`` to ``(1, T, 3, H, W)``, any ``T`` up to the length of a chunk."""
 
 
-def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int = 0) -> Iterator[Tensor]:
+def stream(
+    restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int = 0, aligned: bool = False
+) -> Iterator[Tensor]:
     """Restored frames of a stream; no more than a chunk is held.
 
     Every chunk but an only one has `chunk` frames: the last one reaches back over frames that were
@@ -25,6 +27,8 @@ def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int 
         frames: ``(3, h, w)`` in ``[-1, 1]``, one after the other.
         chunk: Frames restored at once.
         overlap: Frames that neighbouring chunks share.
+        aligned: Begin every chunk at a multiple of ``chunk - overlap``, so that what a restorer computes for groups of
+            frames is grouped alike in all; the last chunk is shorter then.
 
     Yields:
         ``(3, H, W)``, one for each frame, in order.
@@ -43,21 +47,24 @@ def stream(restore: Restore, frames: Iterable[Tensor], chunk: int, overlap: int 
         window.append(frame)
         fresh += 1
         if fresh == chunk - (overlap if tail is not None else 0):
-            ready, tail = _advance(restore, window, fresh, tail, overlap)
+            ready, tail = _advance(restore, _given(window, fresh, overlap, aligned), fresh, tail, overlap)
             fresh = 0
             yield from ready
     if fresh:
-        ready, tail = _advance(restore, window, fresh, tail, overlap)
+        ready, tail = _advance(restore, _given(window, fresh, overlap, aligned), fresh, tail, overlap)
         yield from ready
     if tail is not None:
         yield from tail
 
 
+def _given(window: deque[Tensor], fresh: int, overlap: int, aligned: bool) -> list[Tensor]:
+    return list(window)[-(fresh + overlap) :] if aligned or not overlap else list(window)
+
+
 def _advance(
-    restore: Restore, window: deque[Tensor], fresh: int, tail: Tensor | None, overlap: int
+    restore: Restore, given: list[Tensor], fresh: int, tail: Tensor | None, overlap: int
 ) -> tuple[Sequence[Tensor], Tensor | None]:
     """Restore a chunk: finished frames, and those that the next chunk still changes."""
-    given = list(window) if overlap else list(window)[-fresh:]
     with torch.no_grad():
         restored = restore(torch.stack(given)[None])[0]
     if len(restored) != len(given):

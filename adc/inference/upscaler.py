@@ -174,6 +174,11 @@ class Upscaler:
         """Frames before and after a frame on which its result depends, declared by the student; else 0."""
         return self.restorer.network.temporal_context
 
+    @property
+    def temporal_stride(self) -> int:
+        """The restorer computes with ``1 + n * k`` frames of this ``k``, declared by the student; else 1."""
+        return self.restorer.network.temporal_stride
+
     def restore(self, clip: Tensor) -> Tensor:
         """Restore a clip ``(1, T, 3, h, w)`` in ``[-1, 1]``, in the size of the options."""
         height, width = clip.shape[-2:]

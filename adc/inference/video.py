@@ -55,7 +55,7 @@ def upscale_video(
         chunk: Frames restored at once; None is three times the context if `restore` mixes frames, else as many as make
             up one of 512x512.
         chunk_overlap: Frames that neighbouring chunks share; None is the context, the `temporal_context` of `restore`
-            or 8, if it mixes frames, else 0.
+            or 8, if it mixes frames, else 0. With a `temporal_stride` both are one frame longer: the first stands alone.
         codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
         crf: Constant rate factor: lower is better and larger; None is a high-quality value.
         layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.
@@ -69,7 +69,7 @@ def upscale_video(
         OSError: If the target cannot be written.
         ValueError: If the source is no video, or the target cannot hold its streams.
     """
-    context = getattr(restore, "temporal_context", 0)
+    context, stride = getattr(restore, "temporal_context", 0), getattr(restore, "temporal_stride", 1)
     inner = restore.restore if isinstance(restore, Upscaler) else restore
     restore = partial(restore_clip, inner, source=source)
     if options is not None and options.resume and is_video(target) and target.is_file():
@@ -86,10 +86,10 @@ def upscale_video(
             writer = FrameFolderWriter(target, names, f".{options.format}", options.quality)
         frames = reader.frames(writer.copy)
         first = next(frames)
-        chunk, chunk_overlap = _chunks(restore, context, first, chunk, chunk_overlap)
+        chunk, chunk_overlap = _chunks(restore, context, stride, first, chunk, chunk_overlap)
         times: deque[tuple[int, int]] = deque()
         bar = open_files.enter_context(track(source.name, reader.count or None, "frames"))
-        for pixels in stream(restore, _noted(first, frames, times), chunk, chunk_overlap):
+        for pixels in stream(restore, _noted(first, frames, times), chunk, chunk_overlap, aligned=stride > 1):
             writer.write(Frame(pixels, *times.popleft()))
             bar.advance()
     lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *(f"{left} is left out" for left in writer.left_out)]
@@ -99,14 +99,20 @@ def upscale_video(
 
 
 def _chunks(
-    restore: Callable[[Tensor], Tensor], context: int, first: Frame, chunk: int | None, overlap: int | None
+    restore: Callable[[Tensor], Tensor],
+    context: int,
+    stride: int,
+    first: Frame,
+    chunk: int | None,
+    overlap: int | None,
 ) -> tuple[int, int]:
     if chunk is not None and overlap is not None:
         return chunk, overlap
     if mixes_frames(restore):
         context = context or CONTEXT
-        chunk = 3 * context if chunk is None else chunk
-        return chunk, min(context, chunk // 2) if overlap is None else overlap
+        alone = 1 if stride > 1 else 0
+        chunk = 3 * context + alone if chunk is None else chunk
+        return chunk, min(context + alone, chunk // 2) if overlap is None else overlap
     height, width = first.pixels.shape[-2:]
     return max(1, PIXELS_AT_ONCE // (height * width)) if chunk is None else chunk, overlap or 0
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adc.interfaces.batch import Batch
 from adc.interfaces.latent import Autoencoder
 from adc.interfaces.restorer import Restorer
+from adc.ops.padding import crop, pad_frames, pad_to_multiple
+from adc.ops.sampling import draw_noise
+
+CONTEXT = 8
+"""`Restorer.temporal_context` of diffusion restorers, in frames: with it chunks are about as long as training clips."""
 
 
 class Denoiser(nn.Module, ABC):
@@ -19,10 +25,12 @@ class Denoiser(nn.Module, ABC):
     Attributes:
         depth: Blocks whose features can be asked for.
         multiple: What both sides of a latent must be multiples of, such as the side of its patches.
+        init_args: As of `Restorer`.
     """
 
     depth: int
     multiple: int = 1
+    init_args: Any = None
 
     @abstractmethod
     def forward(
@@ -64,12 +72,14 @@ class Conditioner(nn.Module, ABC):
         scale: How many times larger ``hr`` is than ``lr``.
         text: The text of a batch that has none.
         negative: The text of `unconditional`; an empty one, or one that describes what is not wanted.
+        init_args: As of `Restorer`.
     """
 
     autoencoder: Autoencoder
     scale: int
     text: str = ""
     negative: str = ""
+    init_args: Any = None
 
     def clean(self, batch: Batch) -> Tensor:
         """The clean latents ``(B, T', Z, h, w)``: the batch's ``hr_latents``, or those of its ``hr``."""
@@ -101,6 +111,9 @@ class Conditioner(nn.Module, ABC):
 class DiffusionRestorer(Restorer):
     """A restorer that samples latents with a denoiser and decodes them: what the stages of DUO-VSR train.
 
+    A clip whose length or sides do not fit the autoencoder and the denoiser is padded with copies of its last frame,
+    column and row, and the result is cut.
+
     Attributes:
         denoiser: The network that is trained.
         conditioner: Its conditioning; its autoencoder decodes.
@@ -117,6 +130,27 @@ class DiffusionRestorer(Restorer):
         self.scale = conditioner.scale
         side = conditioner.autoencoder.strides[1] * denoiser.multiple
         self.multiple = math.lcm(side, self.scale) // self.scale
+        self.temporal_stride = conditioner.autoencoder.strides[0]
+        self.temporal_context = max(CONTEXT // self.temporal_stride, 1) * self.temporal_stride
+
+    def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """Sample latents and decode them."""
+        frames, height, width = lr.shape[1], *(self.scale * side for side in lr.shape[-2:])
+        pixels = self.conditioner.autoencoder.decode(self.restored_latents(lr, generator))
+        return crop(pixels[:, :frames], height, width)
+
+    def restored_latents(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+        """The latents ``(B, T', Z, h, w)`` that `restore` decodes, of the padded clip.
+
+        Args:
+            lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``.
+            generator: Of the noise. Null is one noise, the same for every clip, that repeats after as many frames as
+                a chunk of a long clip lies behind the one before, so that what two chunks share has the same in both.
+        """
+        padded = pad_frames(pad_to_multiple(lr, self.multiple), self.temporal_stride)
+        condition = self.conditioner.condition({"lr": padded})  # type: ignore[typeddict-item]
+        period = 2 * self.temporal_context // self.temporal_stride
+        return self.sample(condition, draw_noise(condition["lr"], generator, period))
 
     @abstractmethod
     def sample(self, condition: dict[str, Tensor], noise: Tensor) -> Tensor:

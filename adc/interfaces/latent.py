@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,9 +14,11 @@ class Autoencoder(nn.Module, ABC):
     Attributes:
         strides: Frames and pixels for each position of a latent, ``(temporal, spatial)``. One of images has
             ``(1, s)``; a causal one of videos, whose first frame has a latent of its own, ``(k, s)``.
+        init_args: As of `adc.interfaces.Restorer`.
     """
 
     strides: tuple[int, int]
+    init_args: Any = None
 
     def latent_frames(self, frames: int) -> int:
         """The frames ``T'`` of the latent of a clip: ``1 + n`` for ``1 + n * k`` frames.

@@ -22,13 +22,15 @@ class Restorer(nn.Module, ABC):
     Attributes:
         scale: How many times larger the result is, in height and in width.
         temporal_context: Frames before and after a frame on which its result depends.
+        temporal_stride: It computes with ``1 + n * k`` frames of this ``k``; `restore` pads other lengths to it.
         multiple: The sides of LR that it computes with; `restore` pads others to it.
         init_args: The constructor's arguments as plain data, with which a student folder makes it again; null if
-            it cannot be written as one.
+            it cannot be written as one. A network among them, such as a denoiser, has ``init_args`` itself.
     """
 
     scale: int = 4
     temporal_context: int = 0
+    temporal_stride: int = 1
     multiple: int = 1
     init_args: Any = None
 
@@ -119,11 +121,14 @@ class Student(Restorer):
 
     @abstractmethod
     def encode(self, lr: Tensor) -> Tensor:
-        """The first half: ``(B, T, 3, h, w)`` in ``[-1, 1]`` to features ``(B, T, C, h', w')``."""
+        """The first half: ``(B, T, 3, h, w)`` in ``[-1, 1]`` to features ``(B, T', C, h', w')``.
+
+        ``T'`` is ``T`` unless the student has a temporal stride; then the clip is padded like its sides.
+        """
 
     @abstractmethod
     def decode(self, feature: Tensor) -> Tensor:
-        """The second half: features to pixels ``(B, T, 3, scale * h, scale * w)``."""
+        """The second half: features to pixels ``(B, T, 3, scale * h, scale * w)``, padding included."""
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Both halves in a row."""

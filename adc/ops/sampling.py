@@ -29,14 +29,18 @@ def euler(velocity: Velocity, noise: Tensor, grid: Tensor) -> Tensor:
     return z
 
 
-def draw_noise(like: Tensor, generator: Generator | None = None) -> Tensor:
+def draw_noise(like: Tensor, generator: Generator | None = None, period: int | None = None) -> Tensor:
     """Normal noise shaped like latents ``(B, ...)``.
 
     Args:
         like: The latents.
         generator: Its state decides; null is one noise, the same for every clip and every call.
+        period: Frames of latents ``(B, T', ...)`` after which that one repeats; null never does.
     """
-    if generator is None:
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(like[:1].shape, generator=generator).to(like).expand_as(like)
-    return torch.randn(like.shape, generator=generator, device=generator.device).to(like)
+    if generator is not None:
+        return torch.randn(like.shape, generator=generator, device=generator.device).to(like)
+    shape, generator = like.shape[1:], torch.Generator().manual_seed(0)
+    if period is None:
+        return torch.randn(shape, generator=generator).to(like).expand_as(like)
+    noise = torch.randn(period, *shape[1:], generator=generator)
+    return noise[torch.arange(shape[0]) % period].to(like).expand_as(like)

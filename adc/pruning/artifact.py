@@ -1,7 +1,8 @@
 """A student as a folder of data: ``student.yaml``, ``structure.json``, ``model.safetensors``.
 
 A student class takes part by keeping its constructor's arguments as plain data in ``init_args``,
-those that name files of weights set to None: the folder holds everything.
+those that name files of weights set to None: the folder holds everything. Networks among the arguments
+do the same; they are described in their place, by ``class_path`` and ``init_args``.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ def save_student(
     """
     from safetensors.torch import save_file
 
-    class_path, init_args = _identity(student)
-    structure = record(student, _build(type(student), init_args, f"{type(student).__name__}.init_args"))
+    description = _describe(student)
+    structure = record(student, _build(description, f"{type(student).__name__}.init_args"))
     number = getattr(torch, precision)
     tensors = {
         name: tensor.detach().to("cpu", number if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
         for name, tensor in student.state_dict().items()
     }
-    description = {"format": FORMAT, "class_path": class_path, "scale": student.scale, "init_args": init_args}
+    description = {"format": FORMAT, "class_path": description["class_path"], "scale": student.scale, **description}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
@@ -81,30 +82,31 @@ def load_student(folder: str) -> Student:
             raise FileNotFoundError(f"{home / name}: no such file; the student folder is not complete. Write it again.")
     description = _description(home / DESCRIPTION)
     structure = _json(home / STRUCTURE)
-    cls = _class(description["class_path"], home / DESCRIPTION)
     tensors = _tensors(home / WEIGHTS)
     place = str(home / DESCRIPTION)
-    init_args = renamed.arguments(description["init_args"], inspect.signature(cls).parameters)
-    student = _shaped(_build(cls, init_args, place), structure, home)
+    student = _shaped(_build(description, place), structure, home)
     _compare(student, tensors, home)
     _assign(student, tensors)
     if not _has_numbers(student):
-        student = _shaped(_build(cls, init_args, place, "cpu"), structure, home)
+        student = _shaped(_build(description, place, "cpu"), structure, home)
         student.load_state_dict(tensors)
     return student
 
 
-def _identity(student: Student) -> tuple[str, dict[str, Any]]:
-    cls = type(student)
+def _describe(network: nn.Module) -> dict[str, Any]:
+    cls = type(network)
     if "<locals>" in cls.__qualname__ or cls.__module__ == "__main__":
         raise ValueError(f"{cls.__qualname__}: a student is saved by the name of its class; define it in a module.")
-    init_args = student.init_args
+    init_args = getattr(network, "init_args", None)
     if not isinstance(init_args, dict):
         raise ValueError(f"{cls.__name__} has no `init_args`: set it to its constructor's arguments, as plain data.")
-    for key, value in init_args.items():
+    described = {
+        key: _describe(value) if isinstance(value, nn.Module) else value for key, value in init_args.items()
+    }
+    for key, value in described.items():
         if not _is_plain(value):
             raise ValueError(f"{cls.__name__}.init_args: {key} is no plain data but a {type(value).__name__}.")
-    return f"{cls.__module__}.{cls.__qualname__}", json.loads(json.dumps(init_args))
+    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": json.loads(json.dumps(described))}
 
 
 def _is_plain(value: Any) -> bool:
@@ -115,17 +117,36 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _build(cls: type, init_args: dict[str, Any], place: str, device: str = "meta") -> Student:
+def _build(description: dict[str, Any], place: str, device: str = "meta") -> Student:
     """A full-width student; without numbers, and so without time and memory, where its constructor allows."""
     try:
         with torch.device(device):
-            return cls(**init_args)
+            return component(description, place, Student)
     except (NotImplementedError, RuntimeError):
         if device == "meta":
-            return _build(cls, init_args, place, "cpu")
+            return _build(description, place, "cpu")
         raise
+
+
+def component(description: dict[str, Any], place: str, kind: type[Any]) -> Any:
+    """The network of a ``class_path`` and ``init_args``, in which further ones may be described.
+
+    Raises:
+        ValueError: If there is no such class, or it is no `kind`, or takes other arguments; it names the place.
+    """
+    cls = _class(description["class_path"], place, kind)
+    given = renamed.arguments(description["init_args"], inspect.signature(cls).parameters)
+    init_args = {
+        key: component(value, place, nn.Module) if _is_component(value) else value for key, value in given.items()
+    }
+    try:
+        return cls(**init_args)
     except TypeError as error:
         raise ValueError(f"{place}: init_args: {error}.") from error
+
+
+def _is_component(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"class_path", "init_args"}
 
 
 def _shaped(student: Student, structure: Any, home: Path) -> Student:
@@ -211,7 +232,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
-def _class(class_path: str, path: Path) -> type[Student]:
+def _class(class_path: str, place: str, kind: type[Any]) -> type[Any]:
     module, _, name = class_path.rpartition(".")
     try:
         try:
@@ -220,21 +241,19 @@ def _class(class_path: str, path: Path) -> type[Student]:
             registry.discover()
             found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        if present := _present(class_path):
+        if present := _present(class_path, kind):
             return present
         hint = "install its plugin, or put its folder on ADC_PLUGIN_PATH"
-        raise ValueError(f"{path}: class_path: there is no class {class_path!r} ({error}); {hint}.") from error
-    if not (isinstance(found, type) and issubclass(found, Student)):
-        raise ValueError(f"{path}: class_path: {class_path!r} is no Student.")
+        raise ValueError(f"{place}: class_path: there is no class {class_path!r} ({error}); {hint}.") from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise ValueError(f"{place}: class_path: {class_path!r} is no {kind.__name__}.")
     return found
 
 
-def _present(class_path: str) -> type[Student] | None:
+def _present(class_path: str, kind: type[Any]) -> type[Any] | None:
     """The class of a path that was valid earlier: in the same package, by its present name."""
     package, name = class_path.partition(".")[0], renamed.component(class_path) or class_path.rpartition(".")[2]
-    found = [
-        cls for cls in registry.subclasses(Student) if (cls.__module__.split(".")[0], cls.__name__) == (package, name)
-    ]
+    found = [cls for cls in registry.subclasses(kind) if (cls.__module__.split(".")[0], cls.__name__) == (package, name)]
     return found[0] if len(found) == 1 else None
 
 

@@ -31,7 +31,7 @@ def check_restorer(restorer: Restorer, size: int = 16) -> None:
     require(
         isinstance(scale, int) and scale >= 1, f"{name}.scale", f"must be a whole number of at least 1; got {scale!r}"
     )
-    for key, least in (("temporal_context", 0), ("multiple", 1)):
+    for key, least in (("temporal_context", 0), ("temporal_stride", 1), ("multiple", 1)):
         value = getattr(restorer, key)
         fits = isinstance(value, int) and value >= least
         require(fits, f"{name}.{key}", f"must be a whole number of at least {least}; got {value!r}")
@@ -140,13 +140,15 @@ def check_student(
 
 def _check_halves(name: str, student: Student, space: FeatureSpace | None, lr: Tensor) -> None:
     clips, frames, scale = *lr.shape[:2], student.scale
+    stride = student.temporal_stride
+    padded = frames + -(frames - 1) % stride
     with torch.no_grad():
         feature = student.encode(lr)
-        probe.check_clip(f"{name}.encode", feature, (clips, frames, None, None, None), lr)
+        probe.check_clip(f"{name}.encode", feature, (clips, frames if stride == 1 else None, None, None, None), lr)
         hr = student.decode(feature)
-        probe.check_clip(f"{name}.decode", hr, (clips, frames, 3, scale * lr.shape[-2], scale * lr.shape[-1]), feature)
+        probe.check_clip(f"{name}.decode", hr, (clips, padded, 3, scale * lr.shape[-2], scale * lr.shape[-1]), feature)
         whole = student.restore(lr)
-        require(probe.close(hr, whole), f"{name}.restore", "must be decode(encode(lr))")
+        require(probe.close(hr[:, :frames], whole), f"{name}.restore", "must be decode(encode(lr)) without its padding")
         if space is not None:
             embedded = space.embed(whole)
             subject = f"{name}.encode (shaped like {type(space).__name__}.embed)"

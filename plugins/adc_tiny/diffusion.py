@@ -33,6 +33,7 @@ class TinyDenoiser(Denoiser):
             seed: Of those draws.
         """
         super().__init__()
+        self.init_args = {"width": width, "seed": seed}
         with seeded(seed):
             self.embedding = nn.Linear(1 + TEXT, width)
             first = nn.Conv2d(2 * LATENT, width, 3, padding=1)
@@ -84,6 +85,7 @@ class TinyConditioner(Conditioner):
         """
         super().__init__()
         self.scale, self.text, self.negative = scale, text, negative
+        self.init_args = {"scale": scale, "text": text, "negative": negative}
         self.autoencoder = TinyAutoencoder()
 
     def condition(self, batch: Batch) -> dict[str, Tensor]:

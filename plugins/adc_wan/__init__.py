@@ -1,5 +1,7 @@
-"""Wan 2.1 (Team Wan, 2025) as a base of DUO-VSR: its transformer, its autoencoder and its text rows."""
+"""Wan 2.1 (Wan team, 2025) as a base of DUO-VSR, and one-step restorers of videos made of it."""
 
+from adc_wan.autoencoder import WanAutoencoder
 from adc_wan.score_head import ScoreHead
+from adc_wan.student import OneStepVideo
 
-__all__ = ["ScoreHead"]
+__all__ = ["OneStepVideo", "ScoreHead", "WanAutoencoder"]
