@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"registry", "errors", "files", "progress", "renamed"},
-    {"interfaces"},
     {"ops"},
+    {"interfaces"},
     {"losses", "metrics", "degradation", "pruning", "weights", "media", "runs"},
     {"data", "training", "inference"},
     {"exporting", "teacher_cache", "testing"},
@@ -28,7 +28,7 @@ HEAVY = {
     "matplotlib", "av", "onnx", "onnxruntime", "onnxscript", "cv2", "scipy",
 }  # fmt: skip
 TRAINING = {"lightning", "pytorch_lightning", "jsonargparse"}
-BETWEEN_PLUGINS = {("adc_video", "adc_sd21")}
+BETWEEN_PLUGINS = {("adc_video", "adc_sd21"), ("adc_wan", "adc_sd21")}
 LONGEST = 400
 NO_PART = {"", "__version__"}
 

@@ -25,6 +25,7 @@ LAYOUTS = {
     "restored": "_golden_dove",
     **dict.fromkeys(("direction", "v_guided", "inside", "hinge_student"), "_golden_formulas"),
     "posterior_mean": "_golden_wan_vae",
+    "hidden_1": "_golden_wan",
 }
 """The module that computes a layout, by a tensor that only files of that layout hold."""
 

@@ -55,7 +55,8 @@ def upscale_video(
         chunk: Frames restored at once; None is three times the context if `restore` mixes frames, else as many as make
             up one of 512x512.
         chunk_overlap: Frames that neighbouring chunks share; None is the context, the `temporal_context` of `restore`
-            or 8, if it mixes frames, else 0. With a `temporal_stride` both are one frame longer: the first stands alone.
+            or 8, if it mixes frames, else 0. With a `temporal_stride` both are one frame longer: a first frame is
+            apart.
         codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
         crf: Constant rate factor: lower is better and larger; None is a high-quality value.
         layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.

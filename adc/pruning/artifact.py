@@ -100,9 +100,7 @@ def _describe(network: nn.Module) -> dict[str, Any]:
     init_args = getattr(network, "init_args", None)
     if not isinstance(init_args, dict):
         raise ValueError(f"{cls.__name__} has no `init_args`: set it to its constructor's arguments, as plain data.")
-    described = {
-        key: _describe(value) if isinstance(value, nn.Module) else value for key, value in init_args.items()
-    }
+    described = {key: _describe(value) if isinstance(value, nn.Module) else value for key, value in init_args.items()}
     for key, value in described.items():
         if not _is_plain(value):
             raise ValueError(f"{cls.__name__}.init_args: {key} is no plain data but a {type(value).__name__}.")
@@ -253,7 +251,9 @@ def _class(class_path: str, place: str, kind: type[Any]) -> type[Any]:
 def _present(class_path: str, kind: type[Any]) -> type[Any] | None:
     """The class of a path that was valid earlier: in the same package, by its present name."""
     package, name = class_path.partition(".")[0], renamed.component(class_path) or class_path.rpartition(".")[2]
-    found = [cls for cls in registry.subclasses(kind) if (cls.__module__.split(".")[0], cls.__name__) == (package, name)]
+    found = [
+        cls for cls in registry.subclasses(kind) if (cls.__module__.split(".")[0], cls.__name__) == (package, name)
+    ]
     return found[0] if len(found) == 1 else None
 
 

@@ -45,7 +45,7 @@ def check_denoiser(
             width = channels if channels is not None else probe.first_width(denoiser)
             latent, condition = probe.example(clips, frames, width, size, size, device=device), {}
         else:
-            batch = probe.example_batch(clips, frames, size, scale, device)
+            batch = probe.example_batch(clips, _legal(conditioner, frames), size, scale, device)
             with torch.no_grad():
                 latent, condition = conditioner.clean(batch), conditioner.condition(batch)
         with probe.evaluating(denoiser):
@@ -112,7 +112,8 @@ def check_conditioner(conditioner: Conditioner, size: int = 16, scale: int = 4) 
     require(getattr(conditioner, "scale", None) == scale, f"{name}.scale", f"must be {scale}, as the example batch is")
     device = probe.device_of(conditioner)
     for clips, frames in probe.SIZES:
-        batch, other = (probe.example_batch(clips, frames, size, scale, device, seed) for seed in (0, 1))
+        legal = _legal(conditioner, frames)
+        batch, other = (probe.example_batch(clips, legal, size, scale, device, seed) for seed in (0, 1))
         with probe.evaluating(conditioner), torch.no_grad():
             clean = conditioner.clean(batch)
             full, other_full = conditioner.condition(batch), conditioner.condition(other)
@@ -134,6 +135,11 @@ def check_conditioner(conditioner: Conditioner, size: int = 16, scale: int = 4) 
                 subject,
                 f"must change the text and nothing else; {key!r} changes and still depends on the clip",
             )
+
+
+def _legal(conditioner: Conditioner, frames: int) -> int:
+    """A length that the autoencoder takes: as many of its steps after the first frame as frames were asked for."""
+    return 1 + (frames - 1) * conditioner.autoencoder.strides[0]
 
 
 def _check_condition(subject: str, condition: Any) -> None:

@@ -1,0 +1,182 @@
+"""Wan's transformer as a denoiser that sees LR."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from adc_sd21.folder import WEIGHTS, load, read_weights, save
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from adc.interfaces import Denoiser
+from adc.weights import read_checkpoint
+from adc_wan.convert import is_original, transformer_to_diffusers
+
+WAN_1_3B: dict[str, Any] = {"num_attention_heads": 12, "attention_head_dim": 128, "ffn_dim": 8960, "num_layers": 30}
+"""What differs in Wan 2.1 1.3B from diffusers' defaults, which are those of 14B."""
+STEPS = 1000.0
+"""The network is given ``1000 t``, never rounded: an integer or bfloat16 step changes the velocity by a third."""
+
+
+class WanDenoiser(Denoiser):
+    """The transformer of Wan 2.1 (Wan team, 2025), LR's latents beside the noisy ones in its channels.
+
+    The weights of a text-to-video model are widened: the first convolution gets zeros for the channels of LR, so that
+    the first forward is that model's bit for bit. The text has no mask; rows of zeros behind its words take part in
+    the attention, as the network was trained.
+
+    Attributes:
+        checkpoint_activations: Whether blocks are computed again in the backward pass; taps are kept once then.
+    """
+
+    def __init__(
+        self,
+        source: str | None = None,
+        config: dict[str, Any] | None = None,
+        lr_channels: bool = True,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            source: The weights: a folder in diffusers' layout, itself or in ``transformer/`` (stages write such
+                folders), or one file (``.safetensors``, ``.pth``) with diffusers' or the published names; null draws
+                them.
+            config: Entries that differ from Wan 2.1 1.3B's ``transformer/config.json``; a folder has its own. Its
+                ``in_channels`` are those of the noisy latents.
+            lr_channels: Whether the network takes LR's latents behind the noisy ones.
+            seed: Of the weights that are drawn.
+
+        Raises:
+            FileNotFoundError: If there is no such source.
+            ValueError: If the configuration has an unknown entry, or the weights do not fit it.
+        """
+        super().__init__()
+        home = None if source is None or Path(source).is_file() else _home(Path(source))
+        if home is not None:
+            if config is not None:
+                raise ValueError(f"config: {home} holds its configuration; leave one of the two out.")
+            config = json.loads((home / "config.json").read_text())
+        whole = _complete(config or {}, f"{home}/config.json" if home else "config", published=home is None)
+        channels = whole["out_channels"]
+        whole["in_channels"] = 2 * channels if lr_channels else channels
+        self.lr_channels, self.checkpoint_activations = lr_channels, False
+        if source is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.network = _network(whole)
+        else:
+            weights = read_weights(home) if home is not None else _read(Path(source))
+            with torch.device("meta"):
+                self.network = _network(whole)
+            self.network.rope = type(self.network.rope)(  # its tables are no weights
+                whole["attention_head_dim"], tuple(whole["patch_size"]), whole["rope_max_seq_len"]
+            )
+            load(self.network, _widened(weights, whole["in_channels"]), source)
+        self.config, self.depth = whole, whole["num_layers"]
+        self.multiple = max(whole["patch_size"][1:])
+        given = {key: value for key, value in whole.items() if key != "in_channels"}
+        self.init_args = {"source": None, "config": given, "lr_channels": lr_channels}
+
+    def forward(
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        condition: dict[str, Tensor],
+        taps: Sequence[int] = (),
+        stop_early: bool = False,
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """The velocity, and the outputs of blocks.
+
+        Args:
+            z_t: ``(B, T', Z, h, w)``.
+            t: ``(B,)``, in float32.
+            condition: ``text`` ``(B, L, D)``, and ``lr``, shaped like ``z_t``.
+            taps: Blocks, from 0.
+            stop_early: Whether to end after the last of the taps.
+
+        Returns:
+            The velocity, and features ``(B, T', C, h / 2, w / 2)`` for each tap.
+        """
+        network = self.network
+        channels = torch.cat([z_t, condition["lr"].to(z_t)], dim=2) if self.lr_channels else z_t
+        latents = channels.transpose(1, 2)
+        patches = network.patch_embedding(latents)
+        grid, places = patches.shape[2:], network.rope(latents)
+        tokens = patches.flatten(2).transpose(1, 2).contiguous()
+        time, modulation, text, _ = network.condition_embedder(STEPS * t.float(), condition["text"].to(tokens), None)
+        modulation = modulation.unflatten(1, (6, -1))
+        features: dict[int, Tensor] = {}
+        for number, block in enumerate(network.blocks[: max(taps, default=-1) + 1] if stop_early else network.blocks):
+            if self.checkpoint_activations and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, text, modulation, places, use_reentrant=False)
+            else:
+                tokens = block(tokens, text, modulation, places)
+            if number in taps:
+                features[number] = tokens.transpose(1, 2).unflatten(2, grid).transpose(1, 2)
+        found = [features[tap] for tap in taps]
+        return (None if stop_early else self._velocity(tokens, time, grid)), found
+
+    def _velocity(self, tokens: Tensor, time: Tensor, grid: torch.Size) -> Tensor:
+        shift, scale = (self.network.scale_shift_table + time[:, None]).chunk(2, dim=1)
+        normed = (self.network.norm_out(tokens.float()) * (1 + scale) + shift).type_as(tokens)
+        patches = self.network.proj_out(normed).unflatten(1, grid).unflatten(-1, (*self.config["patch_size"], -1))
+        _, frames, rows, columns, p, q, r, channels = patches.shape  # a patch is p frames of q x r positions
+        ordered = patches.permute(0, 1, 4, 7, 2, 5, 3, 6)
+        return ordered.reshape(-1, frames * p, channels, rows * q, columns * r)
+
+    def save_pretrained(self, folder: str, precision: torch.dtype = torch.float32) -> None:
+        """Write ``transformer/`` in diffusers' layout."""
+        config = {"_class_name": "WanTransformer3DModel", **self.config}
+        save(self.network, config, Path(folder) / "transformer", precision)
+
+
+def _network(config: dict[str, Any]) -> Any:
+    from diffusers import WanTransformer3DModel
+
+    return WanTransformer3DModel(**config)
+
+
+def _complete(config: dict[str, Any], origin: str, published: bool) -> dict[str, Any]:
+    from diffusers import WanTransformer3DModel
+
+    parameters = inspect.signature(WanTransformer3DModel.__init__).parameters
+    defaults = {key: parameter.default for key, parameter in parameters.items() if key != "self"}
+    given = {key: value for key, value in config.items() if not key.startswith("_")}
+    if unknown := sorted(given.keys() - defaults):
+        raise ValueError(f"{origin}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(defaults))}.")
+    whole = {**defaults, **(WAN_1_3B if published else {}), **given}
+    whole["patch_size"] = list(whole["patch_size"])
+    whole["out_channels"] = whole["out_channels"] or whole["in_channels"]
+    for key in ("image_dim", "added_kv_proj_dim", "pos_embed_seq_len"):
+        if whole[key] is not None:
+            raise ValueError(f"{origin}: {key} is of an image-to-video model; WanDenoiser takes a text-to-video one.")
+    return whole
+
+
+def _widened(weights: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
+    """Weights whose first convolution takes so many channels, zeros for those that it had not."""
+    first = weights.get("patch_embedding.weight")
+    if first is None or first.shape[1] >= channels:
+        return weights
+    zeros = first.new_zeros(first.shape[0], channels - first.shape[1], *first.shape[2:])
+    return {**weights, "patch_embedding.weight": torch.cat([first, zeros], dim=1)}
+
+
+def _home(folder: Path) -> Path:
+    for home in (folder / "transformer", folder):
+        if (home / "config.json").is_file():
+            return home
+    raise FileNotFoundError(
+        f"source: {folder}: no transformer/config.json there, nor config.json, nor is it a file; expected a folder in "
+        f"diffusers' layout with config.json and {WEIGHTS}, or a published file."
+    )
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    held = read_checkpoint(file, "source")
+    return transformer_to_diffusers(held) if is_original(held) else held
