@@ -144,12 +144,13 @@ def _preferences(golden: Golden, facts: dict[str, Any]) -> Computed:
     reference = targets.clip_mean((golden["velocity_reference"] - target).square())
     yield "error", error
     yield "error_reference", reference
-    inside = preference.preference_margin(*error.chunk(2), *reference.chunk(2), facts["beta"])
+    (chosen, rejected), (chosen_reference, rejected_reference) = error.chunk(2), reference.chunk(2)
+    inside = preference.preference_margin(chosen, rejected, chosen_reference, rejected_reference, facts["beta"])
     yield "inside", inside
     yield "implicit_accuracy", (inside > 0).float().mean()
     loss = preference.dpo_loss(inside)
     yield "loss_diffusion_dpo", loss
-    anchored = loss + error.chunk(2)[0].mean()
+    anchored = loss + chosen.mean()
     for end, value in (("", loss), ("_with_anchor", anchored)):
         yield f"loss{end}", value
         yield f"gradient{end}", torch.autograd.grad(value, velocity, retain_graph=True)[0]
@@ -157,7 +158,8 @@ def _preferences(golden: Golden, facts: dict[str, Any]) -> Computed:
 
 def _adversarial(golden: Golden, facts: dict[str, Any]) -> Computed:
     real, fake = (golden[name].clone().requires_grad_() for name in ("logits_real", "logits_fake"))
-    for form, name in (("hinge", "hinge"), ("non_saturating", "softplus")):
+    forms: dict[str, gan.Form] = {"hinge": "hinge", "softplus": "non_saturating"}
+    for name, form in forms.items():
         yield f"{name}_real", gan.discriminator_loss(real, 1, form)
         yield f"{name}_fake", gan.discriminator_loss(fake, -1, form)
         yield f"{name}_student", gan.generator_loss(fake, form)
