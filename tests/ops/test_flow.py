@@ -112,6 +112,15 @@ def test_dmd_moves_a_sample_to_where_data_are():
     assert torch.isfinite(dmd.dmd_direction(sample, sample, sample + 1)).all()
 
 
+def test_direction_by_hand():
+    """Mean distances 1.5 and 2: (3, 0) / 1.5 and (-1, 4) / 2; the loss is half the mean of 4, 0, 1/4 and 4."""
+    sample, real, fake = tensor([[1.0, 3], [0, 0]]), tensor([[0.0, 1], [2, 2]]), tensor([[3.0, 1], [1, 6]])
+    direction = dmd.dmd_direction(sample, real, fake)
+    torch.testing.assert_close(direction, tensor([[2.0, 0], [-0.5, 2]]), atol=1e-5, rtol=0)
+    assert dmd.dmd_loss(sample, direction).item() == pytest.approx(0.5 * 8.25 / 4, rel=1e-5)
+    assert dmd.dmd_direction(sample.bfloat16(), real.bfloat16(), fake.bfloat16()).dtype == torch.float32
+
+
 def test_preferences_at_the_reference_cost_log_two():
     error = torch.rand(4)
     margin = preference.preference_margin(error, 2 * error, error, 2 * error, 5000)
