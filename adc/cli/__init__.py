@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": ("adc.cli.train", "predict", "Restore the clips of a recipe's prediction data."),
     "cache": ("adc.cli.cache", "main", "Store a teacher's outputs, to train without it."),
     "cache-latents": ("adc.cli.cache_latents", "main", "Encode training clips once, to train on their latents."),
+    "cache-preferences": ("adc.cli.cache_preferences", "main", "Rank a student's candidates, to train on the pairs."),
     "prune": ("adc.cli.prune", "main", "Cut channels out of a student."),
     "report": ("adc.cli.report", "main", "Measure restorers side by side."),
     "bench": ("adc.cli.bench", "main", "Measure what restorers cost, side by side."),
@@ -87,7 +88,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    commands = "\n".join(f"  {name:15}{summary}" for name, (_, _, summary) in COMMANDS.items())
+    commands = "\n".join(f"  {name:19}{summary}" for name, (_, _, summary) in COMMANDS.items())
     return f"""usage: adc COMMAND [OPTIONS]
 
 Turns large diffusion super-resolution teachers into small, fast students.

@@ -25,6 +25,7 @@ COMMAND_OF_KEY = {
     "restorers": "report",
     "bench": "bench",
     "latents": "cache-latents",
+    "preferences": "cache-preferences",
 }
 FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe changed", "outdated", "interrupted", "to do"
 

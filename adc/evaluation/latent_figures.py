@@ -74,7 +74,7 @@ def latent_figures(
                 row["sharpness_ratio"] = (sharpness(pixels) / sharpness(hr)).item()
                 row["lr_error"] = _lr_error(pixels, lr)
                 if scorer is not None:
-                    row["score"] = scorer(pixels).item()
+                    row["score"] = scorer.rate(pixels, lr).item()
                 rows[name].append(row)
                 tokens[name].append(latents.float().movedim(2, -1).flatten(0, -2))
             progress(batch["name"][0])

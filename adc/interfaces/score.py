@@ -22,6 +22,18 @@ class Scorer(nn.Module, Metric):
     def forward(self, clip: Tensor) -> Tensor:
         """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``, higher is better."""
 
+    def rate(self, clip: Tensor, lr: Tensor) -> Tensor:
+        """Rate candidates of LR clips: by `forward`, where a scorer does not compare them with LR.
+
+        Args:
+            clip: ``(B, T, 3, scale * h, scale * w)`` in ``[-1, 1]``.
+            lr: The clips that they restore, ``(B, T, 3, h, w)``.
+
+        Returns:
+            ``(B,)``, higher is better.
+        """
+        return self(clip)
+
     def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
         """Rate clips by `forward`; a reference changes nothing."""
         return nn.Module.__call__(self, restored)

@@ -53,10 +53,12 @@ class TensorShards:
 
         Args:
             number: Its place among the shards.
-            clips: For each clip its tensors, of the same names and shapes.
+            clips: For each clip its tensors, of the same names and shapes; there may be none.
             facts: For each clip what else is known of it, plain data with ``name``.
         """
-        tensors = {key: torch.stack([clip[key].cpu() for clip in clips]).contiguous() for key in clips[0]}
+        tensors = {
+            key: torch.stack([clip[key].cpu() for clip in clips]).contiguous() for key in (clips[0] if clips else ())
+        }
         with replacing(self.path(number)) as scratch:
             save_file(tensors, scratch, metadata={FACTS: json.dumps(list(facts))})
 

@@ -5,6 +5,7 @@ from adc.stages.decoder import DecoderPretraining
 from adc.stages.dual_stream import DualStreamDistillation, StreamWeights
 from adc.stages.flow_matching import FlowMatching
 from adc.stages.guidance import GuidanceDistillation
+from adc.stages.preference import PreferenceOptimization
 from adc.stages.progressive import ProgressiveDistillation
 from adc.stages.regression import Regression
 
@@ -15,6 +16,7 @@ __all__ = [
     "Example",
     "FlowMatching",
     "GuidanceDistillation",
+    "PreferenceOptimization",
     "ProgressiveDistillation",
     "Regression",
     "StreamWeights",

@@ -16,11 +16,19 @@ from adc.training.stage import Stage
 
 @dataclass
 class Latents:
-    """Clean latents ``z_0`` ``(B, T', Z, h, w)`` of a batch, their condition (``z_LR``, text ``c``), and randomness."""
+    """What phases share of a batch.
+
+    Attributes:
+        clean: Clean latents ``z_0`` ``(B, T', Z, h, w)``; of preference pairs the chosen ones.
+        condition: ``z_LR`` and the text ``c``, as the denoiser takes them.
+        random: Noise and times of the clips.
+        rejected: The rejected latents of preference pairs.
+    """
 
     clean: Tensor
     condition: dict[str, Tensor]
     random: ClipRandom
+    rejected: Tensor | None = None
 
 
 def predict_velocity(denoiser: Denoiser, z_t: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:

@@ -113,7 +113,7 @@ def test_the_command(tmp_path, capsys):
         with pytest.raises(SystemExit) as stop:
             main(["cache-latents", "-c", str(recipe)])
         assert stop.value.code == 0
-        assert f"3 clips, {encoded} of them encoded now" in capsys.readouterr().out
+        assert f"{encoded} of 3 clips encoded now" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         main(["cache-latents", "-c", str(recipe), "--latents.count", "0"])
     assert stop.value.code == 2

@@ -1,0 +1,104 @@
+"""Preference pairs: the best and the worst of several candidates of each LR clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from adc.data.sampler import PositionSampler
+from adc.interfaces import Batch, DiffusionRestorer, Scorer
+from adc.media.tensor_shards import TensorShards
+from adc.ops.random import generator_of
+
+
+@torch.no_grad()
+def cache_preferences(
+    shards: TensorShards,
+    clips: Dataset[dict[str, Any]],
+    restorer: DiffusionRestorer,
+    scorer: Scorer,
+    count: int,
+    candidates: int = 4,
+    dtype: Literal["float32", "float16", "bfloat16"] = "float16",
+    shard: int = 16,
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    progress: Callable[[], None] = lambda: None,
+) -> tuple[int, int]:
+    """Sample candidates, score them, and keep the latents of the best and of the worst; shards that are there stay.
+
+    Facts of a pair are its candidates' ``scores`` and ``seeds``, and which were ``best`` and ``worst``. A clip whose
+    candidates all score alike has no pair.
+
+    Args:
+        shards: The folder.
+        clips: A training set, whose keys are pairs (position, index).
+        restorer: Samples the candidates: latents from noise.
+        scorer: Rates them, higher is better. What it draws at random is the same for all candidates of a clip (DOVER
+            draws fragments).
+        count: LR clips.
+        candidates: Candidates of each; 4, the paper does not say.
+        dtype: What is stored.
+        shard: LR clips in a file.
+        seed: Of the order of the clips and of the noise.
+        rank: Number of this process among those that share the work.
+        world: How many share it.
+        progress: Called for each clip, also for those that are there already.
+
+    Returns:
+        The pairs that were made now, and the clips that had none.
+    """
+    device = next(restorer.parameters()).device
+    keys = list(islice(PositionSampler(len(clips), seed), count))  # pyright: ignore[reportArgumentType]
+    made = ties = 0
+    for number, first in enumerate(range(0, count, shard)):
+        own = keys[first : first + shard]
+        if number % world != rank or shards.path(number).exists():
+            for _ in own:
+                progress()
+            continue
+        pairs, facts = [], []
+        for position, index in own:
+            found = _pair(clips[position, index], restorer, scorer, candidates, (seed, position), device)
+            progress()
+            if found is None:
+                ties += 1
+                continue
+            pairs.append({name: tensor.to(getattr(torch, dtype)) for name, tensor in found[0].items()})
+            facts.append(found[1])
+        shards.write(number, pairs, facts)
+        made += len(pairs)
+    return made, ties
+
+
+def _pair(
+    clip: dict[str, Any],
+    restorer: DiffusionRestorer,
+    scorer: Scorer,
+    candidates: int,
+    numbers: tuple[int, int],
+    device: torch.device,
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    lr = cast(Tensor, clip["lr"])[None].to(device)
+    cached = {"lr_latents": clip["lr_latents"][None].to(device)} if "lr_latents" in clip else {}
+    condition = restorer.conditioner.condition(cast(Batch, {"lr": lr, "name": [clip["name"]], **cached}))
+    latents, scores = [], []
+    for candidate in range(candidates):
+        noise = torch.randn(condition["lr"].shape, generator=generator_of(*numbers, candidate)).to(condition["lr"])
+        latents.append(restorer.sample(condition, noise))
+        pixels = restorer.conditioner.autoencoder.decode(latents[-1]).clamp(-1, 1)
+        with torch.random.fork_rng():
+            torch.manual_seed(generator_of(*numbers).initial_seed())
+            scores.append(scorer.rate(pixels, lr).item())
+    best, worst = (scores.index(wanted(scores)) for wanted in (max, min))
+    if scores[best] == scores[worst]:
+        return None
+    tensors = {"lr": lr, "lr_latents": condition["lr"], "chosen": latents[best], "rejected": latents[worst]}
+    facts = {"name": clip["name"], "scores": scores, "best": best, "worst": worst, "seeds": [*numbers]}
+    return {name: tensor[0].cpu() for name, tensor in tensors.items()}, facts
