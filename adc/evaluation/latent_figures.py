@@ -29,7 +29,8 @@ def latent_figures(
 
     - ``frechet``: Frechet distance of latent positions to the truth's, each channel in deviations of the truth's
       (Heusel et al., 2017, on latents); those of a restorer without latents are encoded from its pixels;
-    - ``sharpness_ratio``: variance of the Laplacian over the truth's; 1 is right, more is not better;
+    - ``sharpness_ratio``: variance of the Laplacian over that of the truth through the autoencoder, as sharp as latents
+      can be; 1 is right, more is not better;
     - ``end_distance``: mean square distance of the latents to the reference's from the same noise;
     - ``lr_error``: mean square of the difference between the result, averaged over blocks, and LR;
     - ``spread``: half the mean square distance of the latents of two draws;
@@ -58,10 +59,11 @@ def latent_figures(
             truth = base.conditioner.clean({"lr": lr, "hr": hr, "name": batch["name"]})
             noises = draw_noise(truth), draw_noise(truth, torch.Generator().manual_seed(SEED))
             end = _sample(base, batch, noises[0])
+            decoded = base.conditioner.autoencoder.decode(truth).clamp(-1, 1)
             for name, restorer in {**restorers, "truth": None}.items():
                 row: dict[str, float] = {}
                 if restorer is None:
-                    latents, pixels = truth, hr
+                    latents, pixels = truth, decoded
                 elif isinstance(restorer, DiffusionRestorer):
                     latents = end if restorer is base else _sample(restorer, batch, noises[0])
                     row["end_distance"] = F.mse_loss(latents, end).item()
@@ -71,7 +73,7 @@ def latent_figures(
                     pixels = restorer.restore(lr)
                     latents = base.conditioner.autoencoder.encode(pixels)
                 pixels = pixels.clamp(-1, 1)
-                row["sharpness_ratio"] = (sharpness(pixels) / sharpness(hr)).item()
+                row["sharpness_ratio"] = (sharpness(pixels) / sharpness(decoded)).item()
                 row["lr_error"] = _lr_error(pixels, lr)
                 if scorer is not None:
                     row["score"] = scorer.rate(pixels, lr).item()

@@ -24,7 +24,7 @@ COLUMNS = {
     "seconds_per_image": ("seconds per image", "{:.3f}"),
     "training_seconds": ("training, s", "{:.0f}"),
     "frechet": ("Frechet distance of latents", "{:.3f}"),
-    "sharpness_ratio": ("sharpness over the truth's", "{:.2f}"),
+    "sharpness_ratio": ("sharpness, 1 is the truth's", "{:.2f}"),
     "end_distance": ("distance to the reference", "{:.4f}"),
     "lr_error": ("error against LR, x 1000", "{:.2f}"),
     "spread": ("spread over noise", "{:.3f}"),

@@ -47,6 +47,7 @@ class SDAutoencoder(Autoencoder):
             raise ValueError("config: a folder holds its configuration; give one of the two.")
         home = None if folder is None else resolve(folder) / "vae"
         self.config = networks.complete(networks.SD_VAE, config) if home is None else read_config(home, networks.SD_VAE)
+        self.init_args = {"folder": None, "config": self.config}
         self.strides = (1, 2 ** (len(self.config["block_out_channels"]) - 1))
         if home is None:
             self.vae = KLAutoencoder(self.config)

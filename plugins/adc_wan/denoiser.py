@@ -61,18 +61,16 @@ class WanDenoiser(Denoiser):
             if config is not None:
                 raise ValueError(f"config: {home} holds its configuration; leave one of the two out.")
             config = json.loads((home / "config.json").read_text())
-        whole = _complete(config or {}, f"{home}/config.json" if home else "config", published=home is None)
-        channels = whole["out_channels"]
-        whole["in_channels"] = 2 * channels if lr_channels else channels
+        whole = complete(config or {}, f"{home}/config.json" if home else "config", lr_channels)
         self.lr_channels, self.checkpoint_activations = lr_channels, False
         if source is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                self.network = _network(whole)
+                self.network = new_network(whole)
         else:
             weights = read_weights(home) if home is not None else _read(Path(source))
             with torch.device("meta"):
-                self.network = _network(whole)
+                self.network = new_network(whole)
             self.network.rope = type(self.network.rope)(  # its tables are no weights
                 whole["attention_head_dim"], tuple(whole["patch_size"]), whole["rope_max_seq_len"]
             )
@@ -124,10 +122,7 @@ class WanDenoiser(Denoiser):
     def _velocity(self, tokens: Tensor, time: Tensor, grid: torch.Size) -> Tensor:
         shift, scale = (self.network.scale_shift_table + time[:, None]).chunk(2, dim=1)
         normed = (self.network.norm_out(tokens.float()) * (1 + scale) + shift).type_as(tokens)
-        patches = self.network.proj_out(normed).unflatten(1, grid).unflatten(-1, (*self.config["patch_size"], -1))
-        _, frames, rows, columns, p, q, r, channels = patches.shape  # a patch is p frames of q x r positions
-        ordered = patches.permute(0, 1, 4, 7, 2, 5, 3, 6)
-        return ordered.reshape(-1, frames * p, channels, rows * q, columns * r)
+        return unpatchify(self.network.proj_out(normed), grid, self.config["patch_size"])
 
     def save_pretrained(self, folder: str, precision: torch.dtype = torch.float32) -> None:
         """Write ``transformer/`` in diffusers' layout."""
@@ -135,13 +130,24 @@ class WanDenoiser(Denoiser):
         save(self.network, config, Path(folder) / "transformer", precision)
 
 
-def _network(config: dict[str, Any]) -> Any:
+def new_network(config: dict[str, Any]) -> Any:
+    """Diffusers' transformer of a whole configuration."""
     from diffusers import WanTransformer3DModel
 
     return WanTransformer3DModel(**config)
 
 
-def _complete(config: dict[str, Any], origin: str, published: bool) -> dict[str, Any]:
+def complete(config: dict[str, Any], origin: str, lr_channels: bool) -> dict[str, Any]:
+    """The configuration of Wan 2.1 1.3B with some of its entries changed, and the channels of its input.
+
+    Args:
+        config: Entries that differ; those of diffusers that begin with an underscore are left out.
+        origin: Where they stand, for errors.
+        lr_channels: Whether LR's latents follow the noisy ones.
+
+    Raises:
+        ValueError: If an entry is unknown, or of an image-to-video model.
+    """
     from diffusers import WanTransformer3DModel
 
     parameters = inspect.signature(WanTransformer3DModel.__init__).parameters
@@ -149,13 +155,21 @@ def _complete(config: dict[str, Any], origin: str, published: bool) -> dict[str,
     given = {key: value for key, value in config.items() if not key.startswith("_")}
     if unknown := sorted(given.keys() - defaults):
         raise ValueError(f"{origin}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(defaults))}.")
-    whole = {**defaults, **(WAN_1_3B if published else {}), **given}
+    whole = {**defaults, **WAN_1_3B, **given}
     whole["patch_size"] = list(whole["patch_size"])
     whole["out_channels"] = whole["out_channels"] or whole["in_channels"]
     for key in ("image_dim", "added_kv_proj_dim", "pos_embed_seq_len"):
         if whole[key] is not None:
             raise ValueError(f"{origin}: {key} is of an image-to-video model; WanDenoiser takes a text-to-video one.")
+    whole["in_channels"] = whole["out_channels"] * (2 if lr_channels else 1)
     return whole
+
+
+def unpatchify(patches: Tensor, grid: Sequence[int], patch: Sequence[int]) -> Tensor:
+    """Patches ``(B, N, P)`` of a grid of frames, rows and columns to latents ``(B, T', Z, h, w)``."""
+    split = patches.unflatten(1, grid).unflatten(-1, (*patch, -1))
+    _, frames, rows, columns, p, q, r, channels = split.shape  # a patch is p frames of q x r positions
+    return split.permute(0, 1, 4, 7, 2, 5, 3, 6).reshape(-1, frames * p, channels, rows * q, columns * r)
 
 
 def _widened(weights: dict[str, Tensor], channels: int) -> dict[str, Tensor]:

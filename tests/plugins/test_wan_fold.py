@@ -1,0 +1,75 @@
+"""The folded transformer is the one that it was made of, at the time and with the text that were folded."""
+
+import pytest
+import torch
+from adc_tiny import TinyConditioner, TinyDenoiser
+from adc_wan import FoldedWan, OneStepVideo, WanAutoencoder, WanConditioner, WanDenoiser, fold, folded_student
+from test_wan import TINY, TINY_VAE, count
+
+from adc.pruning import load_student, save_student
+from adc.testing import check_student
+from adc.training import enable_gradient_checkpointing
+
+
+def student(text="sharp"):
+    conditioner = WanConditioner(WanAutoencoder(config=TINY_VAE), text=text, length=32, width=16)
+    return OneStepVideo(WanDenoiser(config=TINY), conditioner).eval()
+
+
+def clip():
+    return torch.rand(2, 5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize("text", ["sharp", ""])
+def test_folding_changes_nothing(text):
+    whole = student(text)
+    folded = fold(whole)
+    with torch.no_grad():
+        latents, expected = folded.encode(clip()), whole.encode(clip())
+    assert (latents - expected).abs().max() < 1e-5 * expected.std()
+    assert folded.denoiser.init_args["rows"] == (5 if text else 2)  # words, and one row of zeros
+    z_t, condition = torch.randn(1, 1, 16, 4, 4), {"lr": torch.randn(1, 1, 16, 4, 4)}
+    text_rows = {"text": whole.conditioner.rows_of(text)[None]}
+    with torch.no_grad():
+        _, taps = whole.denoiser(z_t, torch.ones(1), {**condition, **text_rows}, taps=(0, 3), stop_early=True)
+        _, found = folded.denoiser(z_t, torch.ones(1), condition, taps=(0, 3), stop_early=True)
+    for one, other in zip(found, taps, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_zeros_count(monkeypatch):
+    """Without the logarithm of their number, 28 rows of zeros would weigh as one."""
+    whole = student()
+    folded = fold(whole)
+    folded.denoiser.log_counts.zero_()
+    with torch.no_grad():
+        assert (folded.encode(clip()) - whole.encode(clip())).abs().max() > 1e-3
+
+
+def test_sizes():
+    with torch.device("meta"):
+        folded = count(FoldedWan({}, rows=2))
+    assert folded == 1_419_095_104 - 167_270_400 + 30 * 2 * 2 * 1536
+
+
+def test_a_folder_of_it(tmp_path):
+    save_student(student(), tmp_path / "whole")
+    folded = folded_student(str(tmp_path / "whole"))
+    save_student(folded, tmp_path / "folded")
+    again = load_student(str(tmp_path / "folded"))
+    with torch.no_grad():
+        torch.testing.assert_close(again.restore(clip()), folded.restore(clip()))
+    check_student(again)
+
+
+def test_it_trains_on():
+    folded = fold(student())
+    enable_gradient_checkpointing(folded.denoiser)
+    folded.encode(clip()).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in folded.denoiser.parameters())
+
+
+def test_what_cannot_be_folded():
+    other = OneStepVideo(TinyDenoiser(), TinyConditioner())
+    with pytest.raises(ValueError, match="student: TinyDenoiser with a TinyConditioner; only a WanDenoiser"):
+        fold(other)
