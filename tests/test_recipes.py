@@ -28,7 +28,7 @@ TWINS = {path: TINY / path.relative_to(RECIPES / "demo") for path in sorted((REC
 TWINS |= {
     path: TINY / path.relative_to(RECIPES)
     for path in STAGES
-    if path.parent.name in ("adcsr", "adcvsr", "demo_video") and not path.is_relative_to(TINY)
+    if path.parent.name in ("adcsr", "adcvsr", "demo_video", "duovsr", "demo_duo") and not path.is_relative_to(TINY)
 }
 
 
@@ -199,3 +199,20 @@ def test_the_tiny_twins_of_the_video_demo_run(of_adcsr, monkeypatch):
     assert set(report["restorers"]) == {"bicubic", "teacher", "frames", "temporal", "one head", "student"}
     assert [set(stage.get("heads", ())) for stage in report["stages"]] == [set(), set(), *[{"pixel", "feature"}] * 2]
     assert all(row["flicker"] > 0 and row["sharpness"] > 0 for row in report["restorers"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("system", ["duovsr", "demo_duo"])
+def test_the_tiny_twins_of_duovsr_run(tmp_path, monkeypatch, system):
+    done = run_tiny(tmp_path, recipes=TINY / system)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    before, after = {"duovsr": ("3_dual_stream", "5_refine"), "demo_duo": ("4_joint", "8_refine")}[system]
+    first, second = (load_student(f"runs/tiny/{system}/{stage}").state_dict() for stage in (before, after))
+    changed = {name for name, tensor in first.items() if not torch.equal(tensor, second[name])}
+    assert changed and all(name.startswith("denoiser.") for name in changed)
+    if system == "demo_duo":
+        samplers = json.loads(Path("runs/tiny/demo_duo/report/report.json").read_text())["samplers"]
+        assert samplers["guidance in one forward, two steps"]["end_distance"] == 0
+        assert samplers["truth"]["sharpness_ratio"] == pytest.approx(1)
