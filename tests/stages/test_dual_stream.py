@@ -170,6 +170,13 @@ def test_both_noisy_latents_have_one_time_and_one_noise():
     torch.testing.assert_close(sample.real - (1 - t) * latents.clean, t * sample.noise, atol=1e-6, rtol=1e-5)
 
 
+def test_randomness_is_that_of_the_clips():
+    one = stage()
+    first, second = (one.sample(prepared(one)) for _ in range(2))
+    assert torch.equal(first.clean, second.clean)
+    assert torch.equal(first.fake, second.fake)
+
+
 def test_guidance_of_the_real_score_is_one_more_forward():
     one = stage(None, weights=StreamWeights(1.0, 0.0, 0.0), real_guidance=3.0)
     counter = Counter(one)
