@@ -192,15 +192,14 @@ class DualStreamDistillation(DenoiserStage):
         """``L_DMD``, ``L_G`` and ``L_FM``, weighted."""
         sample, weights = self.sample(latents), self.weights
         taps = self.taps if self.head is not None else ()
+        given, early = (sample.fake, sample.t, latents.condition, taps), not weights.dmd
         with torch.set_grad_enabled(self.head is not None):
-            v_real, real_of_fake = self.real_score(sample.fake, sample.t, latents.condition, taps)
-            v_fake, fake_of_fake = self.fake_score(sample.fake, sample.t, latents.condition, taps)
-        assert v_real is not None
-        assert v_fake is not None
+            v_real, real_of_fake = self.real_score(*given, stop_early=early)
+            v_fake, fake_of_fake = self.fake_score(*given, stop_early=early)
         losses: Losses = {}
-        with torch.no_grad():
-            direction = self._direction(v_real, v_fake, sample, latents)
-        if weights.dmd:
+        if v_real is not None and v_fake is not None:
+            with torch.no_grad():
+                direction = self._direction(v_real, v_fake, sample, latents)
             losses["dmd"] = weights.dmd * dmd_loss(sample.clean, direction)
         if self.head is not None:
             fake = {"real": real_of_fake, "fake": fake_of_fake}

@@ -6,12 +6,14 @@ import pytest
 import torch
 from adc_tiny import TinyConditioner, TinyDenoiser, TinyScoreDiscriminator
 from adc_wan import ScoreHead
+from lightning.pytorch import Callback
 
 from adc.inference.latent import LatentDiffusion
 from adc.ops.flow import TimeLaw
 from adc.ops.random import ClipRandom
 from adc.stages import DualStreamDistillation, StreamWeights
 from adc.testing import check_score_discriminator, check_stage
+from adc.testing.training import fit
 from adc.training import Role
 from adc.training.denoising import Latents
 
@@ -44,6 +46,14 @@ def prepared(one, given=None):
     return Latents(one.conditioner.clean(given), one.conditioner.condition(given), ClipRandom(2, 0))
 
 
+class SaveAtEnd(Callback):
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_end(self, trainer, pl_module):
+        trainer.save_checkpoint(self.path, weights_only=False)
+
+
 class Counter:
     """Calls of each denoiser, and with which options."""
 
@@ -63,8 +73,21 @@ def test_contract(head):
 
 
 @pytest.mark.slow
-def test_two_processes_end_as_one():
-    check_stage(stage("head", Adam), batch(4), batches=8, processes=2)
+@pytest.mark.parametrize("weights", [StreamWeights(), StreamWeights(0.0, 0.1, 0.0)], ids=["joint", "GAN alone"])
+def test_two_processes_end_as_one(weights):
+    check_stage(stage("head", Adam, weights=weights), batch(4), batches=8, processes=2)
+
+
+@pytest.mark.parametrize("weights", [StreamWeights(1.0, 0.0, 0.0), StreamWeights(0.0, 0.1, 0.05)])
+def test_contract_of_one_stream(weights):
+    check_stage(stage("tiny" if weights.adversarial else None, Adam, weights=weights), batch())
+
+
+def test_checkpoints_leave_the_real_score_out(tmp_path):
+    save = SaveAtEnd(tmp_path / "end.ckpt")
+    fit(stage(), batch(), 1, [save])
+    kept = {key.split(".")[0] for key in torch.load(save.path, weights_only=True)["state_dict"]}
+    assert kept == {"student", "fake_score", "head"}
 
 
 def test_score_head():
@@ -147,6 +170,13 @@ def test_both_noisy_latents_have_one_time_and_one_noise():
     torch.testing.assert_close(sample.real - (1 - t) * latents.clean, t * sample.noise, atol=1e-6, rtol=1e-5)
 
 
+def test_randomness_is_that_of_the_clips():
+    one = stage()
+    first, second = (one.sample(prepared(one)) for _ in range(2))
+    assert torch.equal(first.clean, second.clean)
+    assert torch.equal(first.fake, second.fake)
+
+
 def test_guidance_of_the_real_score_is_one_more_forward():
     one = stage(None, weights=StreamWeights(1.0, 0.0, 0.0), real_guidance=3.0)
     counter = Counter(one)
@@ -175,6 +205,14 @@ def test_ablations():
     gan = stage(weights=StreamWeights(0.0, 0.1, 0.0))
     counter = Counter(gan)
     assert set(gan.student_loss(prepared(gan))) == {"adversarial"}
+    assert [call[:2] for call in counter.calls] == [("S", "velocity"), ("R", "taps"), ("F", "taps")]
+    assert "dmd/difference" not in gan.logged
+
+
+def test_without_dmd_the_real_score_is_not_guided():
+    one = stage(weights=StreamWeights(0.0, 0.1, 0.0), real_guidance=3.0)
+    counter = Counter(one)
+    one.student_loss(prepared(one))
     assert [call[0] for call in counter.calls] == ["S", "R", "F"]
 
 
@@ -212,18 +250,25 @@ def test_r1_is_a_loss_of_the_head():
     assert all(p.grad is None for p in one.fake_score.parameters())
 
 
-def test_the_student_follows_the_real_score():
-    """R knows that clean latents are 0.5, F that samples are what they are: samples move towards 0.5."""
+class GaussianScore(TinyDenoiser):
+    """The exact velocity of clean latents that are normal, with one mean and a deviation of 0.5."""
 
-    class Knows(TinyDenoiser):
-        def forward(self, z_t, t, condition, taps=(), stop_early=False):
-            clean = 0.5 if self.is_real else (z_t - z_t)  # F: zero, where samples begin
-            return (z_t - clean) / t.view(-1, 1, 1, 1, 1), []
+    def __init__(self, mean):
+        super().__init__(8)
+        self.mean = mean
 
-    one = stage(None, optimizer=partial(torch.optim.Adam, lr=3e-3), weights=StreamWeights(1.0, 0.0, 0.0))
-    real, fake = Knows(8), Knows(8)
-    real.is_real, fake.is_real = True, False
-    one.real_score, one.fake_score = real, fake
+    def forward(self, z_t, t, condition, taps=(), stop_early=False):
+        t = t.view(-1, 1, 1, 1, 1)
+        gain = (1 - t) * 0.25 / ((1 - t) ** 2 * 0.25 + t**2)
+        clean = self.mean + gain * (z_t - (1 - t) * self.mean)
+        return (z_t - clean) / t, []
+
+
+@pytest.mark.parametrize("mean", [0.5, -0.5])
+def test_dmd_moves_samples_from_the_mean_of_the_fake_to_that_of_the_real_score(mean):
+    """Between Gaussians of one deviation the direction has the sign of ``mean_F - mean_R`` everywhere."""
+    one = stage(None, weights=StreamWeights(1.0, 0.0, 0.0))
+    one.real_score, one.fake_score = GaussianScore(mean), GaussianScore(0.0)
     latents = prepared(one)
     before = one.sample(latents).clean.mean().item()
     optimizer = torch.optim.Adam(one.student.denoiser.parameters(), lr=3e-3)
@@ -233,7 +278,8 @@ def test_the_student_follows_the_real_score():
         one.student_loss(latents)["dmd"].backward()
         optimizer.step()
     latents.random = ClipRandom(2, 0)
-    assert one.sample(latents).clean.mean().item() > before + 0.1
+    after = one.sample(latents).clean.mean().item()
+    assert (after - before) * mean > 0.05
 
 
 def test_contradictions_are_named():
