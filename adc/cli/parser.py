@@ -21,7 +21,7 @@ from adc.errors import UsageError, debugging, describe
 from adc.runs import read_recipe
 
 PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
-COMPONENTS = ("adc.losses", "adc.degradation", "adc.metrics", "adc.pruning")
+COMPONENTS = ("adc.losses", "adc.degradation", "adc.metrics", "adc.pruning", "adc.inference.latent")
 TRAINING_COMPONENTS = ("adc.data", "adc.training", "adc.inference", "adc.teacher_cache", "adc.stages")
 
 
@@ -29,7 +29,7 @@ def load_components(training: bool = False) -> None:
     """Import the components of adc (those of `training`, which need lightning, if asked), then those of plugins."""
     for package in COMPONENTS + (TRAINING_COMPONENTS if training else ()):
         module = import_module(package)
-        for info in pkgutil.walk_packages(module.__path__, f"{package}."):
+        for info in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{package}."):
             import_module(info.name)
     registry.discover()
     prefer_torch()

@@ -39,7 +39,7 @@ def latent_figures(
     Args:
         restorers: By name, in evaluation mode.
         clips: Batches of one clip with ``lr``, ``hr`` and ``name``, of sides that need no padding.
-        reference: The `DiffusionRestorer` whose sampler the others imitate; its autoencoder encodes.
+        reference: The `DiffusionRestorer` whose sampler the others imitate; its conditioner and autoencoder serve all.
         scorer: Rates the results.
         progress: Called with the name of a clip after all have restored it.
 
@@ -58,16 +58,17 @@ def latent_figures(
             lr, hr = batch["lr"], batch["hr"]
             truth = base.conditioner.clean({"lr": lr, "hr": hr, "name": batch["name"]})
             noises = draw_noise(truth), draw_noise(truth, torch.Generator().manual_seed(SEED))
-            end = _sample(base, batch, noises[0])
+            condition = base.conditioner.condition({"lr": lr, "hr": hr, "name": batch["name"]})
+            end = base.sample(condition, noises[0])
             decoded = base.conditioner.autoencoder.decode(truth).clamp(-1, 1)
             for name, restorer in {**restorers, "truth": None}.items():
                 row: dict[str, float] = {}
                 if restorer is None:
                     latents, pixels = truth, decoded
                 elif isinstance(restorer, DiffusionRestorer):
-                    latents = end if restorer is base else _sample(restorer, batch, noises[0])
+                    latents = end if restorer is base else restorer.sample(condition, noises[0])
                     row["end_distance"] = F.mse_loss(latents, end).item()
-                    row["spread"] = F.mse_loss(latents, _sample(restorer, batch, noises[1])).item() / 2
+                    row["spread"] = F.mse_loss(latents, restorer.sample(condition, noises[1])).item() / 2
                     pixels = restorer.conditioner.autoencoder.decode(latents)
                 else:
                     pixels = restorer.restore(lr)
@@ -85,10 +86,6 @@ def latent_figures(
     for name in restorers:
         figures[name]["frechet"] = frechet_distance(*(torch.cat(tokens[one]) / scale for one in (name, "truth")))
     return figures
-
-
-def _sample(restorer: DiffusionRestorer, batch: dict[str, Any], noise: Tensor) -> Tensor:
-    return restorer.sample(restorer.conditioner.condition({"lr": batch["lr"], "hr": batch["hr"], "name": []}), noise)
 
 
 def _lr_error(pixels: Tensor, lr: Tensor) -> float:

@@ -103,7 +103,8 @@ class Prunable:
     """A student as a network that can be traced, and what of it is pruned.
 
     Attributes:
-        network: The student as one network of images, ``(B, 3, h, w)`` in, pixels out.
+        network: The student as one network of images, ``(B, 3, h, w)`` in, pixels out; or features ``(B, T', C, h',
+            w')``, where nothing behind them is cut.
         example: Its arguments, each as small as the strides allow.
         parts: Submodules of `network` that may be given a ratio of their own, by name. A layer
             belongs to the last part listed that holds it.

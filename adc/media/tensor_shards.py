@@ -48,6 +48,14 @@ class TensorShards:
         """The file of a shard."""
         return self.folder / f"{number:06d}.safetensors"
 
+    def facts(self, number: int) -> list[dict[str, Any]]:
+        """What is known of the clips of a shard.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        return _facts(self.path(number))
+
     def write(self, number: int, clips: Sequence[Mapping[str, Tensor]], facts: Sequence[Mapping[str, Any]]) -> None:
         """Write a shard whole or not at all.
 
@@ -111,8 +119,12 @@ class CachedTensors:
 
 def _shards(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     for path in sorted(folder.glob("[0-9]*.safetensors")):
-        try:
-            with safe_open(path, "pt") as file:
-                yield path, json.loads(file.metadata()[FACTS])
-        except (SafetensorError, TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"{path}: is damaged ({error}); delete it and fill the folder again.") from None
+        yield path, _facts(path)
+
+
+def _facts(path: Path) -> list[dict[str, Any]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()[FACTS])
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: is damaged ({error}); delete it and fill the folder again.") from None

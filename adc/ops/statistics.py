@@ -59,7 +59,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
     ``|m_a - m_b|^2 + tr(C_a) + tr(C_b) - 2 tr((C_a C_b)^(1/2))``. The last trace is the sum of the
     singular values of ``A B^T``, the centred sets over the roots of their degrees of freedom: exact also
-    for fewer samples than dimensions, where the root of the product, as it is computed elsewhere, is not.
+    for fewer samples than dimensions, where the root of the product, as it is computed elsewhere, is not. Of more
+    samples than dimensions the triangular factors of A and B have the same singular values.
 
     Args:
         a: ``(N, D)``, N at least 2.
@@ -73,6 +74,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     a, b = a.double(), b.double()
     spread_a = (a - a.mean(dim=0)) / (len(a) - 1) ** 0.5
     spread_b = (b - b.mean(dim=0)) / (len(b) - 1) ** 0.5
-    shared: Tensor = torch.linalg.svdvals(spread_a @ spread_b.T).sum()
+    root_a, root_b = (torch.linalg.qr(spread, mode="r").R if len(spread) > spread.shape[1] else spread
+                      for spread in (spread_a, spread_b))  # fmt: skip
+    shared: Tensor = torch.linalg.svdvals(root_a @ root_b.T).sum()
     apart = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
     return (apart + spread_a.square().sum() + spread_b.square().sum() - 2 * shared).item()

@@ -22,7 +22,8 @@ class PreferenceOptimization(DenoiserStage):
 
     ``L = -E log sigmoid(-(beta / 2) [(e(w) - e_ref(w)) - (e(l) - e_ref(l))]) + anchor E e(w)``.
 
-    A one-step student knows ``t = 1`` only. There both noisy latents are the noise itself, so one forward serves both.
+    A one-step student knows ``t = 1`` only. There both noisy latents are the noise itself, so one forward serves both,
+    and the margin is linear in the student's output: only the anchor, and a large beta's saturation, hold it back.
     """
 
     frozen = excluded_from_checkpoint = ("student.conditioner", "reference")

@@ -72,6 +72,8 @@ def cache_latents(
         if number % world != rank or shards.path(number).exists():
             for _ in own:
                 progress()
+            if shards.path(number).exists():
+                shards.facts(number)  # a damaged one is named
             continue
         found, facts = [], []
         for batch in clip_loader(_Picked(clips, own), workers=workers):

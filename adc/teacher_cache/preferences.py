@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, Literal, cast
 
 import torch
+from lightning.pytorch import seed_everything
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -52,7 +55,10 @@ def cache_preferences(
         progress: Called for each clip, also for those that are there already.
 
     Returns:
-        The pairs that were made now, and the clips that had none.
+        The pairs that were made now, and all clips that have none.
+
+    Raises:
+        ValueError: If a score is not finite, or a shard that is there is damaged.
     """
     device = next(restorer.parameters()).device
     keys = list(islice(PositionSampler(len(clips), seed), count))  # pyright: ignore[reportArgumentType]
@@ -62,6 +68,8 @@ def cache_preferences(
         if number % world != rank or shards.path(number).exists():
             for _ in own:
                 progress()
+            if shards.path(number).exists():
+                ties += len(own) - len(shards.facts(number))
             continue
         pairs, facts = [], []
         for position, index in own:
@@ -93,9 +101,12 @@ def _pair(
         noise = torch.randn(condition["lr"].shape, generator=generator_of(*numbers, candidate)).to(condition["lr"])
         latents.append(restorer.sample(condition, noise))
         pixels = restorer.conditioner.autoencoder.decode(latents[-1]).clamp(-1, 1)
-        with torch.random.fork_rng():
-            torch.manual_seed(generator_of(*numbers).initial_seed())
+        with isolate_rng():
+            seed_everything(generator_of(*numbers).initial_seed() % 2**32, verbose=False)
             scores.append(scorer.rate(pixels, lr).item())
+    if not all(map(math.isfinite, scores)):
+        kind, name = type(scorer).__name__, clip["name"]
+        raise ValueError(f"scorer: {kind} rates candidates of {name} with {scores}; scores must be finite.")
     best, worst = (scores.index(wanted(scores)) for wanted in (max, min))
     if scores[best] == scores[worst]:
         return None

@@ -193,9 +193,12 @@ def _check_prunable(name: str, student: Student) -> None:
         f"must begin with an image (B, 3, h, w); got {tuple(image.shape)}",
     )
     with torch.no_grad():
-        pixels = plan.network(*arguments)
-    sides = (student.scale * image.shape[2], student.scale * image.shape[3])
-    probe.check_clip(f"{subject}.network", pixels, (len(image), 3, *sides), image)
+        result = plan.network(*arguments)
+    tensor = isinstance(result, Tensor) and len(result) == len(image)
+    require(tensor, f"{subject}.network", f"must return pixels or features of {len(image)} images")
+    if result.ndim == image.ndim:
+        sides = (student.scale * image.shape[2], student.scale * image.shape[3])
+        probe.check_clip(f"{subject}.network", result, (len(image), 3, *sides), image)
     inside = set(plan.network.modules())
     for part, module in plan.parts.items():
         inner = [layer for layer in module.modules() if any(True for _ in layer.parameters(recurse=False))]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from adc.interfaces import Conditioner, Denoiser, DiffusionRestorer, Student
+from adc.interfaces import Conditioner, Denoiser, DiffusionRestorer, Prunable, Student
 from adc.ops.flow import clean_from_velocity
+from adc.ops.sampling import draw_noise
 
 
 class OneStepVideo(DiffusionRestorer, Student):
@@ -43,6 +44,30 @@ class OneStepVideo(DiffusionRestorer, Student):
         """The latents of the padded clip, of the noise that does not change."""
         return self.restored_latents(lr)
 
+    def prunable(self) -> Prunable:
+        """The denoiser; of a transformer the widths of its feed-forward layers can be cut.
+
+        The residual stream is tied to modulations, and a norm over all heads ties these together: both stay whole.
+        """
+        side = -(-16 // self.multiple) * self.multiple
+        image = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
+        return Prunable(_OneForward(self), (image,), {"denoiser": self.denoiser})
+
     def decode(self, feature: Tensor) -> Tensor:
         """Pixels of latents, padding included."""
         return self.conditioner.autoencoder.decode(feature)
+
+
+class _OneForward(nn.Module):
+    """Latents of images, as a network that can be traced: the autoencoder is no part of it."""
+
+    def __init__(self, student: OneStepVideo) -> None:
+        super().__init__()
+        self.denoiser, self._students = student.denoiser, [student]  # in a list it is no submodule
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, 3, h, w)`` to ``(B, 1, Z, h', w')``."""
+        (student,) = self._students
+        with torch.no_grad():
+            condition = student.conditioner.condition({"lr": image[:, None]})  # pyright: ignore[reportArgumentType]
+        return student.sample(condition, draw_noise(condition["lr"]))

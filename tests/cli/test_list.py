@@ -17,7 +17,7 @@ def test_components_read_from_source_are_those_that_import():
         cls.__name__
         for kind in components.imported_kinds()
         for cls in registry.subclasses(kind)
-        if cls.__module__.startswith(("adc.", "adc_tiny", "adc_sd21", "adc_video", "adc_spandrel"))
+        if cls.__module__.startswith(("adc.", "adc_tiny", "adc_sd21", "adc_video", "adc_wan", "adc_spandrel"))
         and not cls.__module__.startswith(("adc.interfaces", "adc.cli", "adc.testing"))
         and not cls.__name__.startswith("_")
         and not inspect.isabstract(cls)

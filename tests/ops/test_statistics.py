@@ -77,3 +77,17 @@ def test_the_same_as_with_the_root_of_the_product():
 def test_one_sample_is_no_distribution():
     with pytest.raises(ValueError, match="at least 2 samples each; got 1 and 5"):
         frechet_distance(normal(1, 3), normal(5, 3))
+
+
+def test_many_samples_of_few_dimensions():
+    """The root of the product of both covariances, as it is computed elsewhere, and no matrix of all samples."""
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(20000, 3, generator=generator).double()
+    b = (
+        torch.randn(15000, 3, generator=generator).double()
+        @ torch.tensor([[2.0, 0.3, 0], [0, 1, 0], [0, 0, 0.5]]).double()
+        + 1
+    )
+    roots = torch.linalg.eigvals(torch.cov(a.T) @ torch.cov(b.T)).real.sqrt().sum()
+    expected = (a.mean(0) - b.mean(0)).square().sum() + torch.cov(a.T).trace() + torch.cov(b.T).trace() - 2 * roots
+    assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-9)

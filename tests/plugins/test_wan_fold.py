@@ -6,7 +6,7 @@ from adc_tiny import TinyConditioner, TinyDenoiser
 from adc_wan import FoldedWan, OneStepVideo, WanAutoencoder, WanConditioner, WanDenoiser, fold, folded_student
 from test_wan import TINY, TINY_VAE, count
 
-from adc.pruning import load_student, save_student
+from adc.pruning import Magnitude, load_student, prune, save_student
 from adc.testing import check_student
 from adc.training import enable_gradient_checkpointing
 
@@ -67,6 +67,29 @@ def test_it_trains_on():
     enable_gradient_checkpointing(folded.denoiser)
     folded.encode(clip()).square().mean().backward()
     assert all(parameter.grad is not None for parameter in folded.denoiser.parameters())
+
+
+def test_feed_forward_layers_are_cut_and_the_rest_stays(tmp_path):
+    folded = fold(student())
+    before = {name: tuple(p.shape) for name, p in folded.denoiser.named_parameters()}
+    cut = prune(folded, {"denoiser": 0.5}, Magnitude())
+    assert cut["denoiser"].changed == 8
+    changed = {name for name, p in folded.denoiser.named_parameters() if tuple(p.shape) != before[name]}
+    assert changed == {name for name in before if ".ffn.net." in name and "net.2.bias" not in name}
+    assert folded.denoiser.blocks[0].ffn.net[0].proj.out_features == 16
+    save_student(folded, tmp_path)
+    again = load_student(str(tmp_path))
+    with torch.no_grad():
+        torch.testing.assert_close(again.restore(clip()), folded.restore(clip()))
+    optimizer = torch.optim.SGD(again.denoiser.parameters(), lr=0.1)
+    losses = []
+    for _ in range(3):
+        loss = again.encode(clip()).square().mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[2] < losses[0]
 
 
 def test_what_cannot_be_folded():

@@ -2,7 +2,9 @@
 
 import json
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 from adc_tiny import TinyConditioner, TinyDenoiser, TinyScorer
@@ -77,10 +79,47 @@ def test_candidates_of_a_clip_get_one_random_state_so_that_a_lottery_has_no_winn
     state = torch.random.get_rng_state()
     assert filled(tmp_path, Lottery()) == (0, 5)
     assert torch.equal(torch.random.get_rng_state(), state)
+    assert filled(tmp_path, Lottery()) == (0, 5)  # counted again
     with safe_open(tmp_path / "000000.safetensors", "pt") as file:
         assert json.loads(file.metadata()[FACTS]) == []
     with pytest.raises(FileNotFoundError, match="holds no clip yet"):
         CachedTensors(tmp_path)
+
+
+class Mixed(Scorer):
+    """Draws from all three generators; with one state for a clip, only the clip decides."""
+
+    def forward(self, clip):
+        drawn = torch.rand(()).item() + random.random() + np.random.rand()
+        return clip.flatten(1).std(dim=1) * drawn
+
+
+def test_scores_do_not_depend_on_what_a_process_drew_before(tmp_path):
+    for name, seed in (("one", 1), ("two", 2)):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        filled(tmp_path / name, Mixed())
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+class Broken(Scorer):
+    """Not a number for some."""
+
+    def forward(self, clip):
+        return torch.full((len(clip),), float("nan"))
+
+
+def test_a_score_that_is_no_number_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"scorer: Broken rates candidates of .* scores must be finite"):
+        filled(tmp_path, Broken())
+
+
+def test_a_damaged_shard_is_named_by_the_command_that_fills(tmp_path):
+    filled(tmp_path)
+    (tmp_path / "000001.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"000001.safetensors: is damaged"):
+        filled(tmp_path)
 
 
 def test_natural_sharpness_has_its_optimum_at_the_target_and_at_lr():
@@ -126,8 +165,8 @@ def test_the_command(tmp_path, capsys):
     def command(*options):
         with pytest.raises(SystemExit) as stop:
             main(["cache-preferences", "-c", str(recipe), *options])
-        told = capsys.readouterr()
-        return stop.value.code, told.out + told.err
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out + printed.err
 
     assert command()[0] == 0
     status, text = command()
