@@ -29,8 +29,8 @@ def latent_figures(
 
     - ``frechet``: Frechet distance of latent positions to the truth's, each channel in deviations of the truth's
       (Heusel et al., 2017, on latents); those of a restorer without latents are encoded from its pixels;
-    - ``sharpness_ratio``: variance of the Laplacian over that of the truth through the autoencoder, as sharp as latents
-      can be; 1 is right, more is not better;
+    - ``sharpness_ratio``: mean variance of the Laplacian over that of the truth through the autoencoder, as sharp as
+      latents can be; 1 is right, more is not better;
     - ``end_distance``: mean square distance of the latents to the reference's from the same noise;
     - ``lr_error``: mean square of the difference between the result, averaged over blocks, and LR;
     - ``spread``: half the mean square distance of the latents of two draws;
@@ -74,7 +74,7 @@ def latent_figures(
                     pixels = restorer.restore(lr)
                     latents = base.conditioner.autoencoder.encode(pixels)
                 pixels = pixels.clamp(-1, 1)
-                row["sharpness_ratio"] = (sharpness(pixels) / sharpness(decoded)).item()
+                row["sharpness_ratio"] = sharpness(pixels).item()
                 row["lr_error"] = _lr_error(pixels, lr)
                 if scorer is not None:
                     row["score"] = scorer.rate(pixels, lr).item()
@@ -82,6 +82,9 @@ def latent_figures(
                 tokens[name].append(latents.float().movedim(2, -1).flatten(0, -2))
             progress(batch["name"][0])
     figures = {name: {key: statistics.fmean(one[key] for one in own) for key in own[0]} for name, own in rows.items()}
+    sharp = figures["truth"]["sharpness_ratio"]
+    for row in figures.values():
+        row["sharpness_ratio"] /= sharp
     scale = torch.cat(tokens["truth"]).std(dim=0)
     for name in restorers:
         figures[name]["frechet"] = frechet_distance(*(torch.cat(tokens[one]) / scale for one in (name, "truth")))

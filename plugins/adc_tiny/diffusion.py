@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from adc.interfaces import Batch, Conditioner, Denoiser
+from adc.interfaces import Autoencoder, Batch, Conditioner, Denoiser
 from adc.ops.clip import per_frame, upsample_bicubic
 from adc_tiny.latent import TinyAutoencoder
 from adc_tiny.seeded import seeded
@@ -25,20 +25,21 @@ class TinyDenoiser(Denoiser):
 
     depth = 2
 
-    def __init__(self, width: int = 16, source: str | None = None, seed: int = 0) -> None:
+    def __init__(self, width: int = 16, source: str | None = None, seed: int = 0, channels: int = LATENT) -> None:
         """
         Args:
             width: Channels of the hidden features.
             source: A folder that `save_pretrained` wrote; null draws the weights.
             seed: Of those draws.
+            channels: Channels of the latents.
         """
         super().__init__()
-        self.init_args = {"width": width, "seed": seed}
+        self.init_args = {"width": width, "seed": seed, "channels": channels}
         with seeded(seed):
             self.embedding = nn.Linear(1 + TEXT, width)
-            first = nn.Conv2d(2 * LATENT, width, 3, padding=1)
+            first = nn.Conv2d(2 * channels, width, 3, padding=1)
             self.blocks = nn.ModuleList([first, nn.Conv2d(width, width, 3, padding=1)])
-            self.out = nn.Conv2d(width, LATENT, 3, padding=1)
+            self.out = nn.Conv2d(width, channels, 3, padding=1)
         if source is not None:
             self.load_state_dict(load_file(Path(source) / FILE))
 
@@ -53,9 +54,9 @@ class TinyDenoiser(Denoiser):
         """The velocity, and features ``(B, T, width, h, w)`` of two blocks.
 
         Args:
-            z_t: ``(B, T, 12, h, w)``.
+            z_t: ``(B, T, channels, h, w)``.
             t: ``(B,)``.
-            condition: What `TinyConditioner` made: ``lr`` ``(B, T, 12, h, w)`` and ``text`` ``(B, 4)``.
+            condition: What `TinyConditioner` made: ``lr`` ``(B, T, channels, h, w)`` and ``text`` ``(B, 4)``.
             taps: Of 0 and 1.
             stop_early: Whether to end after the last of the taps.
         """
@@ -74,19 +75,26 @@ class TinyDenoiser(Denoiser):
 
 
 class TinyConditioner(Conditioner):
-    """Latents of `TinyAutoencoder`: HR's are clean, those of enlarged LR the condition; the text is one vector."""
+    """Latents of an autoencoder: HR's are clean, those of enlarged LR the condition; the text is one vector."""
 
-    def __init__(self, scale: int = 4, text: str = "restored", negative: str = "") -> None:
+    def __init__(
+        self,
+        scale: int = 4,
+        text: str = "restored",
+        negative: str = "",
+        autoencoder: Autoencoder | None = None,
+    ) -> None:
         """
         Args:
             scale: How many times larger ``hr`` is than ``lr``.
             text: The text of a batch that has none.
             negative: The text of `unconditional`.
+            autoencoder: Null is a `TinyAutoencoder`.
         """
         super().__init__()
         self.scale, self.text, self.negative = scale, text, negative
-        self.init_args = {"scale": scale, "text": text, "negative": negative}
-        self.autoencoder = TinyAutoencoder()
+        self.init_args = {"scale": scale, "text": text, "negative": negative, "autoencoder": autoencoder}
+        self.autoencoder = TinyAutoencoder() if autoencoder is None else autoencoder
 
     def condition(self, batch: Batch) -> dict[str, Tensor]:
         """``lr``: the latent of enlarged LR; ``text``: a vector for each text, zeros for an empty one."""

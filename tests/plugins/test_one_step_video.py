@@ -1,0 +1,270 @@
+"""One-step restorers of videos: their formula, candidates, padding, folders, and long clips in chunks."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from adc_tiny import TinyCausalAutoencoder, TinyConditioner, TinyDenoiser
+from adc_wan import OneStepVideo, WanAutoencoder
+from filming import film, picture
+from safetensors.torch import load_file
+from torch import nn
+
+from adc.inference.stream import stream
+from adc.inference.upscaler import Upscaler
+from adc.inference.video import upscale_video
+from adc.interfaces import Denoiser, Student
+from adc.media.video_reader import VideoReader
+from adc.ops.sampling import draw_noise
+from adc.pruning import load_student, save_student
+from adc.testing import check_restorer, check_student
+
+VAE = {"base_dim": 3, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
+
+
+def example(clips=1, frames=5, height=16, width=16):
+    return torch.rand(clips, frames, 3, height, width, generator=torch.Generator().manual_seed(frames)) * 2 - 1
+
+
+def wan_student():
+    return OneStepVideo(TinyDenoiser(channels=16), TinyConditioner(autoencoder=WanAutoencoder(config=VAE))).eval()
+
+
+class Deep(Denoiser):
+    """Convolutions over frames and attention over the whole clip; half of what it adds to LR depends on the noise."""
+
+    depth = 3
+
+    def __init__(self, channels=24):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv3d(2 * channels, 24, (1, 3, 3), padding=(0, 1, 1))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.SiLU(), nn.Conv3d(24, 24, (3, 3, 3), padding=1)) for _ in range(self.depth)
+        )
+        self.attentions = nn.ModuleList(nn.Linear(24, 72) for _ in range(self.depth))
+        self.last = nn.Conv3d(24, channels, 1)
+
+    def forward(self, z_t, t, condition, taps=(), stop_early=False):
+        x = self.first(torch.cat([z_t, condition["lr"]], dim=2).transpose(1, 2))
+        for block, attention in zip(self.blocks, self.attentions, strict=True):
+            x = x + block(x)
+            q, k, v = attention(x.flatten(2).transpose(1, 2)).chunk(3, dim=-1)
+            mixed = nn.functional.scaled_dot_product_attention(3 * q, k, v)
+            x = x + mixed.transpose(1, 2).unflatten(2, x.shape[2:])
+        detail = self.last(x).transpose(1, 2)
+        return z_t - condition["lr"] - 0.5 * detail / detail.std(dim=(1, 2, 3, 4), keepdim=True), []
+
+
+def deep_student():
+    return OneStepVideo(Deep(), TinyConditioner(autoencoder=TinyCausalAutoencoder())).eval()
+
+
+def moving(frames):
+    start, speed, shade = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return torch.stack([torch.sin(6 * start + 0.3 * speed * place) * shade for place in range(frames)])
+
+
+def write_clip(path, frames, width, height):
+    film(path, [picture(number, width, height) for number in range(frames)])
+    return path
+
+
+def test_the_contract():
+    check_student(OneStepVideo(TinyDenoiser(), TinyConditioner()))
+    check_student(wan_student())
+    check_restorer(deep_student())
+
+
+def test_one_forward_at_the_noisiest_time():
+    student = wan_student()
+    seen = []
+    student.denoiser.register_forward_pre_hook(lambda module, given: seen.append(given))
+    lr = example(2)
+    with torch.no_grad():
+        latents = student.encode(lr)
+    ((eps, t, condition),) = seen
+    assert t.tolist() == [1, 1] and t.dtype == torch.float32
+    torch.testing.assert_close(condition["lr"], student.conditioner.condition({"lr": lr})["lr"])
+    with torch.no_grad():
+        torch.testing.assert_close(latents, eps - student.denoiser(eps, t, condition)[0])
+        torch.testing.assert_close(student.decode(latents), student.restore(lr))
+    assert latents.shape == (2, 2, 16, 8, 8)
+    assert abs(eps.std() - 1) < 0.1
+
+
+@torch.no_grad()
+def test_candidates_and_the_one_that_does_not_change():
+    student, lr = wan_student(), example(3)
+
+    def candidate(seed):
+        return student.restore(lr, torch.Generator().manual_seed(seed))
+
+    assert torch.equal(candidate(1), candidate(1))
+    assert not torch.allclose(candidate(1), candidate(2))
+    torch.manual_seed(5)
+    plain = student.restore(lr)
+    torch.manual_seed(6)
+    assert torch.equal(student.restore(lr), plain)
+    torch.testing.assert_close(student.restore(lr[[2, 0]]), plain[[2, 0]], atol=1e-5, rtol=0)
+    same = student.restore(lr[:1].expand(2, -1, -1, -1, -1), torch.Generator().manual_seed(1))
+    assert not torch.allclose(same[0], same[1])
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 5, 6])
+@torch.no_grad()
+def test_any_length_and_size(frames):
+    student, lr = wan_student(), example(1, frames, 17, 18)
+    padded = torch.cat([lr, lr[:, -1:].expand(-1, -(frames - 1) % 4, -1, -1, -1)], dim=1)
+    padded = nn.functional.pad(padded, (0, 0, 0, 1, 0, 0), mode="replicate")
+    assert student.multiple == 2
+    assert student.encode(lr).shape == (1, 1 + -(-(frames - 1) // 4), 16, 9, 9)
+    torch.testing.assert_close(student.restore(lr), student.restore(padded)[:, :frames, :, :68])
+
+
+def test_noise_that_repeats():
+    noise = draw_noise(torch.empty(2, 7, 3, 4, 4), None, 4)
+    assert torch.equal(noise[:, 4:], noise[:, :3])
+    assert torch.equal(noise[0], noise[1])
+    assert not torch.allclose(noise[:, 0], noise[:, 1])
+    assert torch.equal(draw_noise(torch.empty(1, 2, 3, 4, 4), None, 4), noise[:1, :2])
+    assert torch.equal(draw_noise(torch.empty(1, 5, 3, 4, 4), None, 5), draw_noise(torch.empty(1, 5, 3, 4, 4)))
+
+
+@pytest.mark.parametrize("length", [90, 91, 105])
+@torch.no_grad()
+def test_seams_of_chunks_cannot_be_found(length):
+    student, clip = deep_student(), moving(length)
+    assert (student.temporal_context, student.temporal_stride) == (8, 4)
+    whole = student.restore(clip[None])[0]
+    assert (student.restore(clip[None], torch.Generator().manual_seed(1))[0] - whole).std() > 0.3 * whole.std()
+
+    def psnr(*chunks):
+        found = torch.stack(list(stream(student.restore, clip, *chunks)))
+        return -10 * ((found - whole) / (whole.max() - whole.min())).square().mean((1, 2, 3)).max().log10()
+
+    assert psnr(25, 9, True) > 38
+    assert psnr(25, 9, False) < 25 or length % 16 == 9
+    assert psnr(25, 0, True) < 25
+
+
+def test_chunks_of_a_video_have_legal_lengths_and_fit(tmp_path, monkeypatch):
+    source, shown = write_clip(tmp_path / "a.mp4", 60, 16, 16), []
+    student = deep_student()
+
+    def restore(lr):
+        shown.append(lr.shape[1])
+        return student.restore(lr)
+
+    restore.temporal_context, restore.temporal_stride = student.temporal_context, student.temporal_stride
+    upscale_video(source, tmp_path / "b.mkv", restore, codec="ffv1", layout="bgr0")
+    assert shown[2:] == [25, 25, 25, 12]
+    with VideoReader(source) as small, VideoReader(tmp_path / "b.mkv") as large:
+        clip = torch.stack([frame.pixels for frame in small.frames()])
+        found = torch.stack([frame.pixels for frame in large.frames()])
+    with torch.no_grad():
+        whole = student.restore(clip[None])[0].clamp(-1, 1)
+    assert found.shape == (60, 3, 64, 64)
+    assert (found - whole).square().mean((1, 2, 3)).max() < 0.01
+
+
+@torch.no_grad()
+def test_a_folder_holds_everything_once(tmp_path):
+    student = OneStepVideo(
+        TinyDenoiser(channels=16, seed=3),
+        TinyConditioner(negative="soft", autoencoder=WanAutoencoder(config=VAE, seed=4)),
+    ).eval()
+    save_student(student, tmp_path / "student")
+    description = yaml.safe_load((tmp_path / "student/student.yaml").read_text())
+    assert list(description) == ["format", "class_path", "scale", "init_args"]
+    conditioner = description["init_args"]["conditioner"]
+    assert conditioner["class_path"] == "adc_tiny.diffusion.TinyConditioner"
+    assert conditioner["init_args"]["autoencoder"]["init_args"] == {"source": None, "config": {**VAE, **_rest()}}
+    held = load_file(tmp_path / "student/model.safetensors")
+    assert sum(tensor.numel() for tensor in held.values()) == sum(p.numel() for p in student.parameters())
+    assert sum(name.startswith("conditioner.autoencoder.") for name in held) == len(
+        student.conditioner.autoencoder.state_dict()
+    )
+    found = load_student(str(tmp_path / "student")).eval()
+    assert isinstance(found, OneStepVideo) and found.conditioner.negative == "soft"
+    lr = example(1, 6, 17, 16)
+    assert torch.equal(found.restore(lr), student.restore(lr))
+    assert torch.equal(found.restore(lr, torch.Generator().manual_seed(1)), student.restore(lr, _seed(1)))
+    upscaler = Upscaler(tmp_path / "student", "cpu", _options())
+    assert (upscaler.temporal_context, upscaler.temporal_stride) == (8, 4)
+    torch.testing.assert_close(upscaler(lr), student.restore(lr).clamp(-1, 1), atol=1e-4, rtol=0)
+
+
+def _rest():
+    return {key: value for key, value in WanAutoencoder(config=VAE).config.items() if key not in VAE}
+
+
+def _seed(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def _options():
+    from adc.inference.options import UpscaleOptions
+
+    return UpscaleOptions()
+
+
+class Silent(TinyDenoiser):
+    def __init__(self):
+        super().__init__()
+        self.init_args = None
+
+
+def test_what_cannot_be_described(tmp_path):
+    with pytest.raises(ValueError, match="Silent has no `init_args`"):
+        save_student(OneStepVideo(Silent(), TinyConditioner()), tmp_path / "none")
+    save_student(OneStepVideo(TinyDenoiser(), TinyConditioner()), tmp_path / "student")
+    file = tmp_path / "student/student.yaml"
+    plain = file.read_text()
+    for old, new, message in (
+        ("adc_tiny.diffusion.TinyDenoiser", "nowhere.Net", "there is no class 'nowhere.Net'"),
+        ("adc_tiny.diffusion.TinyDenoiser", "builtins.dict", "'builtins.dict' is no Module"),
+        ("width: 16", "wide: 16", "init_args: .*wide"),
+        ("adc_wan.student.OneStepVideo", "adc_tiny.TinyDenoiser", "'adc_tiny.TinyDenoiser' is no Student"),
+    ):
+        file.write_text(plain.replace(old, new))
+        with pytest.raises(ValueError, match=rf"student\.yaml: .*{message}"):
+            load_student(str(tmp_path / "student"))
+    assert issubclass(OneStepVideo, Student)
+
+
+MEASURE = """
+import json, resource, sys
+import torch
+torch.set_num_threads(1)
+from adc.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as stop:
+    assert stop.code == 0
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+"""
+
+
+def peak(student, source, target):
+    """Megabytes that ``adc upscale`` needs at most."""
+    command = ["upscale", str(source), "-o", str(target), "--student", str(student), "--tile", "64", "--overlap", "8"]
+    done = subprocess.run([sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_length(tmp_path):
+    save_student(wan_student(), tmp_path / "student")
+    needed = {}
+    for number in (60, 240):
+        source = write_clip(tmp_path / f"{number}.mp4", number, 128, 96)
+        needed[number] = peak(tmp_path / "student", source, tmp_path / f"large_{number}.mp4")
+        with VideoReader(tmp_path / f"large_{number}.mp4") as large:
+            assert sum(1 for _ in large.frames()) == number
+    frames_in_between = 180 * 4 * 17 * (3 * 128 * 96) / 2**20
+    assert needed[240] - needed[60] < 0.3 * frames_in_between  # arenas grow a little
