@@ -81,4 +81,4 @@ class Stills:
             self.skipped.add(str(source.path))
             return None
         pixels = ensure_min_size(pixels, source.path, self.size, self.scale, self.small)
-        return to_frame(crop_of(pixels, self.size, generator)(pixels))
+        return to_frame(crop_of(pixels, self.size, generator)([pixels])[0])
