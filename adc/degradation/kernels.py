@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from adc.degradation.draws import categorical, randint, uniform
+from adc.degradation.presets import SecondOrderValues
 
 KINDS = ("isotropic", "anisotropic", "generalised_isotropic", "generalised_anisotropic", "plateau_isotropic",
          "plateau_anisotropic")  # fmt: skip
@@ -85,14 +86,7 @@ def draw_size(generator: Generator, sizes: Sequence[int] = (7, 21)) -> int:
     return 2 * randint(generator, sizes[0] // 2, sizes[1] // 2) + 1
 
 
-def draw_gaussian(
-    generator: Generator,
-    size: int,
-    probabilities: Sequence[float],
-    sigma: Sequence[float],
-    beta_gaussian: Sequence[float],
-    beta_plateau: Sequence[float],
-) -> Tensor:
+def draw_gaussian(generator: Generator, size: int, values: SecondOrderValues, sigma: Sequence[float]) -> Tensor:
     """One of `KINDS` with drawn parameters.
 
     Exponents come from below 1 and from above 1 with equal probability.
@@ -100,12 +94,10 @@ def draw_gaussian(
     Args:
         generator: The only source of randomness.
         size: Height and width in pixels, odd.
-        probabilities: How likely each of `KINDS` is.
+        values: Probabilities of kinds, and ranges of exponents, which hold 1.
         sigma: Range of the standard deviations.
-        beta_gaussian: Range of the exponent of generalised Gaussians; holds 1.
-        beta_plateau: Range of the exponent of plateaus; holds 1.
     """
-    kind = KINDS[categorical(generator, probabilities)]
+    kind = KINDS[categorical(generator, values.kernel_probabilities)]
     sigma_x = sigma_y = uniform(generator, *sigma)
     rotation = 0.0
     if kind.endswith("anisotropic"):
@@ -113,9 +105,9 @@ def draw_gaussian(
         rotation = uniform(generator, -math.pi, math.pi)
     beta = 1.0
     if kind.startswith("generalised"):
-        beta = _draw_beta(generator, beta_gaussian)
+        beta = _draw_beta(generator, values.beta_gaussian)
     elif kind.startswith("plateau"):
-        beta = _draw_beta(generator, beta_plateau)
+        beta = _draw_beta(generator, values.beta_plateau)
     return of_kind(kind, size, sigma_x, sigma_y, rotation, beta)
 
 
