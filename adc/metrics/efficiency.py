@@ -89,14 +89,14 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
     uncounted = tuple(sorted(reader.uncounted))
     if uncounted:
         log.warning("multiply-accumulates of %s are not counted: they come on top", ", ".join(uncounted))
-    total = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
     by_operation = counter.get_flop_counts().get("Global", {})
     attention = sum(flops for name, flops in by_operation.items() if "bmm" in str(name) or "attention" in str(name))
     shares = {
         name: Cost(_elements(part, reader.read), sum(spent[module] for module in part.modules()) // 2)
         for name, part in parts.items()
     }
-    return Efficiency(total.parameters, total.macs, shares, attention // 2, uncounted)
+    macs = counter.get_total_flops() // 2
+    return Efficiency(_elements(network, reader.read), macs, shares, attention // 2, uncounted)
 
 
 def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adc.ops.color import luma
 
@@ -40,18 +40,19 @@ def spynet(file: Path, device: torch.device | str = "cpu") -> Flow:
     """SPyNet (Ranjan and Black, 2017), with weights from a file."""
     from adc.metrics.spynet import SpyNet
 
-    return _network(SpyNet(), file, device)
+    return load_network(SpyNet(), file, device)
 
 
 def raft(file: Path, device: torch.device | str = "cpu") -> Flow:
     """RAFT (Teed and Deng, 2020), torchvision's large network, 20 updates, with weights from a file."""
     from torchvision.models.optical_flow import raft_large
 
-    network = _network(raft_large(weights=None), file, device)
+    network: Any = load_network(raft_large(weights=None), file, device)
     return lambda first, second: network(first * 2 - 1, second * 2 - 1, num_flow_updates=RAFT_UPDATES)[-1]
 
 
-def _network(network: torch.nn.Module, file: Path, device: torch.device | str) -> Any:
+def load_network(network: nn.Module, file: Path, device: torch.device | str) -> nn.Module:
+    """A frozen network with weights from a file; a ValueError names a file that does not hold them."""
     try:
         network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:
