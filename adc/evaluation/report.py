@@ -58,7 +58,10 @@ def write_report(
     from adc.evaluation.report_page import render
 
     rate, origin = find_niqe(niqe)
-    clips = _validation_clips(data)
+    data.setup("validate")
+    clips = list(data.val_dataloader())
+    if not clips:
+        raise UsageError("data: there are no validation clips to restore; name a folder of them.")
     names = {run: Path(run).name for run in stages}
     heads = {run: {"heads": found} if (found := read_heads(run)) else {} for run in stages}
     measured = {**restorers, **{f"stage {name}": load_student(run) for run, name in names.items()}}
@@ -92,14 +95,6 @@ def write_report(
     runs.write_text(folder / "report.html", render(report, curves, samples, profiles))
     runs.write_json(folder / "report.json", report)
     return folder / "report.html"
-
-
-def _validation_clips(data: LightningDataModule) -> list[dict[str, Any]]:
-    data.setup("validate")
-    clips = list(data.val_dataloader())
-    if not clips:
-        raise UsageError("data: there are no validation clips to restore; name a folder of them.")
-    return clips
 
 
 def _displayed(restorers: dict[str, Restorer], video: bool) -> dict[str, Restorer]:

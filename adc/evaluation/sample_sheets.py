@@ -53,13 +53,11 @@ def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
     energy = torch.zeros_like(grey)
     energy[:, 1:] += (grey[:, 1:] - grey[:, :-1]).abs()
     energy[1:] += (grey[1:] - grey[:-1]).abs()
-    height, width = grey.shape
-    places = [
-        (top, left)
-        for top in range(0, max(height - crop, 0) + 1, max(crop // 4, 1))
-        for left in range(0, max(width - crop, 0) + 1, max(crop // 4, 1))
-    ]
-    return max(places, key=lambda place: energy[place[0] : place[0] + crop, place[1] : place[1] + crop].sum().item())
+    step = max(crop // 4, 1)
+    height, width = (min(crop, side) for side in grey.shape)
+    sums = energy.unfold(0, height, step).unfold(1, width, step).sum(dim=(2, 3))
+    row, column = divmod(int(sums.argmax()), sums.shape[1])
+    return row * step, column * step
 
 
 def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int, zoom: int) -> Image.Image:

@@ -64,27 +64,11 @@ def unsteadiness(clip: Tensor) -> Tensor:
     return steps(steps(clip)).abs().mean(dim=(1, 2, 3, 4)) / 4
 
 
-def profile(clip: Tensor, row: int, tall: int = 1) -> Tensor:
-    """The temporal profile of a clip: one row of its pixels over time, a line below the other.
-
-    What stands still draws vertical lines, what moves slanted ones; what flickers breaks them.
-
-    Args:
-        clip: ``(B, T, C, H, W)``.
-        row: Which row.
-        tall: How many lines each frame draws.
-
-    Returns:
-        ``(B, C, tall * T, W)``.
-
-    Raises:
-        IndexError: If there is no such row.
-    """
-    return clip[..., row, :].transpose(1, 2).repeat_interleave(tall, dim=-2)
-
-
 def profiles(clips: Sequence[Tensor], width: int) -> list[Tensor]:
-    """Profiles of several versions of one clip at the same place, where the last, the truth, is liveliest.
+    """Temporal profiles of several versions of one clip at the same place, where the last, the truth, is liveliest.
+
+    A profile is one row of pixels over time, a line below the other. What stands still draws vertical lines, what
+    moves slanted ones; what flickers breaks them.
 
     Args:
         clips: Each ``(1, T, C, H, W)``.
@@ -96,7 +80,8 @@ def profiles(clips: Sequence[Tensor], width: int) -> list[Tensor]:
     truth = clips[-1]
     row, left = liveliest(truth[0], width)
     tall = max(LINES // truth.shape[1], 1)
-    return [profile(clip[..., left : left + width], row, tall)[0] for clip in clips]
+    stretches = [clip[0, ..., row, left : left + width] for clip in clips]
+    return [stretch.transpose(0, 1).repeat_interleave(tall, dim=1) for stretch in stretches]
 
 
 def liveliest(clip: Tensor, width: int) -> tuple[int, int]:
