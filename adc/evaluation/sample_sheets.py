@@ -19,14 +19,13 @@ GAP = 4
 
 
 def sheets(
-    clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192, zoom: int = 1
+    clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192
 ) -> tuple[Image.Image, Image.Image | None]:
     """The sheet of samples and, if a clip has more than one frame, a sheet of the same order with temporal profiles.
 
     A row for each batch of one clip: the restorations in the order given, then the truth. A sample is the crop of the
     frame in the middle with the most detail. A profile is the stretch of a row that changes most in the truth, over
-    time from top to bottom, each frame drawn several lines tall if the clip is short. Both are `crop` HR pixels long,
-    enlarged `zoom` times.
+    time from top to bottom, each frame drawn several lines tall if the clip is short. Both are `crop` HR pixels long.
     """
     samples, motion = [], []
     for batch in clips:
@@ -39,7 +38,7 @@ def sheets(
             tiles = [Image.fromarray(to_bytes(profile)) for profile in profiles(views, crop)]
             motion.append([tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles])
     names = [*restorers, "truth"]
-    return _sheet(names, samples, crop, zoom), _sheet(names, motion, crop, zoom) if motion else None
+    return _sheet(names, samples, crop), _sheet(names, motion, crop) if motion else None
 
 
 def to_image(clip: Tensor) -> Image.Image:
@@ -60,10 +59,10 @@ def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
     return row * step, column * step
 
 
-def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int, zoom: int) -> Image.Image:
+def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int) -> Image.Image:
     """Tiles in a grid, a name above each column."""
-    heights = [row[0].height * zoom for row in rows]
-    across = width * zoom + GAP
+    heights = [row[0].height for row in rows]
+    across = width + GAP
     sheet = Image.new("RGB", (len(names) * across - GAP, sum(heights) + (len(rows) - 1) * GAP + HEADER), "white")
     pen = ImageDraw.Draw(sheet)
     for column, name in enumerate(names):
@@ -71,6 +70,6 @@ def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: i
     top = HEADER
     for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
-            sheet.paste(tile.resize((width * zoom, height), Image.Resampling.NEAREST), (column * across, top))
+            sheet.paste(tile, (column * across, top))
         top += height + GAP
     return sheet

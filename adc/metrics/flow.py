@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adc.metrics.spynet import SpyNet
 from adc.ops.color import luma
 
 Flow = Callable[[Tensor, Tensor], Tensor]
@@ -38,8 +39,6 @@ def dis(device: torch.device | str = "cpu") -> Flow:
 
 def spynet(file: Path, device: torch.device | str = "cpu") -> Flow:
     """SPyNet (Ranjan and Black, 2017), with weights from a file."""
-    from adc.metrics.spynet import SpyNet
-
     return load_network(SpyNet(), file, device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import pairwise
 
 import torch
@@ -24,7 +25,7 @@ class SpyNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.basic_module = nn.ModuleList(_Level() for _ in range(LEVELS))
+        self.basic_module = nn.ModuleList(_level() for _ in range(LEVELS))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Flow ``(N, 2, H, W)`` in pixels, to the right and down, between RGB images ``(N, 3, H, W)`` in ``[0, 1]``."""
@@ -49,16 +50,9 @@ class SpyNet(nn.Module):
         return F.interpolate((image - mean) / deviation, size=size, mode="bilinear", align_corners=False)
 
 
-class _Level(nn.Module):
-    """Five convolutions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in pairwise(WIDTHS):
-            layers += [nn.Conv2d(before, after, 7, padding=3), nn.ReLU()]
-        self.basic_module = nn.Sequential(*layers[:-1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """A correction of the flow."""
-        return self.basic_module(x)
+def _level() -> nn.Module:
+    """Five convolutions, which find a correction of the flow."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(WIDTHS):
+        layers += [nn.Conv2d(before, after, 7, padding=3), nn.ReLU()]
+    return nn.Sequential(OrderedDict(basic_module=nn.Sequential(*layers[:-1])))

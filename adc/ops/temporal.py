@@ -9,23 +9,6 @@ from torch import Tensor
 LINES = 96
 
 
-def steps(clip: Tensor) -> Tensor:
-    """The differences of successive frames, ``x_t+1 - x_t``.
-
-    Args:
-        clip: ``(B, T, C, H, W)``.
-
-    Returns:
-        ``(B, T - 1, C, H, W)``.
-
-    Raises:
-        ValueError: If there is one frame.
-    """
-    if clip.shape[1] < 2:
-        raise ValueError("figures of motion need at least two frames.")
-    return clip[:, 1:] - clip[:, :-1]
-
-
 def flicker(restored: Tensor, reference: Tensor) -> Tensor:
     """How far the steps of a clip are from those of the reference, ``mean |(r_t+1 - r_t) - (y_t+1 - y_t)|``.
 
@@ -41,7 +24,9 @@ def flicker(restored: Tensor, reference: Tensor) -> Tensor:
     Raises:
         ValueError: If there is one frame.
     """
-    return (steps(restored) - steps(reference)).abs().mean(dim=(1, 2, 3, 4))
+    if restored.shape[1] < 2:
+        raise ValueError("figures of motion need at least two frames.")
+    return (restored.diff(dim=1) - reference.diff(dim=1)).abs().mean(dim=(1, 2, 3, 4))
 
 
 def unsteadiness(clip: Tensor) -> Tensor:
@@ -61,7 +46,7 @@ def unsteadiness(clip: Tensor) -> Tensor:
     """
     if clip.shape[1] < 3:
         raise ValueError("unsteadiness needs at least three frames.")
-    return steps(steps(clip)).abs().mean(dim=(1, 2, 3, 4)) / 4
+    return clip.diff(n=2, dim=1).abs().mean(dim=(1, 2, 3, 4)) / 4
 
 
 def profiles(clips: Sequence[Tensor], width: int) -> list[Tensor]:
