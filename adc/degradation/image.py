@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adc.degradation.base import ReproducibleDegradation
+from adc.degradation.codec import compress
 from adc.degradation.draws import bernoulli, draw_factor, randint, uniform
 from adc.degradation.filters import MODES, blur, gaussian_noise, poisson_noise, resize
-from adc.degradation.jpeg import compress
-from adc.degradation.kernels import draw_gaussian, draw_sinc, draw_size
+from adc.degradation.kernels import draw_blur, draw_sinc, draw_size
 from adc.degradation.presets import PRESETS, Range
 from adc.ops.clip import to_unit
 
@@ -45,14 +45,14 @@ class SecondOrder(ReproducibleDegradation):
     def _degrade(self, hr: Tensor, size: tuple[int, int], generator: Generator) -> Tensor:
         values, (height, width) = self.values, size
 
-        frames = blur(to_unit(hr), self._kernel(generator, values.sinc_probability, values.blur_sigma))
+        frames = blur(to_unit(hr), draw_blur(generator, values, values.sinc_probability, values.blur_sigma))
         factor = draw_factor(generator, values.resize_probabilities, values.resize_range)
         frames = _resize(frames, frames.shape[-2] * factor, frames.shape[-1] * factor, generator)
         frames = self._noise(frames, generator, values.gaussian_probability, values.noise_sigma, values.poisson_scale)
         frames = compress(frames, randint(generator, *values.jpeg_quality))
 
         if bernoulli(generator, values.second_blur_probability):
-            frames = blur(frames, self._kernel(generator, values.sinc_probability2, values.blur_sigma2))
+            frames = blur(frames, draw_blur(generator, values, values.sinc_probability2, values.blur_sigma2))
         factor = draw_factor(generator, values.resize_probabilities2, values.resize_range2)
         frames = _resize(frames, height * factor, width * factor, generator)
         frames = self._noise(
@@ -65,13 +65,6 @@ class SecondOrder(ReproducibleDegradation):
         else:
             frames = self._finish(compress(frames, quality), height, width, generator)
         return frames * 2 - 1
-
-    def _kernel(self, generator: Generator, sinc_probability: float, sigma: Range) -> Tensor:
-        values = self.values
-        size = draw_size(generator, values.kernel_sizes)
-        if bernoulli(generator, sinc_probability):
-            return draw_sinc(generator, size)
-        return draw_gaussian(generator, size, values, sigma)
 
     def _noise(
         self, frames: Tensor, generator: Generator, gaussian_probability: float, sigma: Range, scale: Range

@@ -10,13 +10,11 @@ import torch
 from torch import Generator, Tensor
 
 from adc.degradation.base import ReproducibleDegradation
-from adc.degradation.codec import CODECS, recode, require_encoders
+from adc.degradation.codec import CODECS, compress, recode, require_encoders
 from adc.degradation.draws import bernoulli, categorical, draw_factor, randint
 from adc.degradation.filters import MODES, blur, gaussian_noise, poisson_noise, resize, sharpen
-from adc.degradation.jpeg import compress
 from adc.degradation.kernels import draw_size
-from adc.degradation.presets import Range
-from adc.degradation.video_presets import VIDEO_PRESETS
+from adc.degradation.presets import VIDEO_PRESETS, Range
 from adc.degradation.walks import walk, walk_blur, walk_sinc, walk_whole
 from adc.ops.clip import to_unit
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from adc.degradation.draws import bernoulli, categorical, randint, uniform
 from adc.degradation.kernels import KINDS, draw_size, lowest_cutoff, of_kind, sinc
-from adc.degradation.video_presets import VideoValues
+from adc.degradation.presets import VideoValues
 
 
 def walk(

@@ -145,11 +145,10 @@ def cases_of(
         for number, precision in enumerate(precisions):
             copied = restorer if number == len(precisions) - 1 else copy.deepcopy(restorer)
             if precision == "plain":
-                case = Case(name, precision, copied.to(device), original, stored_bytes(copied), numbers)
+                cases.append(Case(name, precision, copied.to(device), original, stored_bytes(copied), numbers))
             else:
                 ready = prepare(copied, precision, device, compile)  # type: ignore[arg-type]
-                case = Case(name, precision, ready, original, ready.stored, numbers)
-            cases.append(case)
+                cases.append(Case(name, precision, ready, original, ready.stored, numbers))
     return cases
 
 

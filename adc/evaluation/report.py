@@ -130,11 +130,8 @@ def _kept(table: dict[str, Figures]) -> dict[str, float]:
 
 
 def _images(table: dict[str, Figures], names: list[str]) -> list[dict[str, Any]]:
-    rows = zip(*(table[name].images for name in names), strict=True)
-    return [
-        {
-            "name": row[0]["name"],
-            **{name: {k: v for k, v in one.items() if k != "name"} for name, one in zip(names, row, strict=True)},
-        }
-        for row in rows
-    ]
+    found = []
+    for row in zip(*(table[name].images for name in names), strict=True):
+        figures = {name: {k: v for k, v in one.items() if k != "name"} for name, one in zip(names, row, strict=True)}
+        found.append({"name": row[0]["name"], **figures})
+    return found

@@ -61,15 +61,15 @@ def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
 
 def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int) -> Image.Image:
     """Tiles in a grid, a name above each column."""
-    heights = [row[0].height for row in rows]
+    height = sum(row[0].height for row in rows)
     across = width + GAP
-    sheet = Image.new("RGB", (len(names) * across - GAP, sum(heights) + (len(rows) - 1) * GAP + HEADER), "white")
+    sheet = Image.new("RGB", (len(names) * across - GAP, height + (len(rows) - 1) * GAP + HEADER), "white")
     pen = ImageDraw.Draw(sheet)
     for column, name in enumerate(names):
         pen.text((column * across + 3, 3), LABELS.get(name, name), fill="black")
     top = HEADER
-    for row, height in zip(rows, heights, strict=True):
+    for row in rows:
         for column, tile in enumerate(row):
             sheet.paste(tile, (column * across, top))
-        top += height + GAP
+        top += row[0].height + GAP
     return sheet

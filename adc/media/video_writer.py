@@ -196,11 +196,8 @@ class VideoWriter:
         clock = self._stream.codec_context.time_base
         start = max(round(frame.start * self._time_base / clock), self._earliest)
         self._earliest = start + 1
-        av_frame.pts, av_frame.duration, av_frame.time_base = (
-            start,
-            round(frame.duration * self._time_base / clock),
-            clock,
-        )
+        av_frame.pts, av_frame.time_base = start, clock
+        av_frame.duration = round(frame.duration * self._time_base / clock)
         self._named(lambda: self._container.mux(self._stream.encode(av_frame)))
 
     def _begin(self, pixels: Tensor) -> None:

@@ -8,7 +8,7 @@ for SSIM and does not for PSNR; so do these. Clips are rounded to bytes by the c
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +49,7 @@ class FrameMetric(Metric):
         """Rate frames ``(N, 3, H, W)`` in ``[0, 1]``, beside the references if the metric needs them: ``(N,)``."""
 
 
-class Fidelity(FrameMetric):
+class Fidelity(FrameMetric, ABC):
     """A metric of frames against their references, without `border` pixels on each side."""
 
     higher_is_better = True

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from adc.degradation.codec import compress
 from adc.degradation.filters import blur, gaussian_noise, poisson_noise, reflected, resize
-from adc.degradation.jpeg import compress
 
 
 def seeded(seed=0):
