@@ -53,6 +53,6 @@ def _stills(batch: Batch, source: Source) -> Tensor:
     if "stills" not in batch:
         raise ValueError(
             f"source: {type(source).__name__} shows stills, but the batch has none. Set stills: true, or stills: a "
-            "folder of photos, of DegradedVideos or PairedVideos."
+            "folder of photos, of DegradedClips or PairedClips."
         )
     return batch["stills"]

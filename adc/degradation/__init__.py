@@ -1,9 +1,8 @@
 """Degradations: the LR clip of a pair, made from its HR clip."""
 
 from adc.degradation.image import BicubicDown, NoDegradation, SecondOrder
-from adc.degradation.presets import PRESETS, SecondOrderValues
+from adc.degradation.presets import PRESETS, VIDEO_PRESETS, SecondOrderValues, VideoValues
 from adc.degradation.video import VideoDegradation
-from adc.degradation.video_presets import VIDEO_PRESETS, VideoValues
 
 __all__ = [
     "PRESETS",

@@ -1,4 +1,4 @@
-"""Video codecs as a camera or a web page uses them, in memory."""
+"""JPEG and video codecs as a camera or a web page uses them, in memory."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from adc.degradation.filters import resize
-from adc.degradation.jpeg import from_bytes, to_bytes
 
 CODECS = ("libx264", "h264", "mpeg4")
 """FFmpeg's names of the encoders that RealBasicVSR draws from; ``h264`` is its default for H.264."""
@@ -19,6 +20,35 @@ REPRODUCIBLE = "cpu-independent=1"
 LIMITED, FULL, BT601 = 1, 2, 6
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000 | 0x80000
 """Of swscale: bicubic, colours at every pixel on both sides, accurate rounding, alike on all processors."""
+
+
+def compress(frames: Tensor, quality: int) -> Tensor:
+    """Write every frame as a JPEG file in memory (4:2:0) and read it back.
+
+    Args:
+        frames: ``(T, 3, H, W)``; clamped to ``[0, 1]`` and rounded to 8 bits first.
+        quality: 1 to 100, libjpeg's scale.
+
+    Returns:
+        ``(T, 3, H, W)`` in ``[0, 1]`` on the grid of 8-bit values, on the same device.
+    """
+    return from_bytes([_round_trip(frame, quality) for frame in to_bytes(frames)], frames)
+
+
+def to_bytes(frames: Tensor) -> np.ndarray:
+    """``(T, C, H, W)``, clamped to ``[0, 1]`` first so that nothing wraps around, as uint8 ``(T, H, W, C)``."""
+    return (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def from_bytes(images: Sequence[np.ndarray], like: Tensor) -> Tensor:
+    """uint8 ``(H, W, C)`` each, as ``(T, C, H, W)`` in ``[0, 1]`` of the kind and on the device of ``like``."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().to(like) / 255
+
+
+def _round_trip(frame: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.array(Image.open(file))
 
 
 def require_encoders(codecs: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adc.degradation.kernels import gaussian
+from adc.ops.color import brightness
 
 MODES = ("area", "bilinear", "bicubic")
 """The ways in which `resize` interpolates; none of them antialiased but ``area``."""
@@ -40,6 +41,12 @@ def blur(frames: Tensor, kernel: Tensor) -> Tensor:
     return filtered[..., size - 1 : size - 1 + height, size - 1 : size - 1 + width].contiguous()
 
 
+def _fast_length(length: int) -> int:
+    from scipy.fft import next_fast_len
+
+    return 2 * next_fast_len(-(-length // 2), real=True)  # pyright: ignore[reportOperatorIssue]
+
+
 def _mirrored(frames: Tensor, margin: int) -> Tensor:
     height, width = frames.shape[-2:]
     if margin < min(height, width):
@@ -69,29 +76,12 @@ def sharpen(frames: Tensor, weight: float = 0.5, threshold: float = 10.0) -> Ten
     return (where * sharp + (1 - where) * frames).clamp(0, 1)
 
 
-def _fast_length(length: int) -> int:
-    while True:
-        rest = length
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1 and length % 2 == 0:
-            return length
-        length += 1
-
-
 def resize(frames: Tensor, height: int, width: int, mode: str) -> Tensor:
     """Resize to a height and a width, at least one pixel each, in one of `MODES`."""
     size = (max(1, height), max(1, width))
     if tuple(frames.shape[-2:]) == size:
         return frames
     return F.interpolate(frames, size=size, mode=mode)
-
-
-def gray(frames: Tensor) -> Tensor:
-    """Luma ``(T, 1, H, W)`` of BT.601."""
-    weights = torch.tensor([0.299, 0.587, 0.114], dtype=frames.dtype, device=frames.device)
-    return (frames * weights.view(3, 1, 1)).sum(-3, keepdim=True)
 
 
 def gaussian_noise(frames: Tensor, sigma: float, is_gray: bool, generator: Generator) -> Tensor:
@@ -120,7 +110,7 @@ def poisson_noise(frames: Tensor, scale: float, is_gray: bool, generator: Genera
         is_gray: Whether the three channels get the noise of the luma.
         generator: The only source of randomness; frames get noise of their own.
     """
-    steps = ((gray(frames) if is_gray else frames).clamp(0, 1) * 255).round()
+    steps = ((brightness(frames) if is_gray else frames).clamp(0, 1) * 255).round()
     distinct = int((torch.bincount(steps.long().flatten(), minlength=256) > 0).sum())
     photons = 2 ** (distinct - 1).bit_length()
     clean = steps / 255

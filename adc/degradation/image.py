@@ -8,18 +8,16 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from adc.degradation.checks import check_frames, check_scale
+from adc.degradation.base import ReproducibleDegradation
+from adc.degradation.codec import compress
 from adc.degradation.draws import bernoulli, draw_factor, randint, uniform
 from adc.degradation.filters import MODES, blur, gaussian_noise, poisson_noise, resize
-from adc.degradation.jpeg import compress
-from adc.degradation.kernels import draw_gaussian, draw_sinc, draw_size
+from adc.degradation.kernels import draw_blur, draw_sinc, draw_size
 from adc.degradation.presets import PRESETS, Range
-from adc.degradation.reproducible import reproducible
-from adc.interfaces import Degradation
-from adc.ops.clip import quantize, to_unit
+from adc.ops.clip import to_unit
 
 
-class SecondOrder(Degradation):
+class SecondOrder(ReproducibleDegradation):
     """Two rounds of blur, resize, noise and JPEG, as Real-ESRGAN spoils its photos (arXiv:2107.10833).
 
     Blur, resize, noise, JPEG; perhaps blur, resize, noise; then, in either order, the resize to
@@ -39,27 +37,22 @@ class SecondOrder(Degradation):
             scale: How many times smaller the result is.
             overrides: Values to use instead of the preset's, by name, e.g. {jpeg_quality: [80, 95]}.
         """
-        super().__init__()
+        super().__init__(scale)
         if preset not in PRESETS:
             raise ValueError(f"preset: unknown '{preset}'. There are: {', '.join(PRESETS)}.")
-        self.scale = check_scale(scale)
         self.values = PRESETS[preset].override(overrides or {})
 
-    @reproducible()
-    def forward(self, hr: Tensor, generator: Generator) -> Tensor:
-        """See `Degradation.forward`."""
-        check_frames(hr, self.scale)
-        height, width = hr.shape[-2] // self.scale, hr.shape[-1] // self.scale
-        values = self.values
+    def _degrade(self, hr: Tensor, size: tuple[int, int], generator: Generator) -> Tensor:
+        values, (height, width) = self.values, size
 
-        frames = blur(to_unit(hr), self._kernel(generator, values.sinc_probability, values.blur_sigma))
+        frames = blur(to_unit(hr), draw_blur(generator, values, values.sinc_probability, values.blur_sigma))
         factor = draw_factor(generator, values.resize_probabilities, values.resize_range)
         frames = _resize(frames, frames.shape[-2] * factor, frames.shape[-1] * factor, generator)
         frames = self._noise(frames, generator, values.gaussian_probability, values.noise_sigma, values.poisson_scale)
         frames = compress(frames, randint(generator, *values.jpeg_quality))
 
         if bernoulli(generator, values.second_blur_probability):
-            frames = blur(frames, self._kernel(generator, values.sinc_probability2, values.blur_sigma2))
+            frames = blur(frames, draw_blur(generator, values, values.sinc_probability2, values.blur_sigma2))
         factor = draw_factor(generator, values.resize_probabilities2, values.resize_range2)
         frames = _resize(frames, height * factor, width * factor, generator)
         frames = self._noise(
@@ -71,16 +64,7 @@ class SecondOrder(Degradation):
             frames = compress(self._finish(frames, height, width, generator), quality)
         else:
             frames = self._finish(compress(frames, quality), height, width, generator)
-        return quantize(frames * 2 - 1)
-
-    def _kernel(self, generator: Generator, sinc_probability: float, sigma: Range) -> Tensor:
-        values = self.values
-        size = draw_size(generator, values.kernel_sizes)
-        if bernoulli(generator, sinc_probability):
-            return draw_sinc(generator, size)
-        return draw_gaussian(
-            generator, size, values.kernel_probabilities, sigma, values.beta_gaussian, values.beta_plateau
-        )
+        return frames * 2 - 1
 
     def _noise(
         self, frames: Tensor, generator: Generator, gaussian_probability: float, sigma: Range, scale: Range
@@ -101,7 +85,7 @@ def _resize(frames: Tensor, height: float, width: float, generator: Generator) -
     return resize(frames, int(height), int(width), MODES[randint(generator, 0, len(MODES) - 1)])
 
 
-class BicubicDown(Degradation):
+class BicubicDown(ReproducibleDegradation):
     """Antialiased bicubic reduction (a = -0.5, as Pillow and MATLAB do it), rounded to 8 bits.
 
     With noise it is the classical noisy reduction of SRMD (Zhang et al., 2018): white Gaussian
@@ -114,8 +98,7 @@ class BicubicDown(Degradation):
             scale: How many times smaller the result is.
             noise_sigma: Lowest and highest standard deviation of the noise, in steps of 8-bit values; 0 adds none.
         """
-        super().__init__()
-        self.scale = check_scale(scale)
+        super().__init__(scale)
         low, high = noise_sigma
         if not 0 <= low <= high:
             raise ValueError(
@@ -123,26 +106,19 @@ class BicubicDown(Degradation):
             )
         self.noise_sigma = (low, high)
 
-    @reproducible()
-    def forward(self, hr: Tensor, generator: Generator) -> Tensor:
-        """See `Degradation.forward`."""
-        check_frames(hr, self.scale)
-        size = (hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
+    def _degrade(self, hr: Tensor, size: tuple[int, int], generator: Generator) -> Tensor:
         small = F.interpolate(hr.float(), size=size, mode="bicubic", antialias=True)
-        low, high = self.noise_sigma
-        if high > 0:
-            sigma = uniform(generator, low, high)
+        if self.noise_sigma[1] > 0:
+            sigma = uniform(generator, *self.noise_sigma)
             small = gaussian_noise(to_unit(small), sigma, False, generator) * 2 - 1
-        return quantize(small)
+        return small
 
 
-class NoDegradation(Degradation):
+class NoDegradation(ReproducibleDegradation):
     """The clip itself, rounded to 8 bits; its scale is 1."""
 
-    scale = 1
+    def __init__(self) -> None:
+        super().__init__(1)
 
-    @reproducible()
-    def forward(self, hr: Tensor, generator: Generator) -> Tensor:
-        """See `Degradation.forward`."""
-        check_frames(hr, self.scale)
-        return quantize(hr)
+    def _degrade(self, hr: Tensor, size: tuple[int, int], generator: Generator) -> Tensor:
+        return hr

@@ -11,19 +11,19 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from adc.degradation.draws import categorical, randint, uniform
+from adc.degradation.draws import bernoulli, categorical, randint, uniform
+from adc.degradation.presets import SecondOrderValues
 
 KINDS = ("isotropic", "anisotropic", "generalised_isotropic", "generalised_anisotropic", "plateau_isotropic",
          "plateau_anisotropic")  # fmt: skip
-"""The kinds of Gaussian that `draw_gaussian` knows, in the order of its probabilities."""
+"""The kinds of Gaussian that `draw_blur` knows, in the order of their probabilities."""
 
 
 def _grid(size: int) -> tuple[Tensor, Tensor]:
     if size < 1 or size % 2 == 0:
         raise ValueError(f"A blur kernel needs an odd size, not {size}.")
     offsets = torch.arange(size, dtype=torch.float64) - size // 2
-    y, x = torch.meshgrid(offsets, offsets, indexing="ij")
-    return x, y
+    return offsets[None, :], offsets[:, None]
 
 
 def _unit_sum(kernel: Tensor) -> Tensor:
@@ -85,27 +85,23 @@ def draw_size(generator: Generator, sizes: Sequence[int] = (7, 21)) -> int:
     return 2 * randint(generator, sizes[0] // 2, sizes[1] // 2) + 1
 
 
-def draw_gaussian(
-    generator: Generator,
-    size: int,
-    probabilities: Sequence[float],
-    sigma: Sequence[float],
-    beta_gaussian: Sequence[float],
-    beta_plateau: Sequence[float],
+def draw_blur(
+    generator: Generator, values: SecondOrderValues, sinc_probability: float, sigma: Sequence[float]
 ) -> Tensor:
-    """One of `KINDS` with drawn parameters.
+    """A sinc filter or one of `KINDS`, with drawn parameters.
 
     Exponents come from below 1 and from above 1 with equal probability.
 
     Args:
         generator: The only source of randomness.
-        size: Height and width in pixels, odd.
-        probabilities: How likely each of `KINDS` is.
+        values: Sizes, probabilities of kinds, and ranges of exponents, which hold 1.
+        sinc_probability: Chance that it is a sinc filter.
         sigma: Range of the standard deviations.
-        beta_gaussian: Range of the exponent of generalised Gaussians; holds 1.
-        beta_plateau: Range of the exponent of plateaus; holds 1.
     """
-    kind = KINDS[categorical(generator, probabilities)]
+    size = draw_size(generator, values.kernel_sizes)
+    if bernoulli(generator, sinc_probability):
+        return draw_sinc(generator, size)
+    kind = KINDS[categorical(generator, values.kernel_probabilities)]
     sigma_x = sigma_y = uniform(generator, *sigma)
     rotation = 0.0
     if kind.endswith("anisotropic"):
@@ -113,9 +109,9 @@ def draw_gaussian(
         rotation = uniform(generator, -math.pi, math.pi)
     beta = 1.0
     if kind.startswith("generalised"):
-        beta = _draw_beta(generator, beta_gaussian)
+        beta = _draw_beta(generator, values.beta_gaussian)
     elif kind.startswith("plateau"):
-        beta = _draw_beta(generator, beta_plateau)
+        beta = _draw_beta(generator, values.beta_plateau)
     return of_kind(kind, size, sigma_x, sigma_y, rotation, beta)
 
 

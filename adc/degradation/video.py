@@ -9,24 +9,20 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor
 
-from adc.degradation.checks import check_frames, check_scale
-from adc.degradation.codec import CODECS, recode, require_encoders
+from adc.degradation.base import ReproducibleDegradation
+from adc.degradation.codec import CODECS, compress, recode, require_encoders
 from adc.degradation.draws import bernoulli, categorical, draw_factor, randint
 from adc.degradation.filters import MODES, blur, gaussian_noise, poisson_noise, resize, sharpen
-from adc.degradation.jpeg import compress
 from adc.degradation.kernels import draw_size
-from adc.degradation.presets import Range
-from adc.degradation.reproducible import reproducible
-from adc.degradation.video_presets import VIDEO_PRESETS
+from adc.degradation.presets import VIDEO_PRESETS, Range
 from adc.degradation.walks import walk, walk_blur, walk_sinc, walk_whole
-from adc.interfaces import Degradation
-from adc.ops.clip import quantize, to_unit
+from adc.ops.clip import to_unit
 
 Frames = list[Tensor]
 """The frames of a clip, ``(1, 3, H, W)`` each in ``[0, 1]``; their sizes may differ while the clip is being spoilt."""
 
 
-class VideoDegradation(Degradation):
+class VideoDegradation(ReproducibleDegradation):
     """Blur, resize, noise, JPEG and video codecs, as RealBasicVSR spoils its clips (arXiv:2111.12704).
 
     Blur, resize, noise, JPEG, codec; perhaps blur, resize, noise, JPEG; then, in either order, the
@@ -56,12 +52,12 @@ class VideoDegradation(Degradation):
             codec_passes: How often a video codec is used; 1 is the one at the end, 0 needs no PyAV.
             overrides: Values to use instead of the preset's, by name, e.g. {bitrate: [50000, 100000]}.
         """
-        super().__init__()
+        super().__init__(scale)
         if preset not in VIDEO_PRESETS:
             raise ValueError(f"preset: unknown '{preset}'. There are: {', '.join(VIDEO_PRESETS)}.")
         if codec_passes not in (0, 1, 2):
             raise ValueError(f"codec_passes: {codec_passes} is not 0, 1 or 2.")
-        self.scale, self.codec_passes = check_scale(scale), codec_passes
+        self.codec_passes = codec_passes
         self.sharpen = preset == "realbasicvsr" if sharpen is None else sharpen
         values = VIDEO_PRESETS[preset].override(overrides or {})
         self.values = values if walk else values.steady()
@@ -70,14 +66,10 @@ class VideoDegradation(Degradation):
                 name for name, weight in zip(CODECS, self.values.codec_probabilities, strict=True) if weight > 0
             )
 
-    @reproducible()
-    def forward(self, hr: Tensor, generator: Generator) -> Tensor:
-        """See `Degradation.forward`."""
-        check_frames(hr, self.scale)
+    def _degrade(self, hr: Tensor, size: tuple[int, int], generator: Generator) -> Tensor:
         if not hr.isfinite().all():
             raise ValueError("A degradation takes finite pixels; there are NaN or infinite ones in the clip.")
-        height, width = hr.shape[-2] // self.scale, hr.shape[-1] // self.scale
-        values, passes = self.values, self.codec_passes if len(hr) > 1 else 0
+        (height, width), values, passes = size, self.values, self.codec_passes if len(hr) > 1 else 0
 
         frames = list(to_unit(hr).split(1))
         if self.sharpen:
@@ -103,7 +95,7 @@ class VideoDegradation(Degradation):
             frames = self._finish(self._recode(frames, generator), height, width, generator)
         else:
             frames = self._recode(self._finish(frames, height, width, generator), generator)
-        return quantize(torch.cat(frames) * 2 - 1)
+        return torch.cat(frames) * 2 - 1
 
     def _blur(self, frames: Frames, generator: Generator, sinc_probability: float, sigma: Range) -> Frames:
         return _each(blur, frames, walk_blur(generator, len(frames), self.values, sinc_probability, sigma))

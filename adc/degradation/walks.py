@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Generator, Tensor
 
 from adc.degradation.draws import bernoulli, categorical, randint, uniform
 from adc.degradation.kernels import KINDS, draw_size, lowest_cutoff, of_kind, sinc
-
-if TYPE_CHECKING:
-    from adc.degradation.video_presets import VideoValues
+from adc.degradation.presets import VideoValues
 
 
 def walk(

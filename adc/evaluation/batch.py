@@ -17,7 +17,6 @@ def work_through(
     items: Sequence[Item],
     work: Callable[[Item], None] | Sequence[Callable[[Item], None]],
     doing: str,
-    unit: str = "images",
     progress: bool = True,
 ) -> int:
     """Process every item, under a progress bar on a terminal, and count those that fail.
@@ -27,12 +26,11 @@ def work_through(
         work: Raises ValueError or OSError, noted in one line, if an item fails. Of several, each takes the next item in
             a thread of its own.
         doing: Description for the progress bar.
-        unit: Unit of the rate.
         progress: Whether there is a bar.
     """
     workers = [work] if callable(work) else list(work)
     failed = 0
-    with track(doing, len(items), unit, progress) as bar:
+    with track(doing, len(items), "images", progress) as bar:
         waiting: Iterator[Any] = iter(items)
         lock, stop = threading.Lock(), threading.Event()
 

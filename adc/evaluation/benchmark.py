@@ -100,11 +100,11 @@ def load_restorers(restorers: Mapping[str, Restorer | str | Path] | Sequence[str
     named = restorers if isinstance(restorers, Mapping) else {str(path): path for path in restorers}
     if not named:
         raise UsageError("bench: there is nothing to measure; name restorers in a recipe, or a folder with --student.")
-    return {name: one if isinstance(one, Restorer) else _load(str(one)) for name, one in named.items()}
 
+    def load(path: str) -> Restorer:
+        return OnnxStudent(path) if path.endswith(".onnx") else load_student(path)
 
-def _load(path: str) -> Restorer:
-    return OnnxStudent(path) if path.endswith(".onnx") else load_student(path)
+    return {name: one if isinstance(one, Restorer) else load(str(one)) for name, one in named.items()}
 
 
 def _load_of_machine() -> list[float] | None:
@@ -145,11 +145,10 @@ def cases_of(
         for number, precision in enumerate(precisions):
             copied = restorer if number == len(precisions) - 1 else copy.deepcopy(restorer)
             if precision == "plain":
-                case = Case(name, precision, copied.to(device), original, stored_bytes(copied), numbers)
+                cases.append(Case(name, precision, copied.to(device), original, stored_bytes(copied), numbers))
             else:
                 ready = prepare(copied, precision, device, compile)  # type: ignore[arg-type]
-                case = Case(name, precision, ready, original, ready.stored, numbers)
-            cases.append(case)
+                cases.append(Case(name, precision, ready, original, ready.stored, numbers))
     return cases
 
 

@@ -29,8 +29,6 @@ def read_curves(logs: Path, points: int = 200) -> dict[str, Curve]:
 
 def thin(curve: Curve, points: int) -> Curve:
     """At most so many points, each the mean of its neighbours."""
-    if len(curve) <= points:
-        return [(float(x), float(y)) for x, y in curve]
-    size = -(-len(curve) // points)
+    size = max(1, -(-len(curve) // points))
     groups = [curve[start : start + size] for start in range(0, len(curve), size)]
     return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]

@@ -38,7 +38,7 @@ def find_pairs(restored: Path, reference: Path, video: bool) -> list[Pair]:
     for path in (restored, reference):
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder.")
-    one, other = (_is_single(path, video) for path in (restored, reference))
+    one, other = (path.is_file() or (video and bool(frame_files(path))) for path in (restored, reference))
     if one != other:
         single, folder = (restored, reference) if one else (reference, restored)
         raise UsageError(
@@ -83,10 +83,6 @@ def frames(pair: Pair, video: bool) -> Iterator[tuple[Tensor, Tensor]]:
             sizes = [f"{frame.shape[-1]}x{frame.shape[-2]}" for frame in (restored, reference)]
             raise ValueError(f"{pair.restored}: {sizes[0]} pixels, but {pair.reference} has {sizes[1]}.")
         yield restored, reference
-
-
-def _is_single(path: Path, video: bool) -> bool:
-    return path.is_file() or (video and bool(frame_files(path)))
 
 
 def _named(folder: Path, video: bool) -> dict[str, Path]:

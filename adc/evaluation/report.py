@@ -64,7 +64,10 @@ def write_report(
     from adc.evaluation.report_page import render
 
     rate, origin = find_niqe(niqe)
-    clips = _validation_clips(data)
+    data.setup("validate")
+    clips = list(data.val_dataloader())
+    if not clips:
+        raise UsageError("data: there are no validation clips to restore; name a folder of them.")
     names = {run: Path(run).name for run in stages}
     heads = {run: {"heads": found} if (found := read_heads(run)) else {} for run in stages}
     measured = {**restorers, **{f"stage {name}": load_student(run) for run, name in names.items()}}
@@ -105,14 +108,6 @@ def write_report(
     return folder / "report.html"
 
 
-def _validation_clips(data: LightningDataModule) -> list[dict[str, Any]]:
-    data.setup("validate")
-    clips = list(data.val_dataloader())
-    if not clips:
-        raise UsageError("data: there are no validation clips to restore; name a folder of them.")
-    return clips
-
-
 def _displayed(restorers: dict[str, Restorer], video: bool) -> dict[str, Restorer]:
     """Restorers in the sample sheets: of video all if they are not too many."""
     if video and len(restorers) <= MAX_DISPLAYED:
@@ -146,11 +141,8 @@ def _kept(table: dict[str, Figures]) -> dict[str, float]:
 
 
 def _images(table: dict[str, Figures], names: list[str]) -> list[dict[str, Any]]:
-    rows = zip(*(table[name].images for name in names), strict=True)
-    return [
-        {
-            "name": row[0]["name"],
-            **{name: {k: v for k, v in one.items() if k != "name"} for name, one in zip(names, row, strict=True)},
-        }
-        for row in rows
-    ]
+    found = []
+    for row in zip(*(table[name].images for name in names), strict=True):
+        figures = {name: {k: v for k, v in one.items() if k != "name"} for name, one in zip(names, row, strict=True)}
+        found.append({"name": row[0]["name"], **figures})
+    return found

@@ -19,14 +19,13 @@ GAP = 4
 
 
 def sheets(
-    clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192, zoom: int = 1
+    clips: list[dict[str, Any]], restorers: Mapping[str, Restorer], crop: int = 192
 ) -> tuple[Image.Image, Image.Image | None]:
     """The sheet of samples and, if a clip has more than one frame, a sheet of the same order with temporal profiles.
 
     A row for each batch of one clip: the restorations in the order given, then the truth. A sample is the crop of the
     frame in the middle with the most detail. A profile is the stretch of a row that changes most in the truth, over
-    time from top to bottom, each frame drawn several lines tall if the clip is short. Both are `crop` HR pixels long,
-    enlarged `zoom` times.
+    time from top to bottom, each frame drawn several lines tall if the clip is short. Both are `crop` HR pixels long.
     """
     samples, motion = [], []
     for batch in clips:
@@ -39,7 +38,7 @@ def sheets(
             tiles = [Image.fromarray(to_bytes(profile)) for profile in profiles(views, crop)]
             motion.append([tile.resize((crop, tile.height), Image.Resampling.NEAREST) for tile in tiles])
     names = [*restorers, "truth"]
-    return _sheet(names, samples, crop, zoom), _sheet(names, motion, crop, zoom) if motion else None
+    return _sheet(names, samples, crop), _sheet(names, motion, crop) if motion else None
 
 
 def to_image(clip: Tensor) -> Image.Image:
@@ -53,26 +52,24 @@ def busiest(clip: Tensor, crop: int) -> tuple[int, int]:
     energy = torch.zeros_like(grey)
     energy[:, 1:] += (grey[:, 1:] - grey[:, :-1]).abs()
     energy[1:] += (grey[1:] - grey[:-1]).abs()
-    height, width = grey.shape
-    places = [
-        (top, left)
-        for top in range(0, max(height - crop, 0) + 1, max(crop // 4, 1))
-        for left in range(0, max(width - crop, 0) + 1, max(crop // 4, 1))
-    ]
-    return max(places, key=lambda place: energy[place[0] : place[0] + crop, place[1] : place[1] + crop].sum().item())
+    step = max(crop // 4, 1)
+    height, width = (min(crop, side) for side in grey.shape)
+    sums = energy.unfold(0, height, step).unfold(1, width, step).sum(dim=(2, 3))
+    row, column = divmod(int(sums.argmax()), sums.shape[1])
+    return row * step, column * step
 
 
-def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int, zoom: int) -> Image.Image:
+def _sheet(names: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int) -> Image.Image:
     """Tiles in a grid, a name above each column."""
-    heights = [row[0].height * zoom for row in rows]
-    across = width * zoom + GAP
-    sheet = Image.new("RGB", (len(names) * across - GAP, sum(heights) + (len(rows) - 1) * GAP + HEADER), "white")
+    height = sum(row[0].height for row in rows)
+    across = width + GAP
+    sheet = Image.new("RGB", (len(names) * across - GAP, height + (len(rows) - 1) * GAP + HEADER), "white")
     pen = ImageDraw.Draw(sheet)
     for column, name in enumerate(names):
         pen.text((column * across + 3, 3), LABELS.get(name, name), fill="black")
     top = HEADER
-    for row, height in zip(rows, heights, strict=True):
+    for row in rows:
         for column, tile in enumerate(row):
-            sheet.paste(tile.resize((width * zoom, height), Image.Resampling.NEAREST), (column * across, top))
-        top += height + GAP
+            sheet.paste(tile, (column * across, top))
+        top += row[0].height + GAP
     return sheet

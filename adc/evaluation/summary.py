@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from adc.evaluation.measure import Method
-from adc.ops.statistics import bootstrap_interval, wins
+from adc.ops.statistics import bootstrap_interval
 
 Interval = tuple[float, float]
 
@@ -78,5 +78,6 @@ def _compare(name: str, methods: tuple[str, str], columns: list[list[float]], hi
         interval = bootstrap_interval(difference, level)
         test: Any = stats.wilcoxon(difference.tolist()) if difference.any() else None
         p = 1.0 if test is None else float(test.pvalue)
-    counts = wins(first, second, higher)
-    return Comparison(name, methods, len(difference), difference.mean().item(), interval, *counts, p)
+    gain = difference if higher else -difference
+    won, tied, lost = (int(which.sum()) for which in (gain > 0, gain == 0, gain < 0))
+    return Comparison(name, methods, len(difference), difference.mean().item(), interval, won, tied, lost, p)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adc.inference.upscaler import Upscaler, retry_on_oom
 from adc.media.image_files import DecodedImage, channels_for, check_target, decode_image, image_writer
+from adc.media.images import to_frame
 from adc.ops.clip import to_unit
 
 
@@ -48,7 +49,7 @@ def _write(image: DecodedImage, target: Path, size: tuple[int, int], upscaler: U
     with image_writer(target, shape, channels, image.metadata, depth, upscaler.options.quality) as writer:
         top = 0
         try:
-            for band in upscaler.bands(image.frame()[None, None], dtype, target.parent):
+            for band in upscaler.bands(to_frame(image.pixels)[None, None], dtype, target.parent):
                 rows = _rows(band, image.gray, depth)
                 if image.alpha is not None:
                     rows = np.concatenate([rows, _alpha(image.alpha, size, top, len(rows), depth)], axis=2)

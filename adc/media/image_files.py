@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageCms, ImageOps
-from torch import Tensor
 
 from adc.files import replacing
 from adc.media.images import check_ending, deep_gray, opened
@@ -57,11 +55,6 @@ class DecodedImage:
     alpha: np.ndarray | None = None
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
     notes: tuple[str, ...] = ()
-
-    def frame(self) -> Tensor:
-        """Float32 ``(3, H, W)`` in ``[-1, 1]``."""
-        planes = np.ascontiguousarray(self.pixels.transpose(2, 0, 1)).astype(np.float32)
-        return torch.from_numpy(planes).div_(np.iinfo(self.pixels.dtype).max).mul_(2).sub_(1)
 
 
 def decode_image(path: Path) -> DecodedImage:

@@ -129,8 +129,9 @@ def check_ending(path: Path) -> str:
 
 
 def to_frame(pixels: np.ndarray) -> Tensor:
-    """uint8 ``(H, W, 3)`` to ``(3, H, W)`` in ``[-1, 1]``."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div(255).mul(2).sub(1).contiguous()
+    """uint8 or uint16 ``(H, W, 3)`` to float32 ``(3, H, W)`` in ``[-1, 1]``."""
+    planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order="C"))
+    return planes.div_(np.iinfo(pixels.dtype).max).mul_(2).sub_(1)
 
 
 def to_bytes(frame: Tensor) -> np.ndarray:

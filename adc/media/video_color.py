@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from adc.media.images import to_bytes, to_frame
+from adc.media.images import to_bytes
 from adc.ops.clip import to_unit
 
 if TYPE_CHECKING:
@@ -53,16 +52,6 @@ class Color:
 
 def _seems_hd(width: int, height: int) -> bool:
     return width >= 1280 or height > 576
-
-
-def to_pixels(
-    av_frame: av.VideoFrame, color: Color, width: int, height: int, deep: bool, transform: Transform = UPRIGHT
-) -> Tensor:
-    """A decoded frame as ``(3, H, W)`` in ``[-1, 1]``; arguments are those of `to_rgb`."""
-    upright = to_rgb(av_frame, color, width, height, deep, transform)
-    if not deep:
-        return to_frame(upright)
-    return torch.from_numpy(upright.astype(np.float32)).permute(2, 0, 1).div(65535).mul(2).sub(1).contiguous()
 
 
 def to_rgb(

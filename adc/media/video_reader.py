@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from adc.media.video_color import UPRIGHT, Color, to_pixels, transform_of
+from adc.media.images import to_frame
+from adc.media.video_color import UPRIGHT, Color, to_rgb, transform_of
 
 if TYPE_CHECKING:
     import av
@@ -268,8 +269,8 @@ class VideoReader:
             return Frame(latest.pixels, start, duration)
         if is_damaged:
             self._report(start, "damaged; what the decoder makes of it is kept")
-        pixels = to_pixels(av_frame, self.color, self.width, self.height, self.deep, self._transform)
-        return Frame(pixels, start, duration)
+        pixels = to_rgb(av_frame, self.color, self.width, self.height, self.deep, self._transform)
+        return Frame(to_frame(pixels), start, duration)
 
     def _stand_in(self, latest: Frame | None, start: int, duration: int) -> Frame | None:
         self._report(start, f"cannot be decoded; {'left out' if latest is None else 'the frame before stands in'}")

@@ -68,6 +68,8 @@ class VideoWriter:
         Raises:
             ValueError: If the container or the codec is not known, or the one cannot hold the other, or a stream.
         """
+        import av
+
         self.path, self.like = Path(path), like
         self.left_out: list[str] = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +82,7 @@ class VideoWriter:
             self._stream = self._add_video(like.rate if like is not None else Fraction(rate), codec, crf)
             self._copies = {} if like is None else self._add_companions(like)
             self._layout = self._choose_layout(layout)
+            self._format = av.VideoFormat(self._layout)
         except BaseException:
             self._drop()
             raise
@@ -183,35 +186,26 @@ class VideoWriter:
             OSError: If it cannot be written, on a full disk for one.
             ValueError: If the encoder refuses it.
         """
-        pixels = frame.pixels[:, : self._even(frame.pixels.shape[1], 1), : self._even(frame.pixels.shape[2], 0)]
+        height, width = frame.pixels.shape[1:]
+        height -= height % 2 if self._format.chroma_height(2) == 1 else 0
+        width -= width % 2 if self._format.chroma_width(2) == 1 else 0
+        pixels = frame.pixels[:, :height, :width]
         if self._waiting is not None:
             self._begin(pixels)
         av_frame = to_av_frame(pixels, self._color, self._layout, self._deep)
         clock = self._stream.codec_context.time_base
         start = max(round(frame.start * self._time_base / clock), self._earliest)
         self._earliest = start + 1
-        av_frame.pts, av_frame.duration, av_frame.time_base = (
-            start,
-            round(frame.duration * self._time_base / clock),
-            clock,
-        )
+        av_frame.pts, av_frame.time_base = start, clock
+        av_frame.duration = round(frame.duration * self._time_base / clock)
         self._named(lambda: self._container.mux(self._stream.encode(av_frame)))
-
-    def _even(self, side: int, axis: int) -> int:
-        import av
-
-        layout = av.VideoFormat(self._layout)
-        chroma = (layout.chroma_width(2), layout.chroma_height(2))[axis != 0]
-        return side - side % 2 if chroma == 1 else side
 
     def _begin(self, pixels: Tensor) -> None:
         """Set up the encoder by the first frame; then write the packets that came before it."""
-        import av
-
         context, like = self._stream.codec_context, self.like
         context.height, context.width = pixels.shape[-2:]
         context.pix_fmt = self._layout
-        self._deep = max(component.bits for component in av.VideoFormat(self._layout).components) > 8
+        self._deep = max(component.bits for component in self._format.components) > 8
         before = (like.width, like.height) if like is not None else (0, 0)
         self._color = UNTAGGED if like is None else like.color.upscaled(before, (context.width, context.height))
         context.color_range, context.colorspace = self._color.extent, self._color.matrix

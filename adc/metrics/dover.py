@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from adc.interfaces import FileMetric, WeightFile
+from adc.metrics.flow import load_network
 
 MODEL = {
     "backbone": {
@@ -41,13 +42,8 @@ class Dover(FileMetric):
 
     def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
         """Build the authors' network and read its weights."""
-        file = files[self.weights[0]]
-        self.device, self.network = device, import_module("dover.models").DOVER(**MODEL)
-        try:
-            self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-        except Exception as error:
-            raise ValueError(f"{file}: not the weights of DOVER ({' '.join(str(error).split())[:120]}).") from None
-        self.network.to(device).eval()
+        self.device = device
+        self.network = load_network(import_module("dover.models").DOVER(**MODEL), files[self.weights[0]], device)
 
     def rate_file(self, video: Path) -> float:
         """Rate a video file."""

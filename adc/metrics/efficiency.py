@@ -71,7 +71,8 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
             not be called themselves.
     """
     parts = dict(network.named_children()) if parts is None else parts
-    known = {getattr(torch.ops.aten, name): _attention_flops for name in ATTENTION if hasattr(torch.ops.aten, name)}
+    attention = [getattr(torch.ops.aten, name) for name in ATTENTION if hasattr(torch.ops.aten, name)]
+    known = dict.fromkeys(attention, lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value))
     counter = FlopCounterMode(display=False, custom_mapping=known)
     reader = _Reader(counter.flop_registry)
     spent: Counter[nn.Module] = Counter()
@@ -89,14 +90,14 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
     uncounted = tuple(sorted(reader.uncounted))
     if uncounted:
         log.warning("multiply-accumulates of %s are not counted: they come on top", ", ".join(uncounted))
-    total = Cost(_elements(network, reader.read), counter.get_total_flops() // 2)
     by_operation = counter.get_flop_counts().get("Global", {})
-    attention = sum(flops for name, flops in by_operation.items() if "bmm" in str(name) or "attention" in str(name))
+    products = sum(flops for name, flops in by_operation.items() if "bmm" in str(name) or "attention" in str(name))
     shares = {
         name: Cost(_elements(part, reader.read), sum(spent[module] for module in part.modules()) // 2)
         for name, part in parts.items()
     }
-    return Efficiency(total.parameters, total.macs, shares, attention // 2, uncounted)
+    macs = counter.get_total_flops() // 2
+    return Efficiency(_elements(network, reader.read), macs, shares, products // 2, uncounted)
 
 
 def meta_copy(*modules: nn.Module) -> tuple[nn.Module, ...]:
@@ -175,10 +176,6 @@ def _credited(network: nn.Module, counter: FlopCounterMode, spent: Counter[nn.Mo
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
-    return sdpa_flop_count(query, key, value)
 
 
 def _may_multiply(operation: str) -> bool:

@@ -8,7 +8,7 @@ for SSIM and does not for PSNR; so do these. Clips are rounded to bytes by the c
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +31,25 @@ def check_shapes(restored: Tensor, reference: Tensor) -> None:
         raise ValueError(f"{shapes}: not one size.")
 
 
-class Fidelity(Metric):
+class FrameMetric(Metric):
+    """A metric of single frames; of a clip the mean over its frames."""
+
+    def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``.
+
+        Raises:
+            ValueError: If the frames cannot be rated, for one because a side is too short.
+        """
+        clips = [restored] if reference is None or not self.needs_reference else [restored, reference]
+        frames = [to_unit(clip).flatten(0, 1) for clip in clips]
+        return self._rate(*frames).unflatten(0, restored.shape[:2]).mean(dim=1)
+
+    @abstractmethod
+    def _rate(self, *frames: Tensor) -> Tensor:
+        """Rate frames ``(N, 3, H, W)`` in ``[0, 1]``, beside the references if the metric needs them: ``(N,)``."""
+
+
+class Fidelity(FrameMetric, ABC):
     """A metric of frames against their references, without `border` pixels on each side."""
 
     higher_is_better = True
@@ -45,12 +63,7 @@ class Fidelity(Metric):
         check_shapes(restored, reference)
         if restored.ndim != 5:
             raise ValueError(f"expected clips (B, T, 3, H, W); got {tuple(restored.shape)}.")
-        frames = [to_unit(self._cropped(clip)).double().flatten(0, 1) for clip in (restored, reference)]
-        return self.compare(*frames).unflatten(0, restored.shape[:2]).mean(dim=1)
-
-    @abstractmethod
-    def compare(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Compare frames ``(N, 3, H, W)`` in ``[0, 1]``, float64: ``(N,)``."""
+        return super().__call__(self._cropped(restored), self._cropped(reference))
 
     def _cropped(self, clip: Tensor) -> Tensor:
         height, width = clip.shape[-2:]
@@ -64,8 +77,8 @@ def _ssim_in_bytes(restored: Tensor, reference: Tensor) -> Tensor:
 
 
 def _of(compare: Callable[[Tensor, Tensor], Tensor], channels: Callable[[Tensor], Tensor] = lambda rgb: rgb) -> Any:
-    """A comparison of channels that are computed from RGB."""
-    return staticmethod(lambda restored, reference: compare(channels(restored), channels(reference)))
+    """A comparison, in float64, of channels that are computed from RGB."""
+    return staticmethod(lambda restored, reference: compare(channels(restored.double()), channels(reference.double())))
 
 
 class PsnrY(Fidelity):
@@ -73,7 +86,7 @@ class PsnrY(Fidelity):
 
     name, title, decimals = "psnr_y", "PSNR-Y dB", 3
     options = "Y of BT.601 in [16, 235], not rounded"
-    compare = _of(psnr, luma)
+    _rate = _of(psnr, luma)
 
 
 class PsnrRgb(Fidelity):
@@ -81,7 +94,7 @@ class PsnrRgb(Fidelity):
 
     name, title, decimals = "psnr_rgb", "PSNR-RGB dB", 3
     options = "RGB"
-    compare = _of(psnr)
+    _rate = _of(psnr)
 
 
 class SsimY(Fidelity):
@@ -89,7 +102,7 @@ class SsimY(Fidelity):
 
     name, title = "ssim_y", "SSIM-Y"
     options = "Y of BT.601 in [16, 235], rounded to bytes"
-    compare = _of(_ssim_in_bytes, luma)
+    _rate = _of(_ssim_in_bytes, luma)
 
 
 class SsimYUnrounded(Fidelity):
@@ -101,7 +114,7 @@ class SsimYUnrounded(Fidelity):
 
     name, title = "ssim_y_unrounded", "SSIM-Y (unrounded)"
     options = "Y of BT.601 in [16, 235], not rounded: BasicSR's"
-    compare = _of(ssim, luma)
+    _rate = _of(ssim, luma)
 
 
 class SsimRgb(Fidelity):
@@ -109,7 +122,7 @@ class SsimRgb(Fidelity):
 
     name, title = "ssim_rgb", "SSIM-RGB"
     options = "mean over R, G and B"
-    compare = _of(_ssim_in_bytes)
+    _rate = _of(_ssim_in_bytes)
 
 
 class SsimYiq(Fidelity):
@@ -117,7 +130,7 @@ class SsimYiq(Fidelity):
 
     name, title = "ssim_yiq", "SSIM-YIQ"
     options = "Y of YIQ in [0, 255], rounded to bytes: pyiqa's default"
-    compare = _of(_ssim_in_bytes, brightness)
+    _rate = _of(_ssim_in_bytes, brightness)
 
 
 psnr_y, ssim_y = PsnrY(), SsimY()

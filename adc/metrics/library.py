@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from adc.interfaces import Metric, SetMetric, WeightFile
+from adc.interfaces import SetMetric, WeightFile
+from adc.metrics.fidelity import FrameMetric
 from adc.ops.clip import to_unit
 from adc.ops.statistics import frechet_distance
 
@@ -32,8 +35,8 @@ class MissingWeightsError(FileNotFoundError):
     """A missing file of weights; the message names it."""
 
 
-class _Library(Metric):
-    """A metric of pyiqa, called `library_name` there; of a clip the mean over frames."""
+class _Library(FrameMetric):
+    """A metric of pyiqa, called `library_name` there."""
 
     library_name: ClassVar[str]
     packages = ("pyiqa",)
@@ -58,11 +61,9 @@ class _Library(Metric):
         """Further arguments of ``pyiqa.create_metric``."""
         return {}
 
-    def __call__(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``."""
-        batches = [to_unit(clip).flatten(0, 1).split(1) for clip in (restored, reference)[: 1 + self.needs_reference]]
-        rates = [self.network(*frames).reshape(()) for frames in zip(*batches, strict=True)]
-        return torch.stack(rates).unflatten(0, restored.shape[:2]).mean(dim=1)
+    def _rate(self, *frames: Tensor) -> Tensor:
+        pairs = zip(*(batch.split(1) for batch in frames), strict=True)
+        return torch.stack([self.network(*pair).reshape(()) for pair in pairs])
 
 
 class Lpips(_Library):
@@ -148,12 +149,9 @@ def clean_resize(frame: Tensor, side: int = INCEPTION_SIDE) -> Tensor:
 
     Each channel by Pillow in floating point, not rounded (Parmar et al., 2022).
     """
-    import numpy
-    from PIL import Image
-
     channels = (frame.cpu() * 255).round().numpy().astype("float32")
-    resized = [numpy.asarray(Image.fromarray(c).resize((side, side), Image.Resampling.BICUBIC)) for c in channels]
-    return torch.from_numpy(numpy.stack(resized).clip(0, 255))
+    resized = [np.asarray(Image.fromarray(c).resize((side, side), Image.Resampling.BICUBIC)) for c in channels]
+    return torch.from_numpy(np.stack(resized).clip(0, 255))
 
 
 def _quietly(name: str, files: Mapping[WeightFile, Path], build: Callable[[], Any]) -> Any:

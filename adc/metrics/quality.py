@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from adc.interfaces import Metric, WeightFile
-from adc.ops.clip import to_unit
+from adc.interfaces import WeightFile
+from adc.metrics.fidelity import FrameMetric
 
 NIQE_BLOCK = 96
 NIQE_FILE = WeightFile(("niqe_modelparameters.mat", "niqe_pris_params.npz"))
 NIQE_NAMES = (("mu_pris_param", "cov_pris_param"), ("mu_prisparam", "cov_prisparam"))
 
 
-class Niqe(Metric):
-    """The natural image quality evaluator (Mittal et al., 2013)."""
+class Niqe(FrameMetric):
+    """The natural image quality evaluator (Mittal et al., 2013); sides of at least 96 pixels."""
 
     name, title = "niqe", "NIQE"
     options = "pyiqa niqe: Y of YIQ, no border cut"
@@ -31,21 +33,13 @@ class Niqe(Metric):
         mean, covariance = _read(files[NIQE_FILE])
         self.mean, self.covariance = mean.reshape(1, 36), covariance.reshape(1, 36, 36)
 
-    def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
-        """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``, the mean over frames.
-
-        Raises:
-            ValueError: If a side is shorter than 96 pixels.
-        """
+    def _rate(self, *frames: Tensor) -> Tensor:
         from pyiqa.archs.niqe_arch import calculate_niqe
 
-        if min(restored.shape[-2:]) < NIQE_BLOCK:
-            raise ValueError(f"NIQE needs sides of at least {NIQE_BLOCK} pixels; got {tuple(restored.shape[-2:])}.")
-        frames = to_unit(restored).flatten(0, 1)
-        rates = [
-            calculate_niqe(frame[None], mu_pris_param=self.mean, cov_pris_param=self.covariance) for frame in frames
-        ]
-        return torch.stack([rate.reshape(()) for rate in rates]).unflatten(0, restored.shape[:2]).mean(dim=1)
+        if min(frames[0].shape[-2:]) < NIQE_BLOCK:
+            raise ValueError(f"NIQE needs sides of at least {NIQE_BLOCK} pixels; got {tuple(frames[0].shape[-2:])}.")
+        rate = partial(calculate_niqe, mu_pris_param=self.mean, cov_pris_param=self.covariance)
+        return torch.stack([rate(frame).reshape(()) for frame in frames[0].split(1)])
 
 
 def find_niqe(file: str | None = None) -> tuple[Niqe | None, str]:
@@ -72,19 +66,17 @@ def find_niqe(file: str | None = None) -> tuple[Niqe | None, str]:
 
 
 def _read(path: Path) -> tuple[Tensor, Tensor]:
-    import numpy
-
     try:
         if path.suffix == ".mat":
             from scipy.io import loadmat
 
             held = loadmat(str(path))
         else:
-            held = dict(numpy.load(path, allow_pickle=False))
+            held = dict(np.load(path, allow_pickle=False))
     except Exception as error:
         raise ValueError(f"{path}: not a file of NIQE parameters ({type(error).__name__}).") from None
     for names in NIQE_NAMES:
         if all(name in held for name in names) and [held[name].size for name in names] == [36, 36 * 36]:
-            mean, covariance = (torch.from_numpy(numpy.asarray(held[name], dtype="float64")) for name in names)
+            mean, covariance = (torch.from_numpy(np.asarray(held[name], dtype="float64")) for name in names)
             return mean, covariance
     raise ValueError(f"{path}: holds {', '.join(sorted(held)) or 'nothing'}; expected {' and '.join(NIQE_NAMES[0])}.")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adc.interfaces import Metric, WeightFile
-from adc.metrics.fidelity import check_shapes
+from adc.metrics.fidelity import FrameMetric, check_shapes
 from adc.metrics.flow import Flow, dis, raft, spynet
 from adc.metrics.library import Lpips
 from adc.ops import temporal, warp
@@ -146,20 +146,14 @@ class Unsteadiness(Metric):
         return temporal.unsteadiness(to_unit(restored) * 255)
 
 
-class Sharpness(Metric):
-    """Variance of the Laplacian of the luminance in bytes."""
+class Sharpness(FrameMetric):
+    """Variance of the Laplacian of the luminance in bytes; sides of at least 3 pixels."""
 
     name, decimals, higher_is_better, needs_reference = "sharpness", 1, True, False
     options = "variance of the Laplacian of luminance in bytes"
 
-    def __call__(self, restored: Tensor, reference: Tensor | None = None) -> Tensor:
-        """Rate ``(B, T, 3, H, W)`` clips in ``[-1, 1]``: ``(B,)``, the mean over frames.
-
-        Raises:
-            ValueError: If a side is shorter than 3 pixels.
-        """
-        brightness = luma(to_unit(restored).double().flatten(0, 1)) * 255
-        return laplacian_variance(brightness).unflatten(0, restored.shape[:2]).mean(dim=1)
+    def _rate(self, *frames: Tensor) -> Tensor:
+        return laplacian_variance(luma(frames[0].double()) * 255)
 
 
 class SharpnessRatio(Metric):

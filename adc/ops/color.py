@@ -46,7 +46,9 @@ def adain(image: Tensor, colors: Tensor, eps: float = 1e-5) -> Tensor:
     Returns:
         ``std(colors) / std(image) * (image - mean(image)) + mean(colors)``, per channel.
     """
-    return rescale(image, (_mean(image), _variance(image)), (_mean(colors), _variance(colors)), eps)
+    axes = (-2, -1)
+    own, wanted = ((one.mean(axes, keepdim=True), one.var(axes, keepdim=True)) for one in (image, colors))
+    return rescale(image, own, wanted, eps)
 
 
 def rescale(image: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], eps: float = 1e-5) -> Tensor:
@@ -73,14 +75,6 @@ def wavelet(image: Tensor, colors: Tensor, levels: int = WAVELET_LEVELS) -> Tens
         levels: Number of steps; the last one smooths over ``2 ** levels`` pixels.
     """
     return image - _coarse(image, levels) + _coarse(colors, levels)
-
-
-def _mean(image: Tensor) -> Tensor:
-    return image.mean(dim=(-2, -1), keepdim=True)
-
-
-def _variance(image: Tensor) -> Tensor:
-    return image.var(dim=(-2, -1), keepdim=True, unbiased=True)
 
 
 def _coarse(image: Tensor, levels: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""How sure a mean is, which of two methods wins, and how far two sets are apart."""
+"""How sure a mean is, and how far two sets are apart."""
 
 # Parts of torch have no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -40,18 +40,6 @@ def bootstrap_interval(
     ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.cat(means).quantile(ends)
     return low.item(), high.item()
-
-
-def wins(ours: Tensor, theirs: Tensor, higher_is_better: bool = True) -> tuple[int, int, int]:
-    """How often ours is better, equal and worse.
-
-    Args:
-        ours: ``(N,)``.
-        theirs: ``(N,)``, of the same pictures.
-        higher_is_better: Whether more is better.
-    """
-    ahead = (ours - theirs) if higher_is_better else (theirs - ours)
-    return int((ahead > 0).sum()), int((ahead == 0).sum()), int((ahead < 0).sum())
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:

@@ -9,23 +9,6 @@ from torch import Tensor
 LINES = 96
 
 
-def steps(clip: Tensor) -> Tensor:
-    """The differences of successive frames, ``x_t+1 - x_t``.
-
-    Args:
-        clip: ``(B, T, C, H, W)``.
-
-    Returns:
-        ``(B, T - 1, C, H, W)``.
-
-    Raises:
-        ValueError: If there is one frame.
-    """
-    if clip.shape[1] < 2:
-        raise ValueError("figures of motion need at least two frames.")
-    return clip[:, 1:] - clip[:, :-1]
-
-
 def flicker(restored: Tensor, reference: Tensor) -> Tensor:
     """How far the steps of a clip are from those of the reference, ``mean |(r_t+1 - r_t) - (y_t+1 - y_t)|``.
 
@@ -41,7 +24,9 @@ def flicker(restored: Tensor, reference: Tensor) -> Tensor:
     Raises:
         ValueError: If there is one frame.
     """
-    return (steps(restored) - steps(reference)).abs().mean(dim=(1, 2, 3, 4))
+    if restored.shape[1] < 2:
+        raise ValueError("figures of motion need at least two frames.")
+    return (restored.diff(dim=1) - reference.diff(dim=1)).abs().mean(dim=(1, 2, 3, 4))
 
 
 def unsteadiness(clip: Tensor) -> Tensor:
@@ -61,30 +46,14 @@ def unsteadiness(clip: Tensor) -> Tensor:
     """
     if clip.shape[1] < 3:
         raise ValueError("unsteadiness needs at least three frames.")
-    return steps(steps(clip)).abs().mean(dim=(1, 2, 3, 4)) / 4
-
-
-def profile(clip: Tensor, row: int, tall: int = 1) -> Tensor:
-    """The temporal profile of a clip: one row of its pixels over time, a line below the other.
-
-    What stands still draws vertical lines, what moves slanted ones; what flickers breaks them.
-
-    Args:
-        clip: ``(B, T, C, H, W)``.
-        row: Which row.
-        tall: How many lines each frame draws.
-
-    Returns:
-        ``(B, C, tall * T, W)``.
-
-    Raises:
-        IndexError: If there is no such row.
-    """
-    return clip[..., row, :].transpose(1, 2).repeat_interleave(tall, dim=-2)
+    return clip.diff(n=2, dim=1).abs().mean(dim=(1, 2, 3, 4)) / 4
 
 
 def profiles(clips: Sequence[Tensor], width: int) -> list[Tensor]:
-    """Profiles of several versions of one clip at the same place, where the last, the truth, is liveliest.
+    """Temporal profiles of several versions of one clip at the same place, where the last, the truth, is liveliest.
+
+    A profile is one row of pixels over time, a line below the other. What stands still draws vertical lines, what
+    moves slanted ones; what flickers breaks them.
 
     Args:
         clips: Each ``(1, T, C, H, W)``.
@@ -96,7 +65,8 @@ def profiles(clips: Sequence[Tensor], width: int) -> list[Tensor]:
     truth = clips[-1]
     row, left = liveliest(truth[0], width)
     tall = max(LINES // truth.shape[1], 1)
-    return [profile(clip[..., left : left + width], row, tall)[0] for clip in clips]
+    stretches = [clip[0, ..., row, left : left + width] for clip in clips]
+    return [stretch.transpose(0, 1).repeat_interleave(tall, dim=1) for stretch in stretches]
 
 
 def liveliest(clip: Tensor, width: int) -> tuple[int, int]:

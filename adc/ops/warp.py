@@ -20,13 +20,9 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
         flow: ``(N, 2, H, W)`` in pixels, to the right and down.
     """
     height, width = image.shape[-2:]
-    down, right = torch.meshgrid(
-        torch.arange(height, device=flow.device, dtype=flow.dtype),
-        torch.arange(width, device=flow.device, dtype=flow.dtype),
-        indexing="ij",
-    )
+    down, right = (torch.arange(side, device=flow.device, dtype=flow.dtype) for side in (height, width))
     across = (right + flow[:, 0]) * (2 / max(width - 1, 1)) - 1
-    along = (down + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
+    along = (down[:, None] + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
     grid = torch.stack((across, along), dim=-1)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 

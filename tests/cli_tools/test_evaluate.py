@@ -3,6 +3,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image
 from scipy import stats
 
 from adc.cli import main
+from adc.evaluation.measure import Method
+from adc.evaluation.summary import comparisons
 from adc.media.images import read_image, to_frame
 from adc.metrics import psnr_y, ssim_y
 
@@ -231,6 +234,16 @@ def methods(tmp_path):
             path.parent.mkdir(exist_ok=True)
             Image.fromarray((reference + strength * noise).clip(0, 255).astype(np.uint8)).save(path)
     return tmp_path
+
+
+@pytest.mark.parametrize(("higher", "expected"), [(True, (1, 1, 2)), (False, (2, 1, 1))])
+def test_wins_ties_and_losses(higher, expected):
+    one, other = (
+        Method(name, [{"name": str(number), "figure": figure} for number, figure in enumerate(figures)])
+        for name, figures in (("one", (1.0, 2.0, 3.0, 4.0)), ("other", (1.0, 1.0, 5.0, 6.0)))
+    )
+    (found,) = comparisons([one, other], {"figure": SimpleNamespace(higher_is_better=higher)}, 0.95)
+    assert (found.wins, found.ties, found.losses) == expected
 
 
 def test_methods_side_by_side(methods, capsys):

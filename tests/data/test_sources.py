@@ -39,7 +39,7 @@ def test_a_still_image_stands_still_and_a_slideshow_does_not(frames):
 
 @pytest.mark.parametrize("source", [StillImage(), Slideshow()])
 def test_without_stills_the_key_of_the_data_module_is_named(source):
-    with pytest.raises(ValueError, match=rf"^source: {type(source).__name__} .* Set stills: true.* DegradedVideos"):
+    with pytest.raises(ValueError, match=rf"^source: {type(source).__name__} .* Set stills: true.* DegradedClips"):
         source({"hr": torch.rand(1, 2, 3, 4, 4)})
 
 

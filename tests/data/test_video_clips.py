@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -261,7 +262,7 @@ def test_a_broken_video_stops_or_is_skipped(folder, tmp_path):
 
 def test_stills_are_key_frames_of_the_others_and_leave_the_clip_as_it_is(folder):
     plain, dataset = videos(folder), videos(folder)
-    dataset.stills = Stills(dataset.maker.files, 32, read=dataset.maker.read)
+    dataset.stills = Stills(dataset.maker.files, dataset.maker.spec, dataset.maker.read)
     item = dataset[0]
     assert item["stills"].shape == item["hr"].shape and torch.equal(
         item["stills"], videos_with_stills(folder)[0]["stills"]
@@ -277,7 +278,7 @@ def test_stills_are_key_frames_of_the_others_and_leave_the_clip_as_it_is(folder)
 
 def videos_with_stills(folder):
     dataset = videos(folder)
-    dataset.stills = Stills(dataset.maker.files, 32)
+    dataset.stills = Stills(dataset.maker.files, dataset.maker.spec)
     return dataset
 
 
@@ -285,14 +286,15 @@ def test_broken_stills_stop_or_are_skipped(tmp_path):
     write_image(tmp_path / "a.png", picture(0))
     (tmp_path / "b.png").write_text("")
     files = image_sources([tmp_path / "a.png", tmp_path / "b.png"])
-    stills = Stills(files, 32, broken="skip")
+    spec = ClipSpec(1, 32, 4)
+    stills = Stills(files, replace(spec, broken="skip"))
     assert stills.draw(5, torch.Generator()).shape == (5, 3, 32, 32) and stills.skipped == {str(files[1].path)}
     with pytest.raises(ValueError, match=r"b\.png: not an image"):
-        Stills(files, 32).draw(2, torch.Generator())
+        Stills(files, spec).draw(2, torch.Generator())
     with pytest.raises(ValueError, match="none of the 1 files"):
-        Stills(files[1:], 32, broken="skip").draw(2, torch.Generator())
+        Stills(files[1:], replace(spec, broken="skip")).draw(2, torch.Generator())
     with pytest.raises(ValueError, match=r"a\.png: 96x64 pixels are smaller"):
-        Stills(files[:1], 80).draw(1, torch.Generator())
+        Stills(files[:1], replace(spec, size=80)).draw(1, torch.Generator())
 
 
 def test_validation_takes_the_middle_of_the_first_frames(folder):

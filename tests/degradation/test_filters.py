@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from adc.degradation.filters import blur, gaussian_noise, gray, poisson_noise, reflected, resize
-from adc.degradation.jpeg import compress
+from adc.degradation.codec import compress
+from adc.degradation.filters import blur, gaussian_noise, poisson_noise, reflected, resize
 
 
 def seeded(seed=0):
@@ -60,11 +60,6 @@ def test_poisson_noise_grows_with_brightness(is_gray):
     assert (measured[:64].mean() / expected[:64].mean()).item() == pytest.approx(1, rel=0.03)
     assert (measured[64:].mean() / expected[64:].mean()).item() == pytest.approx(1, rel=0.03)
     assert torch.equal(noise[0], noise[1]) == is_gray
-
-
-def test_gray_is_luma():
-    colours = torch.eye(3).view(3, 3, 1, 1)
-    torch.testing.assert_close(gray(colours).flatten(), torch.tensor([0.299, 0.587, 0.114]))
 
 
 def test_jpeg_loses_more_at_lower_quality_and_stays_on_the_grid():

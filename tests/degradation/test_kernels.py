@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from adc.degradation.draws import bernoulli, categorical, randint, uniform
-from adc.degradation.kernels import KINDS, distance, draw_gaussian, draw_sinc, draw_size, gaussian, plateau, sinc
+from adc.degradation.kernels import KINDS, distance, draw_blur, draw_sinc, draw_size, gaussian, plateau, sinc
+from adc.degradation.presets import SecondOrderValues
 
 
 def seeded(seed=0):
@@ -67,8 +68,9 @@ def test_sizes_are_the_odd_numbers_from_7_to_21():
 
 @pytest.mark.parametrize("kind", range(6))
 def test_kinds_are_what_they_say(kind):
-    probabilities = [float(index == kind) for index in range(6)]
-    kernel = draw_gaussian(seeded(3), 15, probabilities, (1.0, 3.0), (0.5, 2.0), (1.0, 1.5))
+    probabilities = tuple(float(index == kind) for index in range(6))
+    values = SecondOrderValues((15, 15), probabilities, beta_gaussian=(0.5, 2.0), beta_plateau=(1.0, 1.5))
+    kernel = draw_blur(seeded(3), values, 0.0, (1.0, 3.0))
     is_round = torch.allclose(kernel, kernel.T, atol=1e-7) and torch.allclose(kernel, kernel.flip(0), atol=1e-7)
     assert is_round == (not KINDS[kind].endswith("anisotropic"))
 

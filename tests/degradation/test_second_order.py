@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+import adc.degradation.base as base
 import adc.degradation.image as image
 from adc.degradation import BicubicDown, NoDegradation, SecondOrder
 from adc.testing import check_degradation
@@ -106,7 +107,7 @@ def operations():
         letters = {"blur": "b", "_resize": "r", "compress": "j", "gaussian_noise": "g", "poisson_noise": "p"}
         for name, letter in letters.items():
             patch.setattr(image, name, lambda frames, *rest, letter=letter: word.append(letter) or frames + 1)
-        patch.setattr(image, "quantize", lambda frames: frames)
+        patch.setattr(base, "quantize", lambda frames: frames)
         words, hr = [], -torch.ones(1, 3, 16, 16)
         for seed in range(400):
             word.clear()

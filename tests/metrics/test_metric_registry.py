@@ -62,7 +62,7 @@ def test_what_is_not_there_is_skipped_by_name_and_by_file():
 
 
 def test_the_first_estimator_that_is_there(tmp_path):
-    from adc.metrics.spynet import SpyNet
+    from adc.metrics.flow import SpyNet
 
     pytest.importorskip("cv2")
     built, skipped = build(expand(["ewarp"]))

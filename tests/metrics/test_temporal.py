@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from adc.metrics import flow
-from adc.metrics.spynet import SpyNet
+from adc.metrics.flow import SpyNet
 from adc.metrics.temporal import sharpness, temporal_distance, warping_error
 
 SHARED = Path(os.environ.get("ADC_SHARED", Path(__file__).parents[3] / "shared"))

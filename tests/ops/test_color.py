@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from adc.ops.color import adain, luma, wavelet
+from adc.ops.color import adain, brightness, luma, wavelet
 
 
 def pictures(seed=0, size=(24, 20)):
@@ -43,3 +43,8 @@ def test_one_step_of_the_wavelet_is_the_binomial_kernel():
     dot[..., 2, 2] = 16
     expected = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
     torch.testing.assert_close(wavelet(torch.zeros_like(dot), dot, levels=1)[0, 0, 1:4, 1:4], expected)
+
+
+def test_brightness_is_the_luma_of_yiq():
+    colors = torch.eye(3).view(3, 3, 1, 1)
+    torch.testing.assert_close(brightness(colors).flatten(), torch.tensor([0.299, 0.587, 0.114]))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from adc.ops.statistics import bootstrap_interval, frechet_distance, wins
+from adc.ops.statistics import bootstrap_interval, frechet_distance
 
 
 def normal(*shape, seed=0):
@@ -39,12 +39,6 @@ def test_two_values_have_a_closed_form():
 def test_what_has_no_interval(values, level):
     with pytest.raises(ValueError, match=r"at least one value|between 0 and 1"):
         bootstrap_interval(torch.tensor(values), level)
-
-
-def test_wins():
-    ours, theirs = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1.0, 1.0, 5.0, 6.0])
-    assert wins(ours, theirs) == (1, 1, 2)
-    assert wins(ours, theirs, higher_is_better=False) == (2, 1, 1)
 
 
 def test_equal_sets_are_not_apart():

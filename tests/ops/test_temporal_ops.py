@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from adc.ops.temporal import flicker, liveliest, profile, profiles, steps, unsteadiness
+from adc.ops.temporal import flicker, liveliest, profiles, unsteadiness
 
 
 def levels(*values):
@@ -15,7 +15,6 @@ def noise(*shape):
 
 def test_flicker_has_a_closed_form():
     """Steps of 2 and -3 against 1 and 1: (1 + 4) / 2."""
-    assert steps(levels(0, 2, -1))[0, :, 0, 0, 0].tolist() == [2, -3]
     assert flicker(levels(0, 2, -1), levels(5, 6, 7)).item() == 2.5
     assert flicker(levels(5, 6, 7), levels(0, 2, -1)).item() == 2.5
 
@@ -41,29 +40,26 @@ def test_unsteadiness_has_a_closed_form():
 
 
 def test_too_few_frames():
-    for measure in (lambda: flicker(levels(1), levels(2)), lambda: steps(levels(1))):
-        with pytest.raises(ValueError, match="at least two frames"):
-            measure()
+    with pytest.raises(ValueError, match="at least two frames"):
+        flicker(levels(1), levels(2))
     with pytest.raises(ValueError, match="at least three frames"):
         unsteadiness(levels(1, 2))
 
 
 def test_a_profile_is_a_row_over_time():
-    clip = noise(2, 3, 3, 5, 7)
-    shown = profile(clip, row=4)
-    assert shown.shape == (2, 3, 3, 7)
+    clip = noise(1, 3, 3, 5, 7)
+    row, _ = liveliest(clip[0], 7)
+    (shown,) = profiles([clip], 7)
+    assert shown.shape == (3, 96, 7)
     for t in range(3):
-        assert torch.equal(shown[:, :, t], clip[:, t, :, 4])
-    assert torch.equal(profile(clip, 4, tall=2)[:, :, 1::2], shown)
-    with pytest.raises(IndexError):
-        profile(clip, 5)
+        assert torch.equal(shown[:, 32 * t : 32 * t + 32], clip[0, t, :, row, None].expand(3, 32, 7))
 
 
 def test_what_moves_draws_a_slanted_line():
     clip = torch.zeros(1, 6, 1, 3, 6)
     for t in range(6):
         clip[0, t, 0, 1, t] = 1
-    assert torch.equal(profile(clip, 1)[0, 0], torch.eye(6))
+    assert torch.equal(profiles([clip], 6)[0][0, ::16], torch.eye(6))
 
 
 def test_the_liveliest_stretch():
@@ -82,8 +78,8 @@ def test_profiles_are_of_one_place():
     other = noise(1, 4, 3, 12, 40).float()
     row, left = liveliest(truth[0], 16)
     ours, theirs = profiles([other, truth], 16)
-    assert torch.equal(theirs, profile(truth, row, 24)[0, ..., left : left + 16])
-    assert torch.equal(ours, profile(other, row, 24)[0, ..., left : left + 16])
+    for shown, clip in ((theirs, truth), (ours, other)):
+        assert torch.equal(shown[:, 5::24], clip[0, ..., row, left : left + 16].transpose(0, 1))
     assert ours.shape == (3, 96, 16)
     long = torch.zeros(1, 100, 3, 2, 5)
     assert profiles([long], 16)[0].shape == (3, 100, 5)

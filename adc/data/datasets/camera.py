@@ -47,6 +47,7 @@ def shoot(photo: Tensor, path: CameraPath, size: tuple[int, int]) -> Tensor:
     covers several of the photo, it is the mean of ``n x n`` samples, ``n`` the largest zoom of the path rounded up:
     one number for the whole path, as otherwise the image would jump where the number changes.
     """
+    height, width = photo.shape[-2:]
     samples = max(1, math.ceil(float(path.zoom.max()) - 1e-6))
     rows, columns = (_offsets(side, samples) for side in size)
     frames = []
@@ -54,7 +55,9 @@ def shoot(photo: Tensor, path: CameraPath, size: tuple[int, int]) -> Tensor:
         cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
         x = center[0] + cosine * columns[None, :] - sine * rows[:, None]
         y = center[1] + sine * columns[None, :] + cosine * rows[:, None]
-        frames.append(F.avg_pool2d(_sample(photo, x, y)[None], samples)[0])
+        grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1).to(photo.dtype)
+        sampled = F.grid_sample(photo[None], grid[None], "bicubic", "border", align_corners=False)
+        frames.append(F.avg_pool2d(sampled, samples)[0])
     return torch.stack(frames)
 
 
@@ -62,12 +65,6 @@ def _offsets(side: int, samples: int) -> Tensor:
     """Sample positions in pixels from the middle of a side."""
     places = (torch.arange(side * samples, dtype=torch.float64) + 0.5) / samples
     return places - side / 2
-
-
-def _sample(photo: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    height, width = photo.shape[-2:]
-    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1).to(photo.dtype)
-    return F.grid_sample(photo[None], grid[None], "bicubic", "border", align_corners=False)[0]
 
 
 class Camera:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,13 +13,14 @@ from torch import Generator, Tensor
 
 from adc.data.datasets.augment import Augmentation
 from adc.data.datasets.crops import Small
-from adc.data.datasets.stills import BROKEN, Broken
 from adc.degradation.draws import randint
+from adc.media.images import BrokenImageError, to_frame
 from adc.media.tar_shards import TarMember
 from adc.media.video_reader import BrokenVideoError
 from adc.media.video_source import ImageFile, VideoSource, VideoSourceReader
 from adc.ops.shots import cuts
 
+BROKEN = (BrokenImageError, BrokenVideoError, FileNotFoundError)
 TRIES = 8
 """Windows of a video that are drawn; if all cross cuts, the next video takes its place."""
 THUMBNAIL = 160
@@ -49,7 +50,7 @@ class ClipSpec:
     stride: int = 1
     shots: bool = True
     small: Small = "error"
-    broken: Broken = "error"
+    broken: Literal["error", "skip"] = "error"
     augment: Augmentation | None = None
 
     @property
@@ -169,5 +170,4 @@ def cuts_in(frames: Sequence[np.ndarray]) -> list[int]:
 
 def to_clip(frames: Sequence[np.ndarray]) -> Tensor:
     """Frames, uint8 ``(H, W, 3)``, to ``(T, 3, H, W)`` in ``[-1, 1]``."""
-    pixels = torch.from_numpy(np.stack(frames))
-    return pixels.permute(0, 3, 1, 2).float().div(255).mul(2).sub(1).contiguous()
+    return torch.stack([to_frame(frame) for frame in frames])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,23 @@ from adc.media.tar_shards import TarMember
 Small = Literal["error", "reflect"]
 
 
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle of frames ``(H, W, 3)``, perhaps mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool = False
+
+    def __call__(self, frames: Sequence[np.ndarray], scale: int = 1) -> list[np.ndarray]:
+        """Cut it out of frames that are ``scale`` times as large as those it was made for."""
+        rows = slice(self.top * scale, (self.top + self.height) * scale)
+        columns = slice(self.left * scale, (self.left + self.width) * scale)
+        return [frame[rows, columns][:, :: -1 if self.flip else 1] for frame in frames]
+
+
 def too_small(path: Path | TarMember, pixels: np.ndarray, size: int, scale: int, way_out: str = "") -> ValueError:
     """The error for a photo ``(H, W, 3)`` into which a crop does not fit; names the file, its size and the way out."""
     height, width = pixels.shape[:2]
@@ -26,12 +44,11 @@ def too_small(path: Path | TarMember, pixels: np.ndarray, size: int, scale: int,
     )
 
 
-def crop_of(frame: np.ndarray, size: int, generator: Generator) -> Callable[[np.ndarray], np.ndarray]:
-    """A random square of frames ``(H, W, 3)``, perhaps mirrored: the function that cuts it out of each."""
+def crop_of(frame: np.ndarray, size: int, generator: Generator) -> Crop:
+    """A random square of a frame, perhaps mirrored."""
     height, width = frame.shape[:2]
     top, left = randint(generator, 0, height - size), randint(generator, 0, width - size)
-    flip = bernoulli(generator, 0.5)
-    return lambda other: other[top : top + size, left : left + size][:, :: -1 if flip else 1]
+    return Crop(top, left, size, size, bernoulli(generator, 0.5))
 
 
 def ensure_min_size(pixels: np.ndarray, path: Path | TarMember, size: int, scale: int, small: Small) -> np.ndarray:
@@ -48,10 +65,9 @@ def ensure_min_size(pixels: np.ndarray, path: Path | TarMember, size: int, scale
     return pixels[rows][:, columns]
 
 
-def central(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The middle ``height`` x ``width`` of ``(H, W, 3)``."""
-    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-    return pixels[top : top + height, left : left + width]
+def central(frame: np.ndarray, height: int, width: int) -> Crop:
+    """The middle of a frame."""
+    return Crop((frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2, height, width)
 
 
 def crop_size(path: Path | TarMember, pixels: np.ndarray, largest: int | None, step: int) -> tuple[int, int]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from torch import Generator
 
 from adc.data.datasets.clip_maker import ClipMaker, ClipSample, check_length, to_clip
-from adc.data.datasets.crops import crop_size, too_small
-from adc.degradation.draws import bernoulli, randint
+from adc.data.datasets.crops import Crop, central, crop_of, crop_size, too_small
 from adc.media.tar_shards import TarMember
 from adc.media.video_source import VideoSource
 
 Pair = tuple[VideoSource, VideoSource]
 Frames = list[np.ndarray]
-Size = tuple[int, int]
 
 
 class PairClips(ClipMaker):
@@ -32,13 +29,7 @@ class PairClips(ClipMaker):
         pair, side, scale = self.files[number], self.spec.side, self.spec.scale
         if min(hr[0].shape[:2]) < side:
             raise too_small(pair[1].path, hr[0], side, scale)
-        height, width = lr[0].shape[:2]
-        top, left = randint(generator, 0, height - side // scale), randint(generator, 0, width - side // scale)
-        clip = self._cropped(pair, lr, hr, (top, left), (side // scale, side // scale))
-        if bernoulli(generator, 0.5):
-            assert clip.lr is not None
-            return replace(clip, hr=clip.hr.flip(-1), lr=clip.lr.flip(-1))
-        return clip
+        return self._cropped(pair, lr, hr, crop_of(lr[0], side // scale, generator))
 
     def first(self, index: int, generator: Generator) -> ClipSample:
         """The middle of the first frames of both videos."""
@@ -46,9 +37,7 @@ class PairClips(ClipMaker):
         self._check(pair)
         lr, hr = self._both(pair, range(0, self.spec.span, self.spec.stride))
         size = crop_size(pair[1].path, hr[0], self.spec.size, self.spec.step)
-        height, width = (side // self.spec.scale for side in size)
-        corner = ((lr[0].shape[0] - height) // 2, (lr[0].shape[1] - width) // 2)
-        return self._cropped(pair, lr, hr, corner, (height, width))
+        return self._cropped(pair, lr, hr, central(lr[0], *(side // self.spec.scale for side in size)))
 
     def _take(self, pair: Pair, generator: Generator) -> tuple[Frames, Frames] | None:
         self._check(pair)
@@ -71,9 +60,5 @@ class PairClips(ClipMaker):
             )
         return lr, hr
 
-    def _cropped(self, pair: Pair, lr: Frames, hr: Frames, corner: Size, size: Size) -> ClipSample:
-        clips = []
-        for frames, factor in ((lr, 1), (hr, self.spec.scale)):
-            (top, left), (height, width) = (tuple(factor * side for side in two) for two in (corner, size))
-            clips.append(to_clip([frame[top : top + height, left : left + width] for frame in frames]))
-        return ClipSample(pair[1].name, pair[1].path, clips[1], clips[0])
+    def _cropped(self, pair: Pair, lr: Frames, hr: Frames, crop: Crop) -> ClipSample:
+        return ClipSample(pair[1].name, pair[1].path, to_clip(crop(hr, self.spec.scale)), to_clip(crop(lr)))

@@ -4,43 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-from adc.data.datasets.crops import Small, crop_of, ensure_min_size
+from adc.data.datasets.clip_maker import BROKEN, ClipSpec
+from adc.data.datasets.crops import crop_of, ensure_min_size
 from adc.degradation.draws import randint
 from adc.media.images import BrokenImageError, to_frame
-from adc.media.video_reader import BrokenVideoError
 from adc.media.video_source import ImageFile, VideoSource, VideoSourceReader
-
-BROKEN = (BrokenImageError, BrokenVideoError, FileNotFoundError)
-Broken = Literal["error", "skip"]
 
 
 class Stills:
     """Clips of unrelated images: crops of photos, or of key frames of videos.
 
     Attributes:
-        scale: Divisor of sizes, for messages.
-        small: What to do with an image smaller than the crop: stop, or mirror it at its borders.
-        skipped: Broken files met so far, with ``broken="skip"`` (instead of an error).
+        skipped: Broken files met so far, where the specification skips them (instead of an error).
     """
 
-    def __init__(
-        self,
-        sources: Sequence[VideoSource],
-        size: int,
-        scale: int = 4,
-        small: Small = "error",
-        broken: Broken = "error",
-        read: VideoSourceReader | None = None,
-    ) -> None:
-        self.sources, self.size, self.scale = sources, size, scale
-        self.small: Small = small
-        self.broken: Broken = broken
-        self.read = read or VideoSourceReader()
+    def __init__(self, sources: Sequence[VideoSource], spec: ClipSpec, read: VideoSourceReader | None = None) -> None:
+        self.sources, self.spec, self.read = sources, spec, read or VideoSourceReader()
         self.skipped: set[str] = set()
 
     def draw(self, frames: int, generator: Generator, own: int | None = None) -> Tensor:
@@ -76,9 +59,9 @@ class Stills:
             number = keys[0] if isinstance(source, ImageFile) else keys[randint(generator, 0, len(keys) - 1)]
             pixels = self.read(source, [number])[0]
         except BROKEN:
-            if self.broken == "error":
+            if self.spec.broken == "error":
                 raise
             self.skipped.add(str(source.path))
             return None
-        pixels = ensure_min_size(pixels, source.path, self.size, self.scale, self.small)
-        return to_frame(crop_of(pixels, self.size, generator)(pixels))
+        pixels = ensure_min_size(pixels, source.path, self.spec.side, self.spec.scale, self.spec.small)
+        return to_frame(crop_of(pixels, self.spec.side, generator)([pixels])[0])

@@ -24,8 +24,7 @@ class VideoClips(ClipMaker):
         frames = [ensure_min_size(frame, source.path, side, self.spec.scale, self.spec.small) for frame in frames]
         if augment is not None:
             side = augment.side(side, min(frames[0].shape[:2]), generator)
-        crop = crop_of(frames[0], side, generator)
-        frames = [crop(frame) for frame in frames]
+        frames = crop_of(frames[0], side, generator)(frames)
         if augment is not None:
             frames = augment.change(frames, self.spec.side, generator)
         return ClipSample(source.name, source.path, to_clip(frames))
@@ -36,7 +35,7 @@ class VideoClips(ClipMaker):
         check_length(source, self.spec)
         frames = self.read(source, range(0, self.spec.span, self.spec.stride))
         size = crop_size(source.path, frames[0], self.spec.size, self.spec.step)
-        return ClipSample(source.name, source.path, to_clip([central(frame, *size) for frame in frames]))
+        return ClipSample(source.name, source.path, to_clip(central(frames[0], *size)(frames)))
 
 
 class CameraClips(ClipMaker):

@@ -92,8 +92,7 @@ class ClipFiles(ClipData, ABC):
         read = maker.read
         if isinstance(self.stills, str):
             files, read = image_sources(list_photos(self.stills)), VideoSourceReader()
-        spec = self.spec
-        stills = Stills(files, spec.side, spec.scale, spec.small, spec.broken, read) if self.stills else None
+        stills = Stills(files, self.spec, read) if self.stills else None
         return TrainingClips(maker, degradation, self.seed, stills, self.captions, on_device)
 
     def _validation_clips(self, maker: ClipMaker, degradation: Degradation | None = None) -> ValidationClips:
