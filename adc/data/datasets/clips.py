@@ -76,7 +76,10 @@ class TrainingClips(Dataset[dict[str, Any]]):
 
 
 class ValidationClips(Dataset[dict[str, Any]]):
-    """The middle of the first frames of each source, the same in every epoch; arguments as of `TrainingClips`."""
+    """The middle of the first frames of each source, the same in every epoch; arguments as of `TrainingClips`.
+
+    With more than one crop of each source the others are drawn, as training clips are.
+    """
 
     def __init__(
         self,
@@ -85,17 +88,24 @@ class ValidationClips(Dataset[dict[str, Any]]):
         seed: int = 0,
         limit: int | None = None,
         captions: bool = False,
+        crops: int = 1,
     ) -> None:
         self.maker, self.degradation, self.seed = maker, degradation, seed
-        self.limit, self.captions = limit, captions
+        self.limit, self.captions, self.crops = limit, captions, crops
 
     def __len__(self) -> int:
-        return min(len(self.maker), len(self.maker) if self.limit is None else self.limit)
+        return self.crops * self._sources
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The item of a file."""
-        generator = generator_of(self.seed, index, 0)
-        return _item(self.maker.first(index, generator), self.degradation, generator, self.captions)
+        """The item of a file: first the middle of each, then further crops."""
+        crop, source = divmod(index, self._sources)
+        generator = generator_of(self.seed, source, crop)
+        clip = self.maker.draw(source, generator) if crop else self.maker.first(source, generator)
+        return _item(clip, self.degradation, generator, self.captions)
+
+    @property
+    def _sources(self) -> int:
+        return min(len(self.maker), len(self.maker) if self.limit is None else self.limit)
 
 
 def _item(clip: ClipSample, degradation: Degradation | None, generator: Generator, captions: bool) -> dict[str, Any]:

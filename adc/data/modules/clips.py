@@ -38,6 +38,7 @@ class ClipFiles(ClipData, ABC):
         validation_size: int | None = None,
         validation_limit: int | None = None,
         validation_frames: int | None = None,
+        validation_crops: int = 1,
         multiple: int = 16,
         captions: bool = False,
         stills: bool | str = False,
@@ -58,6 +59,7 @@ class ClipFiles(ClipData, ABC):
                 or size for a camera's.
             validation_limit: Validate on the first so many files only.
             validation_frames: Validate on the first so many frames of each video; as many as frames if none.
+            validation_crops: Crops of each validation file: the middle, and others of the size of training.
             multiple: Validation clips are cut so that the LR clip's height and width are multiples of this.
             captions: Read the text beside each HR file (photo.txt beside photo.png), for prompts.
             stills: Whether batches have clips of unrelated images: true takes key frames of the other HR videos
@@ -69,7 +71,12 @@ class ClipFiles(ClipData, ABC):
         super().__init__(batch_size, workers, seed)
         if scale < 1:
             raise ValueError(f"scale: {scale} is not a whole number of at least 1.")
-        for key, number in (("frames", frames), ("stride", stride), ("validation_frames", validation_frames)):
+        for key, number in (
+            ("frames", frames),
+            ("stride", stride),
+            ("validation_frames", validation_frames),
+            ("validation_crops", validation_crops),
+        ):
             if number is not None and number < 1:
                 raise ValueError(f"{key}: {number} is less than 1.")
         if size < scale or size % scale:
@@ -78,6 +85,7 @@ class ClipFiles(ClipData, ABC):
         if validation_size is not None and validation_size < step:
             raise ValueError(f"validation_size: {validation_size} is less than {step} (multiple * scale).")
         self.stills, self.cache, self.validation_limit, self.captions = stills, cache, validation_limit, captions
+        self.validation_crops = validation_crops
         self.spec = ClipSpec(frames, size, scale, stride=stride, shots=shots, broken=broken)
         self.validation_spec = ClipSpec(validation_frames or frames, validation_size, scale, step, stride, False)
 
@@ -96,7 +104,8 @@ class ClipFiles(ClipData, ABC):
         return TrainingClips(maker, degradation, self.seed, stills, self.captions, on_device)
 
     def _validation_clips(self, maker: ClipMaker, degradation: Degradation | None = None) -> ValidationClips:
-        return ValidationClips(maker, degradation, self.seed, self.validation_limit, self.captions)
+        limit, crops = self.validation_limit, self.validation_crops
+        return ValidationClips(maker, degradation, self.seed, limit, self.captions, crops)
 
 
 class DegradedClips(ClipFiles):
