@@ -183,3 +183,18 @@ def test_bad_settings_name_their_key(folder):
 def test_a_missing_folder_is_missed_in_setup():
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
         DegradedClips(BicubicDown(), 1, train_dir="nowhere").setup("fit")
+
+
+def test_further_validation_crops_are_drawn_and_stay():
+    from filming import validation_clips
+
+    from adc.degradation import BicubicDown
+
+    plain, several = (validation_clips(BicubicDown(), size=64, validation_crops=crops) for crops in (1, 3))
+    assert len(several) == 3 * len(plain)
+    for index in range(len(plain)):
+        assert torch.equal(several[index]["hr"], plain[index]["hr"])
+        further = several[index + len(plain)]
+        assert further["name"] == plain[index]["name"]
+        assert not torch.equal(several[index + 2 * len(plain)]["lr"], further["lr"])
+        assert torch.equal(several[index + len(plain)]["lr"], further["lr"])
