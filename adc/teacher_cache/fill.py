@@ -11,7 +11,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ProgressBar
 from torch.utils.data import Sampler
 
 from adc.data.loader import ClipLoader, clip_loader
@@ -162,38 +161,24 @@ class TeacherRunner(pl.LightningModule):
             self._pending, self._batches = ShardWriter(), 0
 
 
-class CacheProgress(ProgressBar):
-    """A bar of batches on a terminal; a line now and then where output goes to a file."""
+class CacheProgress(pl.Callback):
+    """A bar of the first process's batches; see `track`."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._open, self._bar = ExitStack(), None
-        self._enabled = True
-
-    def disable(self) -> None:
-        """Other processes than the first show nothing."""
-        self._enabled = False
-
-    def enable(self) -> None:
-        """Show progress."""
-        self._enabled = True
+        self._open = ExitStack()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
         total = int(sum(trainer.num_val_batches))
-        self._bar = self._open.enter_context(
-            track("running the teacher", total, "batches", self._enabled and total > 0)
-        )
+        shown = trainer.is_global_zero and total > 0
+        self._bar = self._open.enter_context(track("running the teacher", total, "batches", shown))
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
         """Move on."""
-        if self._bar is not None:
-            self._bar.advance()
+        self._bar.advance()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException | None = None) -> None:
         """Give the terminal back."""
         self._open.close()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Give the terminal back."""
-        self._open.close()
+    on_exception = on_validation_end

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from adc import runs
 from adc.degradation.filters import blur
 from adc.degradation.kernels import gaussian
-from adc.files import replacing
 from adc.ops import gan
 from adc.ops.clip import per_frame, shuffled, to_unit
-from adc.training.callbacks.schedule import run_folder
 
 FILE = "heads.json"
 
@@ -61,9 +60,7 @@ class HeadProbe(pl.Callback):
         table: dict[str, dict[str, dict[str, float]]] = {}
         for (domain, head, variant), losses in found.items():
             table.setdefault(domain, {}).setdefault(head, {})[variant] = sum(losses) / len(losses)
-        path = run_folder(trainer) / FILE
-        with replacing(path) as scratch:
-            scratch.write_text(json.dumps(table, indent=2) + "\n")
+        runs.write_json(Path(trainer.default_root_dir, FILE), table)
         experiment: Any = getattr(trainer.logger, "experiment", None)
         if hasattr(experiment, "add_scalar"):
             for domain, heads in table.items():
