@@ -1,4 +1,4 @@
-"""Published files of weights, read as data; nothing that they hold is run."""
+"""Files of weights: published ones read as data, of which nothing is run, and safetensors files written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adc.files import replacing
+
 ENDINGS = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".safetensors")
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file that is whole or not there."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as scratch:
+        mode = scratch.stat().st_mode  # safetensors lets nobody else read
+        save_file(tensors, scratch, metadata)
+        scratch.chmod(mode)
 
 
 class InertObject:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +16,10 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from adc import registry, renamed
+from adc import registry, renamed, runs
 from adc.interfaces import Student
 from adc.pruning.structure import record, replay
+from adc.weights import save_tensors
 
 FORMAT = 1
 DESCRIPTION, STRUCTURE, WEIGHTS = "student.yaml", "structure.json", "model.safetensors"
@@ -42,8 +40,6 @@ def save_student(
     Raises:
         ValueError: If the student's class does not keep its arguments, or cannot be imported by name.
     """
-    from safetensors.torch import save_file
-
     class_path, init_args = _identity(student)
     structure = record(student, _build(type(student), init_args, f"{type(student).__name__}.init_args"))
     number = getattr(torch, precision)
@@ -55,9 +51,9 @@ def save_student(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
-    _write(folder / WEIGHTS, lambda path: save_file(tensors, path, {"format": "pt"}))
-    _write(folder / STRUCTURE, lambda path: path.write_text(_by_line(structure)))
-    _write(folder / DESCRIPTION, lambda path: path.write_text(yaml.safe_dump(description, sort_keys=False)))
+    save_tensors(tensors, folder / WEIGHTS, {"format": "pt"})
+    runs.write_text(folder / STRUCTURE, _by_line(structure))
+    runs.write_text(folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False))
 
 
 def load_student(folder: str) -> Student:
@@ -236,15 +232,3 @@ def _present(class_path: str) -> type[Student] | None:
         cls for cls in registry.subclasses(Student) if (cls.__module__.split(".")[0], cls.__name__) == (package, name)
     ]
     return found[0] if len(found) == 1 else None
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    scratch = Path(name)
-    try:
-        write(scratch)
-        scratch.chmod(0o644)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

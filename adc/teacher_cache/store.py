@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adc import runs
 from adc.ops.clip import to_unit
+from adc.weights import save_tensors
 
 FORMAT, INDEX = 1, "cache.json"
 MADE_ANEW = "`adc cache`, run again, makes it anew"
@@ -127,23 +128,14 @@ def write_index(folder: str | Path, index: Mapping[str, Any]) -> dict[str, Any]:
     wanted = json.loads(json.dumps({"format": FORMAT, **index}, default=str))
     held = read_index(folder)
     if held is not None:
-        check_alike(Path(folder), held, wanted)
+        _check_alike(folder, held, wanted)
         if held["batches"] >= wanted["batches"]:
             return held
-    path = Path(folder, INDEX)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{INDEX}.{os.getpid()}.partial")
-    scratch.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    runs.write_json(Path(folder, INDEX), wanted)
     return wanted
 
 
-def check_alike(folder: Path, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse what made a cache otherwise.
-
-    Raises:
-        ValueError: Names the first entry that differs, and both values.
-    """
+def _check_alike(folder: str | Path, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     old, new = dict(_leaves(held)), dict(_leaves(wanted))
     for key in [*new, *old]:
         if key != "batches" and old.get(key) != new.get(key):
@@ -226,21 +218,13 @@ class ShardWriter:
             OSError: If it cannot be written; names it.
         """
         from safetensors import SafetensorError
-        from safetensors.torch import save_file
 
         path = folder / shard.name
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
         about = json.dumps({"seal": seal(index), "batches": shard.batches, "views": self.views})
         try:
-            scratch.touch()
-            mode = scratch.stat().st_mode  # safetensors lets nobody else read
-            save_file(self.tensors, scratch, {"adc": about})
-            scratch.chmod(mode)
-            scratch.replace(path)
+            save_tensors(self.tensors, path, {"adc": about})
         except (OSError, SafetensorError) as error:
             raise OSError(f"{path}: cannot be written ({' '.join(str(error).split())}).") from None
-        finally:
-            scratch.unlink(missing_ok=True)
 
 
 def _entry(key: str, again: int) -> str:
