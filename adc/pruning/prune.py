@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from adc.interfaces import Prunable, Student
+from adc.ops.modes import differentiable, evaluating
 from adc.pruning.groups import Group, Side, blocks, choose, kept_units
 from adc.pruning.importance import Importance
 from adc.pruning.layers import keep, width
@@ -95,28 +95,9 @@ def find_groups(plan: Prunable) -> list[Group]:
 def _trace(plan: Prunable) -> Any:
     import torch_pruning
 
-    parameters = [(parameter, parameter.requires_grad) for parameter in plan.network.parameters()]
-    try:
-        for parameter, _ in parameters:
-            parameter.requires_grad_(True)
-        with _evaluating(plan.network), torch.enable_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = torch_pruning.DependencyGraph()
-            return graph.build_dependency(plan.network, _example(plan), verbose=False)
-    finally:
-        for parameter, wanted in parameters:
-            parameter.requires_grad_(wanted)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with differentiable(plan.network), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch_pruning.DependencyGraph().build_dependency(plan.network, _example(plan), verbose=False)
 
 
 class _Place(NamedTuple):
@@ -247,7 +228,7 @@ def _example(plan: Prunable) -> tuple[Tensor, ...]:
 
 
 def _run(plan: Prunable) -> Any:
-    with _evaluating(plan.network), torch.no_grad():
+    with evaluating(plan.network), torch.no_grad():
         output = plan.network(*_example(plan))
     return getattr(output, "shape", None)
 
