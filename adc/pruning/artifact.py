@@ -16,10 +16,10 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from adc import registry, renamed, runs
+from adc import registry, renamed
+from adc.files import replacing, save_tensors
 from adc.interfaces import Student
 from adc.pruning.structure import record, replay
-from adc.weights import save_tensors
 
 FORMAT = 1
 DESCRIPTION, STRUCTURE, WEIGHTS = "student.yaml", "structure.json", "model.safetensors"
@@ -52,8 +52,10 @@ def save_student(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
     save_tensors(tensors, folder / WEIGHTS, {"format": "pt"})
-    runs.write_text(folder / STRUCTURE, _by_line(structure))
-    runs.write_text(folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False))
+    with replacing(folder / STRUCTURE) as scratch:
+        scratch.write_text(_by_line(structure))
+    with replacing(folder / DESCRIPTION) as scratch:
+        scratch.write_text(yaml.safe_dump(description, sort_keys=False))
 
 
 def load_student(folder: str) -> Student:
