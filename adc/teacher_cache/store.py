@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from adc import runs
+from adc.files import save_tensors
 from adc.ops.clip import to_unit
-from adc.weights import save_tensors
 
 FORMAT, INDEX = 1, "cache.json"
 MADE_ANEW = "`adc cache`, run again, makes it anew"
@@ -194,22 +195,14 @@ class ShardWriter:
         if numbers != "exact":
             small = {view: batch.to(getattr(torch, numbers)) for view, batch in small.items()}
         for place, key in enumerate(keys):
-            entry = self._free(key, None if prompt is None else prompt[place])
-            if entry is None:
+            there = list(_entries(self.views, key, self.tensors))
+            if there and (prompt is None or any(same_prompt(prompt[place], self.tensors[f"told/{e}"]) for e in there)):
                 continue
+            entry = f"{key}~{len(there)}" if there else key
             for view, batch in small.items():
                 self.tensors[f"{view}/{entry}"] = batch[place].cpu().contiguous().clone()
             if prompt is not None:
                 self.tensors[f"told/{entry}"] = prompt[place].clone()
-
-    def _free(self, key: str, prompt: Tensor | None) -> str | None:
-        """A name for an entry; None if the clip, with this prompt, is there."""
-        view, again = next(iter(self.views)), 0
-        while f"{view}/{_entry(key, again)}" in self.tensors:
-            if prompt is None or same_prompt(prompt, self.tensors[f"told/{_entry(key, again)}"]):
-                return None
-            again += 1
-        return _entry(key, again)
 
     def write(self, folder: Path, shard: Shard, index: Mapping[str, Any]) -> None:
         """Write the shard, whole or not at all.
@@ -227,8 +220,11 @@ class ShardWriter:
             raise OSError(f"{path}: cannot be written ({' '.join(str(error).split())}).") from None
 
 
-def _entry(key: str, again: int) -> str:
-    return f"{key}~{again}" if again else key
+def _entries(views: Iterable[str], key: str, names: Container[str]) -> Iterator[str]:
+    """The answers to a clip, one for each prompt."""
+    view = next(iter(views))
+    numbered = (f"{key}~{again}" if again else key for again in count())
+    return takewhile(lambda entry: f"{view}/{entry}" in names, numbered)
 
 
 class UnfinishedError(ValueError):
@@ -274,10 +270,7 @@ class ShardReader:
 
     def entries(self, key: str) -> Iterator[str]:
         """The answers to a clip, one for each prompt."""
-        view, again = next(iter(self.views)), 0
-        while f"{view}/{_entry(key, again)}" in self.names:
-            yield _entry(key, again)
-            again += 1
+        return _entries(self.views, key, self.names)
 
     def prompt(self, entry: str) -> Tensor:
         """The fingerprint of an answer's prompt."""
