@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
+from collections.abc import Iterable
 
 
 class UsageError(ValueError):
@@ -29,6 +31,13 @@ def describe(error: BaseException) -> str:
         text = f"{error.filename}: {error.strerror}"
     line = " ".join(text.split()) or type(error).__name__
     return line if _is_deliberate(error) else f"{line} ({type(error).__name__}; ADC_DEBUG=1 shows where)"
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that is none of the known ones: the nearest of them, or all."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
 
 
 def _is_deliberate(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all. Only the standard library is imported here."""
+"""Files that appear whole or not at all. Only the standard library is imported with this module."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -36,6 +37,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         scratch.unlink(missing_ok=True)
     _flush(target.parent)
+
+
+def save_tensors(tensors: dict[str, Any], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file that is whole or not there."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as scratch:
+        mode = scratch.stat().st_mode  # safetensors lets nobody else read
+        save_file(tensors, scratch, metadata)
+        scratch.chmod(mode)
 
 
 def _flush(path: Path) -> None:

@@ -39,22 +39,23 @@ def note(line: str) -> None:
 class Bar:
     """How far some work is, its rate and the time left; a bar on a terminal, lines elsewhere, or nothing."""
 
-    def __init__(self, description: str, total: int | None, unit: str = "steps") -> None:
+    def __init__(self, description: str, total: int | None, unit: str = "steps", visible: bool = True) -> None:
         """
         Args:
             description: What is done.
             total: How many steps there are; None if that is unknown.
             unit: What a step is called, in the plural.
+            visible: Whether anything is written.
         """
-        self.description, self.total, self.unit = description, total, unit
+        self.description, self.total, self.unit, self.visible = description, total, unit, visible
         self.done, self.start = 0, time.monotonic()
         self._written, self._live = self.start, None
 
-    def open(self) -> None:
+    def __enter__(self) -> Bar:
         """Begin to show progress, unless another bar has the terminal."""
         global _owner
-        if _owner is not None or not sys.stderr.isatty():
-            return
+        if not self.visible or _owner is not None or not sys.stderr.isatty():
+            return self
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -64,6 +65,7 @@ class Bar:
         live.add_task(self.description, total=self.total, rate="")
         live.start()
         self._live, _owner = live, self
+        return self
 
     def advance(self, description: str | None = None) -> None:
         """Count one step."""
@@ -73,11 +75,11 @@ class Bar:
         rate = f"{self.done / max(now - self.start, 1e-6):.2f} {self.unit}/s"
         if self._live is not None:
             self._live.update(self._live.task_ids[0], advance=1, description=self.description, rate=rate)
-        elif now - self._written >= SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
+        elif self.visible and now - self._written >= SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
             self._written = now
             sys.stderr.write(f"{self.description}: {self.done}{f' of {self.total}' if self.total else ''}, {rate}\n")
 
-    def close(self) -> None:
+    def __exit__(self, *error: object) -> None:
         """Give the terminal back."""
         global _owner
         if self._live is not None:
@@ -85,28 +87,6 @@ class Bar:
             self._live = _owner = None
 
 
-class _Silent(Bar):
-    def open(self) -> None:
-        """Show nothing."""
-
-    def advance(self, description: str | None = None) -> None:
-        """Count one step."""
-        self.done += 1
-
-
-@contextmanager
-def track(description: str, total: int | None, unit: str = "steps", visible: bool = True) -> Iterator[Bar]:
-    """A bar while a block runs; silent unless a command made progress `visible`.
-
-    Args:
-        description: What is done.
-        total: How many steps there are; None if that is unknown.
-        unit: What a step is called, in the plural.
-        visible: Whether there is a bar at all.
-    """
-    bar = (Bar if visible and _visible else _Silent)(description, total, unit)
-    bar.open()
-    try:
-        yield bar
-    finally:
-        bar.close()
+def track(description: str, total: int | None, unit: str = "steps", visible: bool = True) -> Bar:
+    """A bar for a ``with`` block, with the arguments of `Bar`; silent unless a command made progress `visible`."""
+    return Bar(description, total, unit, visible and _visible)

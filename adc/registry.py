@@ -87,8 +87,11 @@ def first_party_plugins() -> list[Plugin]:
 
 def plugin_folders() -> list[Path]:
     """The folders on ``ADC_PLUGIN_PATH``, absolute, each once."""
-    named = [entry for entry in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if entry]
-    return list(dict.fromkeys(Path(entry).expanduser().resolve() for entry in named))
+    return list(dict.fromkeys(_folders(os.environ.get(PATH_VARIABLE, ""))))
+
+
+def _folders(paths: str) -> list[Path]:
+    return [Path(path).expanduser().resolve() for path in paths.split(os.pathsep) if path]
 
 
 def add_plugin_folders(folders: str) -> None:
@@ -100,7 +103,7 @@ def add_plugin_folders(folders: str) -> None:
     Raises:
         FileNotFoundError: If one is not a folder.
     """
-    named = [Path(entry).expanduser().resolve() for entry in folders.split(os.pathsep) if entry]
+    named = _folders(folders)
     for folder in named:
         if not folder.is_dir():
             raise FileNotFoundError(f"--plugins: there is no folder {folder}; name a folder that holds modules.")
@@ -145,7 +148,8 @@ def components(kinds: Iterable[type]) -> list[Component]:
                 continue
             kind = next(parent for parent in cls.__mro__ if parent in ranks)
             path = f"{cls.__module__}.{cls.__qualname__}"
-            found[cls] = Component(cls.__name__, kind.__name__, path, origin(cls.__module__), _summary(cls))
+            summary = (cls.__doc__ or "").strip().partition("\n")[0]
+            found[cls] = Component(cls.__name__, kind.__name__, path, origin(cls.__module__), summary)
     return sorted(found.values(), key=lambda component: (component.kind, component.name, component.path))
 
 
@@ -156,10 +160,6 @@ def origin(module: str) -> str:
         if plugin.module == module or plugin.module.partition(".")[0] == package:
             return str(plugin)
     return package
-
-
-def _summary(cls: type) -> str:
-    return next(iter((cls.__doc__ or "").strip().splitlines()), "")
 
 
 def _installed() -> list[Plugin]:

@@ -53,7 +53,7 @@ def read_checkpoint(file: str | Path, key: str = "weights") -> dict[str, Any]:
         raise ValueError(f"{key}: {file}: cannot be read ({reason}).") from None
     if not isinstance(held, dict):
         raise ValueError(f"{key}: {file}: holds a {type(held).__name__}; expected tensors by name.")
-    return _float32(held)
+    return {name: _float32(value) for name, value in held.items()}
 
 
 def _safetensors(path: Path) -> Any:
@@ -71,18 +71,12 @@ def _pickle(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         unknown = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        with torch.serialization.safe_globals([(_stand_in(name), name) for name in unknown]):
+        inert: list[Any] = [(type(name.rpartition(".")[2], (InertObject,), {}), name) for name in unknown]
+        with torch.serialization.safe_globals(inert):
             return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _stand_in(name: str) -> type[InertObject]:
-    return type(name.rpartition(".")[2], (InertObject,), {})
-
-
-def _float32(held: dict[str, Any]) -> dict[str, Any]:
-    def convert(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.float() if value.is_floating_point() else value
-        return _float32(value) if isinstance(value, dict) else value
-
-    return {name: convert(value) for name, value in held.items()}
+def _float32(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _float32(entry) for name, entry in value.items()}
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

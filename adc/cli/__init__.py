@@ -5,13 +5,12 @@ Only the standard library is imported here, so that ``adc --help`` answers at on
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from importlib import import_module
 from typing import NoReturn
 
-from adc.errors import UsageError, debugging, describe
+from adc.errors import UsageError, debugging, describe, suggest
 from adc.progress import visible
 
 COMMANDS = {
@@ -82,9 +81,7 @@ def _dispatch(arguments: list[str]) -> int:
         raise UsageError(
             f"the command comes first, then its options: `adc COMMAND {name} ...`. `adc --help` lists them."
         )
-    near = difflib.get_close_matches(name, COMMANDS, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}."
-    raise UsageError(f"no command {name!r}: {hint}")
+    raise UsageError(f"no command {name!r}: {suggest(name, COMMANDS)}")
 
 
 def _usage() -> str:

@@ -148,7 +148,7 @@ class CacheCLI(RecipeCLI):
         built: Any = self.parser.instantiate_classes(config)
         options: dict[str, Any] = {key: built.trainer[key] for key in TRAINER if built.trainer.get(key) is not None}
         options |= dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary"), False)
-        options |= dict.fromkeys(("use_distributed_sampler", "inference_mode"), False)
+        options |= dict.fromkeys(("enable_progress_bar", "use_distributed_sampler", "inference_mode"), False)
         return pl.Trainer(**options, callbacks=[CacheProgress()])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import difflib
 import re
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 
 from adc import runs
 from adc.cli import INTERRUPTED
-from adc.errors import UsageError
+from adc.errors import UsageError, suggest
 
 PROGRAM = [sys.executable, "-m", "adc"]
 COMMAND_OF_KEY = {
@@ -205,9 +204,7 @@ def _index(steps: list[Step], name: str, option: str) -> int:
     numbered = [index for index, step in enumerate(steps) if re.match(r"\d+", step.name)[0] == name]  # type: ignore[index]
     if len(numbered) == 1:
         return numbered[0]
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
-    raise UsageError(f"{option}: there is no step {name!r}; {hint}")
+    raise UsageError(f"{option}: there is no step {name!r}; {suggest(name, names)}")
 
 
 def _show(steps: list[Step], first: int, last: int) -> None:

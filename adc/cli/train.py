@@ -13,7 +13,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, LambdaCallback
 from lightning.pytorch.callbacks.progress import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -148,23 +148,6 @@ class RecipeCLI(LightningCLI):
             runs.begin(self.run_folder, self.recipes)
 
 
-class Clock(Callback):
-    """Callback that notes the seconds of a run."""
-
-    def __init__(self, stopwatch: runs.Stopwatch) -> None:
-        self.stopwatch = stopwatch
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
-        """Note the seconds."""
-        if trainer.is_global_zero:
-            self.stopwatch.note(every=10.0)
-
-    def on_exception(self, trainer: pl.Trainer, *arguments: Any) -> None:
-        """Note the seconds of an attempt that ends early."""
-        if trainer.is_global_zero:
-            self.stopwatch.note()
-
-
 def main(command: str, argv: list[str]) -> None:
     """Run a recipe's stage: ``fit``, ``validate``, ``test`` or ``predict``."""
     silence()
@@ -190,7 +173,10 @@ def _fit(cli: RecipeCLI) -> None:
     stopwatch = runs.Stopwatch(cli.run_folder)
     if cli.trainer.is_global_zero:
         cli.save_recipe()
-    cli.trainer.callbacks.append(Clock(stopwatch))  # type: ignore[attr-defined]
+        clock = LambdaCallback(
+            on_train_batch_end=lambda *_: stopwatch.note(every=10.0), on_exception=lambda *_: stopwatch.note()
+        )
+        cli.trainer.callbacks.append(clock)  # type: ignore[attr-defined]
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:

@@ -62,54 +62,44 @@ def main(argv: list[str]) -> None:
         parser.add_argument(f"--{name}", action="store_true", help=text)
     if LIST in argv:  # a lone - is an input, wherever it stands
         argv = [*(word for word in argv if word != LIST), "--", LIST]
-    given = vars(parser.parse_args(argv))
-    with naming_options({*given}):
-        shared = {key: given.pop(key) for key in UpscaleOptions.__dataclass_fields__ if key in given}
-        options = UpscaleOptions(**shared, devices=_devices(given["device"]))
-        upscale(**given, options=options)
+    given = parser.parse_args(argv)
+    with naming_options(vars(given)):
+        shared = {key: given[key] for key in UpscaleOptions.__dataclass_fields__ if key in given}
+        _upscale(given, UpscaleOptions(**shared, devices=_devices(given.device)))
 
 
-def upscale(
-    input: str,
-    output: str,
-    student: str,
-    device: str,
-    codec: str | None,
-    crf: int | None,
-    rate: str,
-    frames: bool,
-    options: UpscaleOptions,
-) -> None:
-    """Upscale images or a video; arguments and options are those of the command."""
+def _upscale(given: Any, options: UpscaleOptions) -> None:
+    """Upscale what is given on the command line."""
     warnings.filterwarnings("ignore", module="PIL")
-    jobs = plan(input, Path(output), options.format, frames)
+    jobs = plan(given.input, Path(given.output), options.format, given.frames)
     single = jobs[0] if len(jobs) == 1 else None
     if single is not None and not single.video:
         try:
             check_target(single.target, (1, 1), options.depth)
         except ValueError as error:
             raise UsageError(f"--output {error}") from None
-    listing = input == LIST
+    listing = given.input == LIST
     resume = options.resume and not (single is not None and single.video)  # a single video resumes by itself
     waiting = [job for job in jobs if not (resume and job.target.exists())]
     for job in jobs if listing else ():
         if job not in waiting:
             print(job.target, flush=True)
-    fraction = _rate(rate) if waiting else Fraction(25)
+    rate = _rate(given.rate) if waiting else Fraction(25)
 
     def process(upscaler: Upscaler, job: Job) -> None:
         if not job.video:
             upscaler.image(job.source, job.target)
-        elif upscale_video(job.source, job.target, upscaler, options, codec=codec, crf=crf, rate=fraction):
+        elif upscale_video(job.source, job.target, upscaler, options, codec=given.codec, crf=given.crf, rate=rate):
             raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
         if listing:
             print(job.target, flush=True)
 
     start = time.perf_counter()
-    workers = [partial(process, Upscaler(student, name, options)) for name in options.devices[: len(waiting)]]
+    workers = [partial(process, Upscaler(given.student, name, options)) for name in options.devices[: len(waiting)]]
     images_only = not any(job.video for job in waiting)
     failed = work_through(waiting, workers, "enlarging", progress=images_only) if waiting else 0
-    _summarize(jobs, len(waiting), failed, time.perf_counter() - start, output, sys.stderr if listing else sys.stdout)
+    file = sys.stderr if listing else sys.stdout
+    _summarize(jobs, len(waiting), failed, time.perf_counter() - start, given.output, file)
     leave(failed, len(jobs))
 
 

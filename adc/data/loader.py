@@ -68,7 +68,7 @@ def clip_loader(
     dataset: Dataset[Any],
     batch_size: int = 1,
     workers: int = 0,
-    sampler: Sampler[Any] | None = None,
+    sampler: Sampler[Any] | Sequence[Any] | None = None,
     pin_memory: bool = False,
 ) -> ClipLoader:
     """A loader of clips; `workers` processes read and degrade, each on one thread, 0 is this process."""

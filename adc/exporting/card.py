@@ -78,7 +78,6 @@ def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
 
 
 def _origin(source: Path) -> dict[str, str]:
-    unknown = dict.fromkeys(("teacher", "recipe", "data", "training"), "not noted in the student folder")
     path = source / "config.yaml"
     config = (yaml.safe_load(path.read_text()) if path.is_file() else None) or {}
     model = config.get("model") or {}
@@ -91,7 +90,7 @@ def _origin(source: Path) -> dict[str, str]:
         "data": _component(config.get("data"), ("train_dir", "degradation", "size")),
         "training": _training(model, finished),
     }
-    return {**unknown, **{key: value for key, value in found.items() if value}}
+    return {key: value or "not noted in the student folder" for key, value in found.items()}
 
 
 def _component(value: Any, keys: tuple[str, ...] = ("folder", "weights")) -> str | None:

@@ -128,9 +128,7 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, facts: dict[st
         made: Any = torch.onnx.export(
             program, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
         )
-    model = made.model_proto
-    _note(model, facts)
-    _save(onnx, model, path)
+    _save(onnx, made.model_proto, path, facts)
 
 
 def write_half(source: Path, target: Path) -> None:
@@ -145,8 +143,7 @@ def write_half(source: Path, target: Path) -> None:
     for node in list(model.graph.node):  # the library writes a cast again for each node that needs it
         if casts.setdefault(node.output[0], node) is not node:
             model.graph.node.remove(node)
-    _note(model, {**_noted(model), "precision": "fp16"})
-    _save(onnx, model, target)
+    _save(onnx, model, target, {**_facts(model), "precision": "fp16"})
 
 
 def write_int8(source: Path, target: Path, images: Sequence[Tensor]) -> None:
@@ -177,8 +174,8 @@ def write_int8(source: Path, target: Path, images: Sequence[Tensor]) -> None:
             image = next(self.left, None)
             return None if image is None else {INPUT: image.float().numpy()}
 
-    graph = onnx.load(source, load_external_data=False).graph
-    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
+    original = onnx.load(source, load_external_data=False)
+    convolutions = [node.name for node in original.graph.node if node.op_type == "Conv"]
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".int8-") as folder, _quiet():
         scratch = Path(folder, target.name)
         quantize_static(
@@ -192,8 +189,7 @@ def write_int8(source: Path, target: Path, images: Sequence[Tensor]) -> None:
             weight_type=QuantType.QInt8,
         )
         model = onnx.load(scratch)
-    _note(model, {**_noted(onnx.load(source, load_external_data=False)), "precision": "int8"})
-    _save(onnx, model, target)
+    _save(onnx, model, target, {**_facts(original), "precision": "int8"})
 
 
 def parameters_of(path: Path) -> int:
@@ -208,18 +204,14 @@ def size_of(path: Path) -> int:
     return path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)
 
 
-def _noted(model: Any) -> dict[str, Any]:
+def _facts(model: Any) -> dict[str, Any]:
     return next((json.loads(entry.value) for entry in model.metadata_props if entry.key == NOTE), {})
 
 
-def _note(model: Any, facts: dict[str, Any]) -> None:
-    for entry in list(model.metadata_props):
-        model.metadata_props.remove(entry)
+def _save(onnx: ModuleType, model: Any, path: Path, facts: dict[str, Any]) -> None:
+    """Write a file that is whole or not there, with facts as its only metadata."""
+    del model.metadata_props[:]
     model.metadata_props.add(key=NOTE, value=json.dumps(facts))
-
-
-def _save(onnx: ModuleType, model: Any, path: Path) -> None:
-    """Write a file that is whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".onnx-") as folder:
         scratch, data = Path(folder, path.name), f"{path.name}.data"

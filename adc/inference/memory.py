@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from adc.interfaces import Restorer
+from adc.ops.modes import evaluating
 
 SIDES = (512, 384, 256, 192, 128, 96, 64)
 """Sides of tiles, the largest that can be first; what larger ones would gain cannot be seen."""
@@ -65,15 +67,10 @@ class MemoryEstimate:
         self.each = UNKNOWN
         if next(restorer.parameters(), None) is None:
             return
-        peak, training = _Peak(), restorer.training
-        try:
-            with torch.no_grad(), peak:
-                restorer.eval().restore(torch.zeros(1, 1, 3, PROBE, PROBE))
+        with suppress(RuntimeError), evaluating(restorer), torch.no_grad():  # enlarging an image raises it again
+            with _Peak() as peak:
+                restorer.restore(torch.zeros(1, 1, 3, PROBE, PROBE))
             self.each = int(SLACK * peak.most / PROBE**2)
-        except RuntimeError:  # enlarging an image raises it again
-            pass
-        finally:
-            restorer.train(training)
 
     def bytes(self, height: int, width: int, number: int = 1) -> int:
         """Memory of some LR images of one size at once, in float32, without parameters."""

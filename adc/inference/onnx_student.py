@@ -57,11 +57,7 @@ class OnnxStudent(Restorer):
         self._input, self._of_clips = self._only_input()
         noted = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         self.facts: dict[str, Any] = json.loads(noted) if noted else {}
-        self.scale = (
-            int(self.facts["scale"])
-            if "scale" in self.facts
-            else self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64
-        )
+        self.scale = int(self.facts.get("scale") or self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64)
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Super-resolve a clip of any size that the file takes; float32."""

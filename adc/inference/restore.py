@@ -63,6 +63,7 @@ def restore_image(
     return torch.cat(list(restore_bands(restorer, lr, tiling, color, size)), dim=-2)
 
 
+@torch.no_grad()
 def restore_bands(
     restorer: Restorer,
     lr: Tensor,
@@ -92,11 +93,7 @@ def restore_bands(
         found = bands.with_wavelet(found, lr.float(), scale)
     if size is not None and size != (height * scale, width * scale):
         found = bands.resized(found, (height * scale, width * scale), size)
-    while True:
-        with torch.no_grad():
-            band = next(found, None)
-        if band is None:
-            return
+    for band in found:
         yield band.clamp(-1, 1)
 
 

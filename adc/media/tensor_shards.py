@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from adc.files import replacing
+from adc.files import replacing, save_tensors
 
 INDEX, FACTS = "shards.json", "facts"
 
@@ -67,8 +66,7 @@ class TensorShards:
         tensors = {
             key: torch.stack([clip[key].cpu() for clip in clips]).contiguous() for key in (clips[0] if clips else ())
         }
-        with replacing(self.path(number)) as scratch:
-            save_file(tensors, scratch, metadata={FACTS: json.dumps(list(facts))})
+        save_tensors(tensors, self.path(number), {FACTS: json.dumps(list(facts))})
 
 
 def read_index(folder: str | Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from adc.ops.modes import evaluating
+
 log = logging.getLogger(__name__)
 
 ATTENTION = (
@@ -76,17 +78,13 @@ def count(network: nn.Module, *example: Any, parts: Mapping[str, nn.Module] | No
     counter = FlopCounterMode(display=False, custom_mapping=known)
     reader = _Reader(counter.flop_registry)
     spent: Counter[nn.Module] = Counter()
-    training = [(module, module.training) for module in network.modules()]
     fused = torch.backends.mha.get_fastpath_enabled()
-    network.eval()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), reader, counter, _credited(network, counter, spent):
+        with evaluating(network), torch.no_grad(), reader, counter, _credited(network, counter, spent):
             network(*example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-        for module, mode in training:
-            module.training = mode
     uncounted = tuple(sorted(reader.uncounted))
     if uncounted:
         log.warning("multiply-accumulates of %s are not counted: they come on top", ", ".join(uncounted))

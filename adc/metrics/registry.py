@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from adc import registry
+from adc.errors import suggest
 from adc.interfaces import Metric
 from adc.metrics import dover, fidelity, library, quality, temporal  # noqa: F401
 from adc.metrics.library import MissingWeightsError
@@ -42,9 +42,7 @@ def find_metric(name: str) -> type[Metric]:
         raise ValueError(f"metric {name!r}: {paths} have this name; rename one.")
     if not found:
         known = sorted([*metrics(), *ALTERNATIVES])
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
-        raise ValueError(f"no metric {name!r}; {hint}")
+        raise ValueError(f"no metric {name!r}; {suggest(name, known)}")
     return found[0]
 
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +18,7 @@ import yaml
 from torch import Tensor, nn
 
 from adc import registry, renamed
+from adc.files import replacing, save_tensors
 from adc.interfaces import Student
 from adc.pruning.structure import record, replay
 
@@ -43,8 +41,6 @@ def save_student(
     Raises:
         ValueError: If the student's class does not keep its arguments, or cannot be imported by name.
     """
-    from safetensors.torch import save_file
-
     description = _describe(student)
     structure = record(student, _build(description, f"{type(student).__name__}.init_args"))
     number = getattr(torch, precision)
@@ -56,9 +52,11 @@ def save_student(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
-    _write(folder / WEIGHTS, lambda path: save_file(tensors, path, {"format": "pt"}))
-    _write(folder / STRUCTURE, lambda path: path.write_text(_by_line(structure)))
-    _write(folder / DESCRIPTION, lambda path: path.write_text(yaml.safe_dump(description, sort_keys=False)))
+    save_tensors(tensors, folder / WEIGHTS, {"format": "pt"})
+    with replacing(folder / STRUCTURE) as scratch:
+        scratch.write_text(_by_line(structure))
+    with replacing(folder / DESCRIPTION) as scratch:
+        scratch.write_text(yaml.safe_dump(description, sort_keys=False))
 
 
 def load_student(folder: str) -> Student:
@@ -255,15 +253,3 @@ def _present(class_path: str, kind: type[Any]) -> type[Any] | None:
         cls for cls in registry.subclasses(kind) if (cls.__module__.split(".")[0], cls.__name__) == (package, name)
     ]
     return found[0] if len(found) == 1 else None
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    scratch = Path(name)
-    try:
-        write(scratch)
-        scratch.chmod(0o644)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -83,7 +83,11 @@ def blocks(group: Group, keep: int, heads: Mapping[nn.Module, int]) -> Blocks:
     per_head = _heads(group, heads)
     if per_head > 1:
         return Blocks(per_head)
-    found = [_norm_blocks(side.layer, group.size, keep) for side in group.sides if _is_norm_of(group, side)]
+    found = [
+        _norm_blocks(side.layer, group.size, keep)
+        for side in group.sides
+        if isinstance(side.layer, nn.GroupNorm) and torch.equal(side.units, torch.arange(group.size))
+    ]
     return max((block for block in found if block is not None), key=lambda block: block.count, default=Blocks())
 
 
@@ -113,12 +117,8 @@ def _heads(group: Group, heads: Mapping[nn.Module, int]) -> int:
     return max((heads.get(side.layer, 1) for side in group.sides if side.output), default=1)
 
 
-def _is_norm_of(group: Group, side: Side) -> bool:
-    return isinstance(side.layer, nn.GroupNorm) and torch.equal(side.units, torch.arange(group.size))
-
-
-def _norm_blocks(norm: nn.Module, size: int, keep: int) -> Blocks | None:
-    old = int(norm.num_groups)  # type: ignore[arg-type]
+def _norm_blocks(norm: nn.GroupNorm, size: int, keep: int) -> Blocks | None:
+    old = norm.num_groups
     new = norm_groups(keep, old)
     if new == old:
         return Blocks(old)

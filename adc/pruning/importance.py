@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adc.interfaces import Student
+from adc.ops.modes import differentiable
 from adc.pruning.groups import Group, Side
 from adc.pruning.layers import weights
 
@@ -96,27 +97,14 @@ class Taylor(Importance):
         self._moved = {}
         generator = torch.Generator().manual_seed(self.seed)
         parameters = list(student.parameters())
-        state = [(parameter, parameter.requires_grad, parameter.grad) for parameter in parameters]
-        modes = [(module, module.training) for module in student.modules()]
-        student.eval()
-        seen = 0
-        try:
-            for parameter in parameters:
-                parameter.requires_grad_(True)
+        with differentiable(student):
             for clip in islice(calibration, self.batches):
                 student.zero_grad(set_to_none=True)
-                with torch.enable_grad():
-                    output = student(clip.to(parameters[0]))
-                    direction = torch.randn(output.shape, generator=generator).to(output)
-                    (output * direction).mean().backward()
+                output = student(clip.to(parameters[0]))
+                direction = torch.randn(output.shape, generator=generator).to(output)
+                (output * direction).mean().backward()
                 self._note(parameters)
-                seen += 1
-        finally:
-            for parameter, wanted, gradient in state:
-                parameter.requires_grad_(wanted).grad = gradient
-            for module, mode in modes:
-                module.training = mode
-        if not seen:
+        if not self._moved:
             raise ValueError("Taylor needs calibration data and got none: give `data`, or use Magnitude.")
 
     def _note(self, parameters: list[nn.Parameter]) -> None:

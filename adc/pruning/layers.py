@@ -14,21 +14,25 @@ def width(layer: nn.Module, output: bool) -> int | None:
 
     Layers that treat each channel for itself (norms, depthwise convolutions) have one width.
     """
-    if isinstance(layer, nn.Linear):
-        return layer.out_features if output else layer.in_features
-    if isinstance(layer, _ConvNd):
-        if layer.groups != 1 and not is_depthwise(layer):
-            return None
-        return layer.out_channels if output else layer.in_channels
-    if isinstance(layer, nn.GroupNorm):
-        return layer.num_channels
     if isinstance(layer, nn.LayerNorm):
         return layer.normalized_shape[0] if len(layer.normalized_shape) == 1 else None
-    if isinstance(layer, _NormBase):
-        return layer.num_features
-    if isinstance(layer, nn.PReLU):
-        return layer.num_parameters
-    return None
+    if isinstance(layer, _ConvNd) and layer.groups != 1 and not is_depthwise(layer):
+        return None
+    attribute = _attribute(layer, output)
+    return None if attribute is None else getattr(layer, attribute)
+
+
+def _attribute(layer: nn.Module, output: bool) -> str | None:
+    """Name of a layer's number of channels."""
+    side = "out" if output else "in"
+    names: dict[type, str] = {
+        nn.Linear: f"{side}_features",
+        _ConvNd: f"{side}_channels",
+        nn.GroupNorm: "num_channels",
+        _NormBase: "num_features",
+        nn.PReLU: "num_parameters",
+    }
+    return next((name for kind, name in names.items() if isinstance(layer, kind)), None)
 
 
 def is_depthwise(layer: nn.Module) -> bool:
@@ -60,25 +64,15 @@ def keep(layer: nn.Module, output: bool, channels: Tensor) -> None:
         old = getattr(layer, name)
         new = old.detach().index_select(axis, channels.to(old.device)).contiguous()
         setattr(layer, name, nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new)
-    _set_width(layer, output, len(channels))
-
-
-def _set_width(layer: nn.Module, output: bool, count: int) -> None:
-    if isinstance(layer, nn.Linear):
-        setattr(layer, "out_features" if output else "in_features", count)
-    elif isinstance(layer, _ConvNd):
-        if is_depthwise(layer):
-            layer.in_channels = layer.out_channels = layer.groups = count
-        else:
-            setattr(layer, "out_channels" if output else "in_channels", count)
-    elif isinstance(layer, nn.GroupNorm):
-        layer.num_channels, layer.num_groups = count, norm_groups(count, layer.num_groups)
-    elif isinstance(layer, nn.LayerNorm):
+    count = len(channels)
+    if isinstance(layer, nn.LayerNorm):
         layer.normalized_shape = (count,)
-    elif isinstance(layer, _NormBase):
-        layer.num_features = count
-    elif isinstance(layer, nn.PReLU):
-        layer.num_parameters = count
+    elif isinstance(layer, _ConvNd) and is_depthwise(layer):
+        layer.in_channels = layer.out_channels = layer.groups = count
+    elif attribute := _attribute(layer, output):
+        setattr(layer, attribute, count)
+    if isinstance(layer, nn.GroupNorm):
+        layer.num_groups = norm_groups(count, layer.num_groups)
 
 
 def norm_groups(channels: int, most: int) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from adc.errors import suggest
 from adc.interfaces import Prunable, Student
+from adc.ops.modes import differentiable, evaluating
 from adc.pruning.groups import Group, Side, blocks, choose, kept_units
 from adc.pruning.importance import Importance
 from adc.pruning.layers import keep, width
@@ -63,9 +63,10 @@ def prune(
     heads = _heads(plan.network)
     importance.prepare(student, calibration)
     kept: dict[tuple[nn.Module, bool], Tensor] = {}
+    ignored = set(plan.ignored)
     for group in find_groups(plan):
         ratio = _ratio(group, plan.parts, ratios)
-        if ratio > 0 and _is_free(group, plan.ignored):
+        if ratio > 0 and group.free and not any(side.output and side.layer in ignored for side in group.sides):
             number = kept_units(group, ratio, heads)
             mask = choose(importance.score(group), number, blocks(group, number, heads))
             for side in group.sides:
@@ -95,28 +96,9 @@ def find_groups(plan: Prunable) -> list[Group]:
 def _trace(plan: Prunable) -> Any:
     import torch_pruning
 
-    parameters = [(parameter, parameter.requires_grad) for parameter in plan.network.parameters()]
-    try:
-        for parameter, _ in parameters:
-            parameter.requires_grad_(True)
-        with _evaluating(plan.network), torch.enable_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = torch_pruning.DependencyGraph()
-            return graph.build_dependency(plan.network, _example(plan), verbose=False)
-    finally:
-        for parameter, wanted in parameters:
-            parameter.requires_grad_(wanted)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with differentiable(plan.network), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch_pruning.DependencyGraph().build_dependency(plan.network, _example(plan), verbose=False)
 
 
 class _Place(NamedTuple):
@@ -132,15 +114,10 @@ def _spread(graph: Any, root: nn.Module) -> Group:
     torch-pruning's own groups forget that two channels of the root reach one channel of another
     layer, as the halves of a gated layer do; so its edges are walked here.
     """
+    from scipy.cluster.hierarchy import DisjointSet
+
     count = width(root, True) or 0
-    leader = list(range(count))
-
-    def find(index: int) -> int:
-        while leader[index] != index:
-            leader[index] = leader[leader[index]]
-            index = leader[index]
-        return index
-
+    meeting = DisjointSet(range(count))
     start = graph.module2node[root]
     prune_root = graph.get_pruner_of_module(root).prune_out_channels
     reached: dict[Any, dict[int, int]] = {(start, True): {index: index for index in range(count)}}
@@ -160,12 +137,11 @@ def _spread(graph: Any, root: nn.Module) -> Group:
                     known[place.idx] = place.root_idx
                     news.append(place)
                 else:
-                    one, other = sorted((find(place.root_idx), find(known[place.idx])))
-                    leader[other] = one
+                    meeting.merge(place.root_idx, known[place.idx])
             if news:
                 waiting.append((edge.target, edge.handler, news))
-    units = {first: unit for unit, first in enumerate(sorted({find(index) for index in range(count)}))}
-    numbers = [units[find(index)] for index in range(count)]
+    units = sorted(meeting.subsets(), key=min)
+    numbers = {index: unit for unit, channels in enumerate(units) for index in channels}
     sides, free = [], True
     for (node, output), places in reached.items():
         if not places:
@@ -188,12 +164,6 @@ def _side(layer: nn.Module, output: bool, units: dict[int, int]) -> Side:
     table = torch.full((max(width(layer, output) or 0, max(units) + 1),), -1)
     table[list(units)] = torch.tensor(list(units.values()))
     return Side(layer, output, table)
-
-
-def _is_free(group: Group, ignored: list[nn.Module]) -> bool:
-    """Whether every layer of a group can and may be cut."""
-    fixed = {id(layer) for layer in ignored}
-    return group.free and not any(side.output and id(side.layer) in fixed for side in group.sides)
 
 
 def _ratio(group: Group, parts: Mapping[str, nn.Module], ratios: Mapping[str, float]) -> float:
@@ -234,9 +204,7 @@ def _keep_temperature(attention: Any, before: int) -> None:
 def _check(ratios: Mapping[str, float], plan: Prunable) -> None:
     for name, ratio in ratios.items():
         if name not in plan.parts:
-            near = difflib.get_close_matches(name, plan.parts, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(plan.parts)}."
-            raise ValueError(f"ratios: the student has no part {name!r}; {hint}")
+            raise ValueError(f"ratios: the student has no part {name!r}; {suggest(name, plan.parts)}")
         if not 0 <= ratio < 1:
             raise ValueError(f"ratios: {name} is {ratio}; expected what is cut, at least 0 and less than 1.")
 
@@ -247,7 +215,7 @@ def _example(plan: Prunable) -> tuple[Tensor, ...]:
 
 
 def _run(plan: Prunable) -> Any:
-    with _evaluating(plan.network), torch.no_grad():
+    with evaluating(plan.network), torch.no_grad():
         output = plan.network(*_example(plan))
     return getattr(output, "shape", None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from torch import nn
@@ -42,10 +43,11 @@ def fit(network: nn.Module) -> None:
     for module in network.modules():
         before = getattr(module, "inner_dim", None)
         for attribute, path, source in FOLLOWERS:
-            layer = _child(module, path)
-            value = getattr(layer, source, None)
-            if isinstance(value, int) and type(vars(module).get(attribute)) is int:
-                setattr(module, attribute, value)
+            if type(vars(module).get(attribute)) is not int:
+                continue
+            with suppress(AttributeError):  # no such layer in this block
+                if isinstance(value := getattr(module.get_submodule(path), source), int):
+                    setattr(module, attribute, value)
         if is_attention(module) and isinstance(before, int):
             _fit_scale(module, before)
 
@@ -54,14 +56,6 @@ def _fit_scale(attention: Any, inner_before: int) -> None:
     usual = (inner_before // attention.heads) ** -0.5
     if isinstance(getattr(attention, "scale", None), float) and abs(attention.scale - usual) < 1e-9:
         attention.scale = (attention.to_q.out_features // attention.heads) ** -0.5
-
-
-def _child(module: nn.Module, path: str) -> nn.Module | None:
-    for name in path.split("."):
-        module = module._modules.get(name)  # type: ignore[assignment]
-        if module is None:
-            return None
-    return module
 
 
 def record(network: nn.Module, full: nn.Module) -> dict[str, Any]:
@@ -107,7 +101,9 @@ def replay(network: nn.Module, structure: dict[str, Any]) -> nn.Module:
     Raises:
         ValueError: If the structure is not one of this network.
     """
-    tensors, attributes = _sections(structure)
+    if not isinstance(structure, dict) or set(structure) != {"tensors", "attributes"}:
+        raise ValueError("a structure holds `tensors` and `attributes`, and nothing else.")
+    tensors, attributes = structure["tensors"], structure["attributes"]
     kind = type(network).__name__
     own = network.state_dict(keep_vars=True)
     strange = sorted(set(own) ^ set(tensors))
@@ -150,12 +146,6 @@ def _numbers(module: nn.Module) -> dict[str, Any]:
         elif isinstance(value, tuple) and value and all(type(entry) is int for entry in value):
             found[key] = list(value)
     return found
-
-
-def _sections(structure: dict[str, Any]) -> tuple[dict[str, list[int]], dict[str, dict[str, Any]]]:
-    if not isinstance(structure, dict) or set(structure) != {"tensors", "attributes"}:
-        raise ValueError("a structure holds `tensors` and `attributes`, and nothing else.")
-    return structure["tensors"], structure["attributes"]
 
 
 def _some(names: list[str]) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ProgressBar
-from torch.utils.data import Sampler
 
 from adc.data.loader import ClipLoader, clip_loader
 from adc.data.modules.clip_data import ClipData
@@ -62,12 +60,15 @@ class MissingShards(pl.LightningDataModule):
         self.rank = self.config.rank * self.trainer.world_size + self.trainer.global_rank
         own = shards_of(self.index, self.rank)
         self.missing = [shard for shard in own if not self._is_whole(shard)]
-        self.clips, self.sampler = clips, _Positions(self.missing, length, self.data, self.rank, world)
+        self.clips, self.positions = clips, []
+        for shard in self.missing:  # in the order in which a process trains on them
+            sampler = PositionSampler(length, self.data.seed, self.rank, world, shard.first * batch * world)
+            self.positions += islice(sampler, shard.batches * batch)
 
     def val_dataloader(self) -> ClipLoader:
         """Their batches, shard by shard."""
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return clip_loader(self.clips, self.data.batch_size, self.data.workers, self.sampler, pin_memory=on_gpu)
+        return clip_loader(self.clips, self.data.batch_size, self.data.workers, self.positions, pin_memory=on_gpu)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """What the recipe's data do on the device."""
@@ -91,24 +92,6 @@ class MissingShards(pl.LightningDataModule):
             sys.stderr.write(f"adc: warning: {error}\n")
             return False
         return True
-
-
-class _Positions(Sampler[tuple[int, int]]):
-    """The clips of some shards, in the order in which a process trains on them."""
-
-    def __init__(self, shards: list[Shard], length: int, data: ClipData, rank: int, world: int) -> None:
-        self.shards, self.length, self.batch, self.seed = shards, length, data.batch_size, data.seed
-        self.rank, self.world = rank, world
-
-    def __len__(self) -> int:
-        return self.batch * sum(shard.batches for shard in self.shards)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        for shard in self.shards:
-            start = shard.first * self.batch * self.world
-            positions = iter(PositionSampler(self.length, self.seed, self.rank, self.world, start))
-            for _ in range(shard.batches * self.batch):
-                yield next(positions)
 
 
 class TeacherRunner(pl.LightningModule):
@@ -162,38 +145,24 @@ class TeacherRunner(pl.LightningModule):
             self._pending, self._batches = ShardWriter(), 0
 
 
-class CacheProgress(ProgressBar):
-    """A bar of batches on a terminal; a line now and then where output goes to a file."""
+class CacheProgress(pl.Callback):
+    """A bar of the first process's batches; see `track`."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._open, self._bar = ExitStack(), None
-        self._enabled = True
-
-    def disable(self) -> None:
-        """Other processes than the first show nothing."""
-        self._enabled = False
-
-    def enable(self) -> None:
-        """Show progress."""
-        self._enabled = True
+        self._open = ExitStack()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
         total = int(sum(trainer.num_val_batches))
-        self._bar = self._open.enter_context(
-            track("running the teacher", total, "batches", self._enabled and total > 0)
-        )
+        visible = trainer.is_global_zero and total > 0
+        self._bar = self._open.enter_context(track("running the teacher", total, "batches", visible))
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
         """Move on."""
-        if self._bar is not None:
-            self._bar.advance()
+        self._bar.advance()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException | None = None) -> None:
         """Give the terminal back."""
         self._open.close()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Give the terminal back."""
-        self._open.close()
+    on_exception = on_validation_end

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from adc import runs
+from adc.files import save_tensors
 from adc.ops.clip import to_unit
 
 FORMAT, INDEX = 1, "cache.json"
@@ -127,23 +129,14 @@ def write_index(folder: str | Path, index: Mapping[str, Any]) -> dict[str, Any]:
     wanted = json.loads(json.dumps({"format": FORMAT, **index}, default=str))
     held = read_index(folder)
     if held is not None:
-        check_alike(Path(folder), held, wanted)
+        _check_alike(folder, held, wanted)
         if held["batches"] >= wanted["batches"]:
             return held
-    path = Path(folder, INDEX)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{INDEX}.{os.getpid()}.partial")
-    scratch.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    runs.write_json(Path(folder, INDEX), wanted)
     return wanted
 
 
-def check_alike(folder: Path, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse what made a cache otherwise.
-
-    Raises:
-        ValueError: Names the first entry that differs, and both values.
-    """
+def _check_alike(folder: str | Path, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     old, new = dict(_leaves(held)), dict(_leaves(wanted))
     for key in [*new, *old]:
         if key != "batches" and old.get(key) != new.get(key):
@@ -202,22 +195,14 @@ class ShardWriter:
         if numbers != "exact":
             small = {view: batch.to(getattr(torch, numbers)) for view, batch in small.items()}
         for place, key in enumerate(keys):
-            entry = self._free(key, None if prompt is None else prompt[place])
-            if entry is None:
+            there = list(_entries(self.views, key, self.tensors))
+            if there and (prompt is None or any(same_prompt(prompt[place], self.tensors[f"told/{e}"]) for e in there)):
                 continue
+            entry = f"{key}~{len(there)}" if there else key
             for view, batch in small.items():
                 self.tensors[f"{view}/{entry}"] = batch[place].cpu().contiguous().clone()
             if prompt is not None:
                 self.tensors[f"told/{entry}"] = prompt[place].clone()
-
-    def _free(self, key: str, prompt: Tensor | None) -> str | None:
-        """A name for an entry; None if the clip, with this prompt, is there."""
-        view, again = next(iter(self.views)), 0
-        while f"{view}/{_entry(key, again)}" in self.tensors:
-            if prompt is None or same_prompt(prompt, self.tensors[f"told/{_entry(key, again)}"]):
-                return None
-            again += 1
-        return _entry(key, again)
 
     def write(self, folder: Path, shard: Shard, index: Mapping[str, Any]) -> None:
         """Write the shard, whole or not at all.
@@ -226,25 +211,20 @@ class ShardWriter:
             OSError: If it cannot be written; names it.
         """
         from safetensors import SafetensorError
-        from safetensors.torch import save_file
 
         path = folder / shard.name
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
         about = json.dumps({"seal": seal(index), "batches": shard.batches, "views": self.views})
         try:
-            scratch.touch()
-            mode = scratch.stat().st_mode  # safetensors lets nobody else read
-            save_file(self.tensors, scratch, {"adc": about})
-            scratch.chmod(mode)
-            scratch.replace(path)
+            save_tensors(self.tensors, path, {"adc": about})
         except (OSError, SafetensorError) as error:
             raise OSError(f"{path}: cannot be written ({' '.join(str(error).split())}).") from None
-        finally:
-            scratch.unlink(missing_ok=True)
 
 
-def _entry(key: str, again: int) -> str:
-    return f"{key}~{again}" if again else key
+def _entries(views: Iterable[str], key: str, names: Container[str]) -> Iterator[str]:
+    """The answers to a clip, one for each prompt."""
+    view = next(iter(views))
+    numbered = (f"{key}~{again}" if again else key for again in count())
+    return takewhile(lambda entry: f"{view}/{entry}" in names, numbered)
 
 
 class UnfinishedError(ValueError):
@@ -290,10 +270,7 @@ class ShardReader:
 
     def entries(self, key: str) -> Iterator[str]:
         """The answers to a clip, one for each prompt."""
-        view, again = next(iter(self.views)), 0
-        while f"{view}/{_entry(key, again)}" in self.names:
-            yield _entry(key, again)
-            again += 1
+        return _entries(self.views, key, self.names)
 
     def prompt(self, entry: str) -> Tensor:
         """The fingerprint of an answer's prompt."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,25 +133,25 @@ class CachedTeacher(Teacher):
 
     def features(self, lr: Tensor, space: FeatureSpace, prompt: Tensor | None = None) -> Tensor:
         """The teacher's latents lifted into the space, or its pixels embedded there."""
-        return self._seen_in(space, self._answers(lr, prompt, self._felt()))
+        return self._seen_in(space, self._answers(lr, prompt, {self._felt()}))
 
     def restore_with_features(
         self, lr: Tensor, space: FeatureSpace, prompt: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Both."""
-        answer = self._answers(lr, prompt, tuple(dict.fromkeys(("pixel", *self._felt()))))
+        answer = self._answers(lr, prompt, {"pixel": None, self._felt(): None})
         return answer["pixel"], self._seen_in(space, answer)
 
-    def _felt(self) -> tuple[str]:
+    def _felt(self) -> str:
         """The view of which features are made."""
         views = self._shard(0).views
-        return (next((view for view in ("lifted", "embedded") if view in views), "pixel"),)
+        return next((view for view in ("lifted", "embedded") if view in views), "pixel")
 
     def _seen_in(self, space: FeatureSpace, answer: dict[str, Tensor]) -> Tensor:
-        (view,) = self._felt()
+        view = self._felt()
         return space.project_latents(answer[view]) if view == "lifted" else space.embed(answer[view])
 
-    def _answers(self, lr: Tensor, prompt: Tensor | None, views: Sequence[str]) -> dict[str, Tensor]:
+    def _answers(self, lr: Tensor, prompt: Tensor | None, views: Iterable[str]) -> dict[str, Tensor]:
         known = self._shard(0).views
         for view in views:
             if view not in known:

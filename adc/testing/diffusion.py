@@ -83,7 +83,7 @@ def _check_velocity(
     probe.check_input_gradient(subject, velocity, latent, "z_t")
     trainable = [parameter for parameter in denoiser.parameters() if parameter.requires_grad]
     if trainable:
-        probe.check_parameter_gradient(subject, lambda: velocity(latent), trainable, "the parameters")
+        probe.check_gradient(subject, lambda: velocity(latent), trainable, "the parameters")
     _check_early_end(subject, denoiser, (latent, times, condition, taps), features)
 
 

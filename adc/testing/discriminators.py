@@ -53,7 +53,7 @@ def _check_logits(name: str, discriminator: Discriminator, clip: Tensor) -> None
         probe.check_clip(own, logits[head], (None,) * logits[head].ndim, clip)
         probe.check_steady(own, logits_of, clip)
         probe.check_input_gradient(own, logits_of, clip, "the view")
-        probe.check_parameter_gradient(own, lambda logits_of=logits_of: logits_of(clip), trainable, "the parameters")
+        probe.check_gradient(own, lambda logits_of=logits_of: logits_of(clip), trainable, "the parameters")
 
 
 def check_score_discriminator(discriminator: ScoreDiscriminator, size: int = 16) -> None:
@@ -107,9 +107,7 @@ def _check_score_logits(
                 probe.check_clip(own, logits[head], shape, feature)
                 probe.check_steady(own, logits_of, feature)
                 probe.check_input_gradient(own, logits_of, feature, f"feature {tap} of the network {network!r}")
-        probe.check_parameter_gradient(
-            own, lambda head=head: discriminator(views, t)[head], trainable, "the parameters"
-        )
+        probe.check_gradient(own, lambda head=head: discriminator(views, t)[head], trainable, "the parameters")
 
 
 def _check_heads(name: str, discriminator: Discriminator | ScoreDiscriminator) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from adc.interfaces import Autoencoder, FeatureSpace
 from adc.testing import probe
@@ -45,17 +44,9 @@ def check_autoencoder(autoencoder: Autoencoder, size: int = 64) -> None:
                 probe.check_separate(f"{name}.{method}", function, source)
                 probe.check_input_gradient(f"{name}.{method}", function, source, "the input")
         if step > 1:
-            _check_refusal(name, autoencoder, probe.example(1, step, 3, size, size, device=pixels.device))
-
-
-def _check_refusal(name: str, autoencoder: Autoencoder, clip: Tensor) -> None:
-    frames = clip.shape[1]
-    for method, argument in (("latent_frames", frames), ("encode", clip)):
-        try:
-            getattr(autoencoder, method)(argument)
-        except ValueError:
-            continue
-        require(False, f"{name}.{method}", f"must refuse {frames} frames with a ValueError")
+            clip = probe.example(1, step, 3, size, size, device=pixels.device)
+            probe.require_refused(f"{name}.latent_frames", lambda: autoencoder.latent_frames(step), f"{step} frames")
+            probe.require_refused(f"{name}.encode", lambda: autoencoder.encode(clip), f"{step} frames")
 
 
 def check_feature_space(space: FeatureSpace, autoencoder: Autoencoder | None = None, size: int = 64) -> None:

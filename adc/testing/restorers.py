@@ -71,7 +71,7 @@ def _check_restore(subject: str, restorer: Restorer, size: int) -> None:
     probe.check_input_gradient(subject, restorer.restore, lr, "the input")
     trainable = [parameter for parameter in restorer.parameters() if parameter.requires_grad]
     if trainable:
-        probe.check_parameter_gradient(subject, lambda: restorer.restore(lr), trainable, "the parameters")
+        probe.check_gradient(subject, lambda: restorer.restore(lr), trainable, "the parameters")
 
 
 def check_teacher(
@@ -155,7 +155,7 @@ def _check_halves(name: str, student: Student, space: FeatureSpace | None, lr: T
             probe.check_clip(subject, feature, tuple(embedded.shape), lr)
     trainable = [parameter for parameter in student.parameters() if parameter.requires_grad]
     require(bool(trainable), name, "must have parameters to train; none requires gradients")
-    probe.check_parameter_gradient(f"{name}.encode", lambda: student.encode(lr), trainable, "the parameters")
+    probe.check_gradient(f"{name}.encode", lambda: student.encode(lr), trainable, "the parameters")
     probe.check_input_gradient(f"{name}.decode", student.decode, feature, "the feature")
 
 
@@ -168,9 +168,7 @@ def _check_decode_latents(name: str, student: Any, autoencoder: Autoencoder, siz
         probe.check_clip(subject, student.decode_latents(projected), tuple(pixels.shape), projected)
     require(isinstance(getattr(student, "decoder", None), nn.Module), f"{name}.decoder", "must be a module")
     parameters = [parameter for parameter in student.decoder.parameters() if parameter.requires_grad]
-    probe.check_parameter_gradient(
-        subject, lambda: student.decode_latents(projected), parameters, "the parameters of decoder"
-    )
+    probe.check_gradient(subject, lambda: student.decode_latents(projected), parameters, "the parameters of decoder")
 
 
 def _check_prunable(name: str, student: Student) -> None:

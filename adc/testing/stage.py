@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor
 
 from adc.testing.probe import require
@@ -40,7 +41,12 @@ def check_stage(stage: Stage, batch: dict[str, Any], batches: int | None = None,
     require(isinstance(stage, Stage), name, "must be a subclass of adc.training.Stage")
     count = batches or 2 * len(stage.cycle) * stage.accumulate
     with tempfile.TemporaryDirectory() as folder:
-        end = fit(copy.deepcopy(stage), batch, count, [_Routing(name), _SaveEach(folder)])
+
+        def save(trainer: pl.Trainer, stage: Stage, *_: Any) -> None:
+            trainer.save_checkpoint(Path(folder, f"{stage.batches_seen}.ckpt"), weights_only=False)
+
+        observers = [_Routing(name), LambdaCallback(on_train_batch_end=save)]
+        end = fit(copy.deepcopy(stage), batch, count, observers)
         for done in range(1, count):
             resumed = fit(copy.deepcopy(stage), batch, count, resume=Path(folder, f"{done}.ckpt"))
             _same(name, f"resumed after batch {done} of {count}", resumed, end, 0)
@@ -54,14 +60,6 @@ def _same(name: str, how: str, found: dict[str, Tensor], end: dict[str, Tensor],
     for key, value in end.items():
         apart = (found[key].double() - value.double()).abs().max().item() if value.numel() else 0.0
         require(apart <= tolerance, name, f"{how}, it must end as one run does; {key} is {apart:.3g} away")
-
-
-class _SaveEach(pl.Callback):
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *arguments: Any) -> None:
-        trainer.save_checkpoint(Path(self.folder, f"{pl_module.batches_seen}.ckpt"), weights_only=False)
 
 
 class _Routing(pl.Callback):

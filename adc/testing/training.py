@@ -15,6 +15,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -47,6 +48,10 @@ def fit(
     """
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     data: Any = [batch] * batches
+
+    def stop(trainer: pl.Trainer, stage: Stage, *_: Any) -> None:
+        trainer.should_stop = stage.batches_seen >= batches
+
     with _silence(), tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
             **{**quiet, "devices": 1, "default_root_dir": folder, **options},
@@ -54,7 +59,7 @@ def fit(
             max_epochs=-1,
             enable_checkpointing=False,
             use_distributed_sampler=False,
-            callbacks=[*callbacks, _StopAfter(batches)],
+            callbacks=[*callbacks, LambdaCallback(on_train_batch_end=stop)],
             plugins=[AtomicCheckpointIO()],
         )
         trainer.fit(stage, DataLoader(data, batch_size=None), ckpt_path=resume, weights_only=True)
@@ -115,11 +120,3 @@ def _silence() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-class _StopAfter(pl.Callback):
-    def __init__(self, batches: int) -> None:
-        self.batches = batches
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *arguments: Any) -> None:
-        trainer.should_stop = pl_module.batches_seen >= self.batches

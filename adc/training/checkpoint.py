@@ -66,7 +66,7 @@ def check_fit(
     Raises:
         ValueError: In one line, with the first thing that differs.
     """
-    difference = _difference(checkpoint.get("adc"), checkpoint["state_dict"], own, roles, scheduled)
+    difference = _difference(checkpoint, own, roles, scheduled)
     if difference is not None:
         raise ValueError(
             f"{path or 'the checkpoint'} is of another recipe: {difference}. "
@@ -74,13 +74,8 @@ def check_fit(
         )
 
 
-def _difference(
-    state: dict[str, Any] | None,
-    saved: Mapping[str, Tensor],
-    own: Mapping[str, Tensor],
-    roles: list[str],
-    scheduled: list[str],
-) -> str | None:
+def _difference(checkpoint: Mapping[str, Any], own: Mapping[str, Tensor], roles: Any, scheduled: Any) -> str | None:
+    state, saved = checkpoint.get("adc"), checkpoint["state_dict"]
     if state is None:
         return "no stage of adc wrote it"
     for what, theirs, ours in (("roles", state["updates"], roles), ("schedules", state["schedulers"], scheduled)):

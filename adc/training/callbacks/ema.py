@@ -80,32 +80,15 @@ class StudentEMA(pl.Callback):
             self._raw = None
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Validate the average."""
+        """Validate, test and predict with the average."""
         self.swap_in(pl_module)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Train the raw weights."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException | None = None) -> None:
+        """Train the raw weights, and leave them behind after an error."""
         self.swap_out(pl_module)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Test the average."""
-        self.swap_in(pl_module)
-
-    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Put the raw weights back."""
-        self.swap_out(pl_module)
-
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Predict with the average."""
-        self.swap_in(pl_module)
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Put the raw weights back."""
-        self.swap_out(pl_module)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Leave the raw weights behind."""
-        self.swap_out(pl_module)
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_exception = on_validation_end
 
     def state_dict(self) -> dict[str, Any]:
         """The average and its count."""

@@ -8,7 +8,6 @@ import lightning.pytorch as pl
 
 from adc.interfaces import Student
 from adc.training.callbacks.ema import StudentEMA
-from adc.training.callbacks.schedule import run_folder
 
 
 class Export(pl.Callback):
@@ -29,7 +28,7 @@ class Export(pl.Callback):
         try:
             restorer = pl_module.whole_restorer()
             if trainer.is_global_zero:
-                self.export(restorer, self.folder or str(run_folder(trainer)))
+                self.export(restorer, self.folder or trainer.default_root_dir)
         finally:
             for average in averages:
                 average.swap_out(pl_module)

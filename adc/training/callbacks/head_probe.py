@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from adc import runs
 from adc.degradation.filters import blur
 from adc.degradation.kernels import gaussian
-from adc.files import replacing
 from adc.ops import gan
 from adc.ops.clip import per_frame, shuffled, to_unit
-from adc.training.callbacks.schedule import run_folder
 
 FILE = "heads.json"
 
@@ -54,22 +53,18 @@ class HeadProbe(pl.Callback):
                 self._found[domain, head, variant].append(loss)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Write the means, and log them."""
+        """Log the means, and write them."""
         found, self._found, self._probed = self._found, defaultdict(list), 0
         if not found or trainer.sanity_checking or not trainer.is_global_zero:
             return
+        experiment: Any = getattr(trainer.logger, "experiment", None)
         table: dict[str, dict[str, dict[str, float]]] = {}
         for (domain, head, variant), losses in found.items():
-            table.setdefault(domain, {}).setdefault(head, {})[variant] = sum(losses) / len(losses)
-        path = run_folder(trainer) / FILE
-        with replacing(path) as scratch:
-            scratch.write_text(json.dumps(table, indent=2) + "\n")
-        experiment: Any = getattr(trainer.logger, "experiment", None)
-        if hasattr(experiment, "add_scalar"):
-            for domain, heads in table.items():
-                for head, losses in heads.items():
-                    for variant, loss in losses.items():
-                        experiment.add_scalar(f"heads/{domain}_{head}_{variant}", loss, pl_module.batches_seen)
+            mean = sum(losses) / len(losses)
+            table.setdefault(domain, {}).setdefault(head, {})[variant] = mean
+            if hasattr(experiment, "add_scalar"):
+                experiment.add_scalar(f"heads/{domain}_{head}_{variant}", mean, pl_module.batches_seen)
+        runs.write_json(Path(trainer.default_root_dir, FILE), table)
 
     def variants(self, clip: Tensor) -> dict[str, Tensor]:
         """A clip ``(B, T, 3, H, W)`` as it is, with its frames in a fixed wrong order, and blurred."""

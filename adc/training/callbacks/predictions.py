@@ -28,7 +28,7 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         """Write a batch; the frames of a longer clip are numbered."""
         for clip, name in zip(prediction, batch["name"], strict=True):
-            path = self.folder(trainer) / f"{name}.png"
+            path = Path(trainer.default_root_dir, "predictions", f"{name}.png")
             paths = [path] if len(clip) == 1 else [path.with_suffix("") / f"{n:05d}.png" for n in range(len(clip))]
             for frame, place in zip(clip, paths, strict=True):
                 write_image(place, to_bytes(frame))
@@ -36,9 +36,4 @@ class PredictionWriter(BasePredictionWriter):
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say where they are."""
         if trainer.is_global_zero:
-            print(f"predictions: {self.folder(trainer)}")
-
-    @staticmethod
-    def folder(trainer: pl.Trainer) -> Path:
-        """``predictions`` of the run folder."""
-        return Path(trainer.default_root_dir, "predictions")
+            print(f"predictions: {Path(trainer.default_root_dir, 'predictions')}")

@@ -35,11 +35,6 @@ class StageProgress(ProgressBar):
         """Show progress."""
         self._enabled = True
 
-    def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print above the bar."""
-        if self._enabled:
-            (self._progress.console.print if self._progress else print)(*args, **kwargs)
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
         self._start = self._drawn = time.monotonic()

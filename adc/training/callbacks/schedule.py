@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from adc.training.checkpoint import checkpoint_path, checkpoints
-
-
-def run_folder(trainer: pl.Trainer) -> Path:
-    """The folder that a recipe's ``trainer.default_root_dir`` names."""
-    return Path(trainer.default_root_dir)
 
 
 def count(stage: Any, role: str) -> int:
@@ -39,14 +33,13 @@ class StopAfter(pl.Callback):
         self.role, self.updates = role, updates
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A resumed run may be complete already."""
+        """Ask the trainer to stop; a resumed run may be complete already."""
         if count(pl_module, self.role) >= self.updates:
             trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Ask the trainer to stop."""
-        if count(pl_module, self.role) >= self.updates:
-            trainer.should_stop = True
+        self.on_train_start(trainer, pl_module)
 
 
 class SaveEvery(Checkpoint):
@@ -83,11 +76,11 @@ class SaveEvery(Checkpoint):
 
     def save(self, trainer: pl.Trainer, stage: Any) -> None:
         """Write a checkpoint now; older ones make room, and those ahead are of another attempt."""
-        path = checkpoint_path(run_folder(trainer), stage.batches_seen)
+        path = checkpoint_path(trainer.default_root_dir, stage.batches_seen)
         trainer.save_checkpoint(path)
         self._written = stage.batches_seen
         if trainer.is_global_zero:
-            names = checkpoints(run_folder(trainer))
+            names = checkpoints(trainer.default_root_dir)
             place = names.index(path) + 1
             for other in names[: max(place - self.keep, 0)] + names[place:]:
                 other.unlink(missing_ok=True)
