@@ -1,9 +1,5 @@
 """One-step restorers of videos: their formula, candidates, padding, folders, and long clips in chunks."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 import yaml
@@ -234,37 +230,3 @@ def test_what_cannot_be_described(tmp_path):
         with pytest.raises(ValueError, match=rf"student\.yaml: .*{message}"):
             load_student(str(tmp_path / "student"))
     assert issubclass(OneStepVideo, Student)
-
-
-MEASURE = """
-import json, resource, sys
-import torch
-torch.set_num_threads(1)
-from adc.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as stop:
-    assert stop.code == 0
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-"""
-
-
-def peak(student, source, target):
-    """Megabytes that ``adc upscale`` needs at most."""
-    command = ["upscale", str(source), "-o", str(target), "--student", str(student), "--tile", "64", "--overlap", "8"]
-    done = subprocess.run([sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_length(tmp_path):
-    save_student(wan_student(), tmp_path / "student")
-    needed = {}
-    for number in (60, 240):
-        source = write_clip(tmp_path / f"{number}.mp4", number, 128, 96)
-        needed[number] = peak(tmp_path / "student", source, tmp_path / f"large_{number}.mp4")
-        with VideoReader(tmp_path / f"large_{number}.mp4") as large:
-            assert sum(1 for _ in large.frames()) == number
-    frames_in_between = 180 * 4 * 17 * (3 * 128 * 96) / 2**20
-    assert needed[240] - needed[60] < 0.3 * frames_in_between  # arenas grow a little
