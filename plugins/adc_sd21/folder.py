@@ -49,13 +49,17 @@ def read_config(folder: Path, known: Collection[str]) -> dict[str, Any]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The float32 tensors of a network's folder, by name.
+    """The float32 tensors of a network's folder, by name; of one file, or of the several that an index lists.
 
     Raises:
-        FileNotFoundError: If the folder holds no weights.
+        FileNotFoundError: If the folder holds no weights, or not all of its files.
         ValueError: If they are damaged.
     """
-    return read_tensors(folder / WEIGHTS)
+    index = folder / f"{WEIGHTS}.index.json"
+    if (folder / WEIGHTS).is_file() or not index.is_file():
+        return read_tensors(folder / WEIGHTS)
+    files = sorted({Path(file).name for file in json.loads(index.read_text())["weight_map"].values()})
+    return {name: tensor for file in files for name, tensor in read_tensors(folder / file).items()}
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

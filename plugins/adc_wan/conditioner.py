@@ -39,12 +39,13 @@ class WanConditioner(Conditioner):
         Args:
             autoencoder: Encodes LR and HR, and decodes.
             texts: A folder of rows, ``<sha256 of the text>.safetensors`` with ``prompt_embedding`` ``(L, D)``; null
-                draws rows from each text, for a network that learns them anew.
+                draws rows from each text, for a network that learns them anew. Empty in student folders: the rows of
+                both texts are among the weights, and there are no others.
             text: The text of clips that have none.
             negative: The text that guidance leads away from; empty drops the text.
             scale: How many times larger HR is than LR.
             length: Rows of a text; shorter ones are padded with zeros.
-            width: Numbers in a row; those of a folder have their own.
+            width: Numbers in a row; rows of a folder have their own.
 
         Raises:
             FileNotFoundError: If the folder has no rows for one of both texts.
@@ -52,12 +53,12 @@ class WanConditioner(Conditioner):
         """
         super().__init__()
         self.autoencoder, self.text, self.negative, self.scale = autoencoder, text, negative, scale
-        self.texts, self.length, self.width = None if texts is None else Path(texts), length, width
-        self._others: dict[str, Tensor] = {}
-        self.init_args = {"autoencoder": autoencoder, "texts": None, "text": text, "negative": negative}
-        self.init_args |= {"scale": scale, "length": length, "width": width}
+        self.texts, self.length, self.width = Path(texts) if texts else None, length, width
+        self._drawn_rows, self._others = texts is None, dict[str, Tensor]()
         for name, own in (("text_rows", text), ("negative_rows", negative)):
-            self.register_buffer(name, self._made(own))
+            self.register_buffer(name, torch.zeros(length, width) if texts == "" else self._made(own))
+        self.init_args = {"autoencoder": autoencoder, "texts": None if texts is None else "", "text": text}
+        self.init_args |= {"negative": negative, "scale": scale, "length": length, "width": self.text_rows.shape[1]}
 
     def condition(self, batch: Batch) -> dict[str, Tensor]:
         """``lr`` ``(B, T', Z, h, w)`` and ``text`` ``(B, length, width)``."""
@@ -76,7 +77,7 @@ class WanConditioner(Conditioner):
 
         Raises:
             FileNotFoundError: If the folder has no rows for it.
-            ValueError: If the file holds none, or too many.
+            ValueError: If the file holds none, or too many; or if a student folder holds no rows of it.
         """
         if text in (self.text, self.negative):
             return self.text_rows if text == self.text else self.negative_rows
@@ -85,13 +86,17 @@ class WanConditioner(Conditioner):
         return self._others[text].to(self.text_rows.device)
 
     def _made(self, text: str) -> Tensor:
-        rows = self._drawn(text) if self.texts is None else self._read(text)
+        rows = self._drawn(text) if self._drawn_rows else self._read(text)
         if len(rows) > self.length:
             raise ValueError(f"length: {_short(text)} has {len(rows)} rows, more than {self.length}.")
         return torch.cat([rows, rows.new_zeros(self.length - len(rows), rows.shape[1])])
 
     def _read(self, text: str) -> Tensor:
-        assert self.texts is not None
+        if self.texts is None:
+            raise ValueError(
+                f"text: {_short(text)} has no rows in this student folder, which holds those of {_short(self.text)} "
+                f"and {_short(self.negative)}; leave the text out, or name a folder of rows as texts."
+            )
         file = self.texts / name_of(text)
         if not file.is_file():
             raise FileNotFoundError(

@@ -8,10 +8,11 @@ import torch
 from adc_sd21.folder import save_tensors
 from adc_sd21.text import KEY, name_of
 from adc_tiny import TinyAutoencoder
-from adc_wan import WanAutoencoder, WanConditioner, WanDenoiser, denoiser
+from adc_wan import OneStepVideo, WanAutoencoder, WanConditioner, WanDenoiser, denoiser
 from adc_wan.convert import transformer_to_diffusers, transformer_to_original
 from adc_wan.folder import convert
 
+from adc.pruning import load_student, save_student
 from adc.testing import check_conditioner, check_denoiser
 
 ROOT = Path(__file__).parents[2]
@@ -142,13 +143,42 @@ def test_contracts():
 def test_checkpointing_changes_no_gradient():
     gradients = []
     for recompute in (False, True):
-        network = tiny()
+        network, runs = tiny(), []
+        network.network.blocks[1].ffn.register_forward_hook(lambda *_, runs=runs: runs.append(1))
         network.checkpoint_activations = recompute
         z_t, t, condition = inputs()
         velocity, (feature,) = network(z_t, t, condition, taps=(1,))
         (velocity.square().mean() + feature.square().mean()).backward()
+        assert len(runs) == 1 + recompute
         gradients.append([p.grad for p in network.parameters() if p.grad is not None])
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+
+
+def saved_bytes(taps):
+    """What a forward keeps for the backward pass, each storage once, weights apart; and its taps."""
+    network = tiny()
+    network.checkpoint_activations = True
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        velocity, features = network(*inputs(), taps=taps)
+    places = {feature.untyped_storage().data_ptr() for feature in features}
+    return sum(size for size, _ in kept.values()), places <= kept.keys(), velocity
+
+
+def test_checkpointing_keeps_taps_once():
+    """The output of a block is the input that the next one is computed from again."""
+    without, _, _first = saved_bytes(())
+    tapped, shared, _second = saved_bytes((0, 1, 2))
+    assert shared
+    assert tapped == without
 
 
 def test_an_early_end_runs_no_later_block():
@@ -157,6 +187,26 @@ def test_an_early_end_runs_no_later_block():
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
     network(*inputs(), taps=(0, 2), stop_early=True)
     assert ran == [0, 1, 2]
+
+
+def test_folders_of_diffusers(tmp_path):
+    """Diffusers reads what is written, and computes the same; its folders of several files are read."""
+    from diffusers import WanTransformer3DModel
+
+    ours = tiny()
+    ours.save_pretrained(str(tmp_path / "ours"))
+    theirs = WanTransformer3DModel.from_pretrained(str(tmp_path / "ours" / "transformer")).eval()
+    z_t, t, condition = inputs()
+    latents = torch.cat([z_t, condition["lr"]], dim=2).transpose(1, 2)
+    with torch.no_grad():
+        expected = theirs(latents, 1000 * t, condition["text"], return_dict=False)[0].transpose(1, 2)
+        assert torch.equal(ours(z_t, t, condition)[0], expected)
+        theirs.save_pretrained(str(tmp_path / "several" / "transformer"), max_shard_size="60KB")
+        assert len(list((tmp_path / "several" / "transformer").glob("*.safetensors"))) > 1
+        assert torch.equal(WanDenoiser(str(tmp_path / "several")).eval()(z_t, t, condition)[0], expected)
+    next((tmp_path / "several" / "transformer").glob("*-00002-of-*.safetensors")).unlink()
+    with pytest.raises(FileNotFoundError, match=r"-00002-of-\d+.safetensors: no such file"):
+        WanDenoiser(str(tmp_path / "several"))
 
 
 def test_names_go_both_ways():
@@ -217,6 +267,25 @@ def test_rows_of_texts(tmp_path):
         conditioner.condition({**batch, "text": ["blurry", ""]})
     with pytest.raises(ValueError, match="length: 'soft' has 9 rows, more than 8"):
         WanConditioner(TinyAutoencoder(), str(tmp_path), text="soft", length=8)
+
+
+def test_rows_in_a_student_folder(tmp_path):
+    """Its own two texts, of the width that they have; another one is refused, never drawn."""
+    (tmp_path / "texts").mkdir()
+    for text, value in (("", 1.0), ("sharp", 2.0), ("soft", 3.0)):
+        save_tensors({KEY: torch.full((2, 16), value)}, tmp_path / "texts" / name_of(text), torch.float32)
+    autoencoder = WanAutoencoder(config=TINY_VAE)
+    conditioner = WanConditioner(autoencoder, str(tmp_path / "texts"), text="sharp", length=8)
+    save_student(OneStepVideo(tiny(), conditioner), tmp_path / "student")
+    (tmp_path / "texts").rename(tmp_path / "elsewhere")
+    found = load_student(str(tmp_path / "student")).conditioner
+    assert found.width == 16
+    for text in ("sharp", ""):
+        assert torch.equal(found.rows_of(text), conditioner.rows_of(text))
+    with pytest.raises(
+        ValueError, match="text: 'soft' has no rows in this student folder, which holds"
+    ):
+        found.rows_of("soft")
 
 
 def test_rows_that_are_drawn_differ_by_text_and_stay():
