@@ -26,6 +26,7 @@ class TinyAutoencoder(Autoencoder):
 
     def __init__(self) -> None:
         super().__init__()
+        self.init_args = {}
         self.register_buffer("basis", _cosines(), persistent=False)
 
     def encode(self, pixels: Tensor) -> Tensor:

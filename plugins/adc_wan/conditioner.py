@@ -57,6 +57,7 @@ class WanConditioner(Conditioner):
         self._drawn_rows, self._others = texts is None, dict[str, Tensor]()
         for name, own in (("text_rows", text), ("negative_rows", negative)):
             self.register_buffer(name, torch.zeros(length, width) if texts == "" else self._made(own))
+        self.width = self.text_rows.shape[1]
         self.init_args = {"autoencoder": autoencoder, "texts": None if texts is None else "", "text": text}
         self.init_args |= {"negative": negative, "scale": scale, "length": length, "width": self.text_rows.shape[1]}
 

@@ -282,9 +282,7 @@ def test_rows_in_a_student_folder(tmp_path):
     assert found.width == 16
     for text in ("sharp", ""):
         assert torch.equal(found.rows_of(text), conditioner.rows_of(text))
-    with pytest.raises(
-        ValueError, match="text: 'soft' has no rows in this student folder, which holds"
-    ):
+    with pytest.raises(ValueError, match="text: 'soft' has no rows in this student folder, which holds"):
         found.rows_of("soft")
 
 
