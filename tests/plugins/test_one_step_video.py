@@ -5,7 +5,7 @@ import torch
 import yaml
 from adc_tiny import TinyCausalAutoencoder, TinyConditioner, TinyDenoiser
 from adc_wan import OneStepVideo, WanAutoencoder
-from filming import film, picture
+from filming import film
 from safetensors.torch import load_file
 from torch import nn
 
@@ -62,11 +62,6 @@ def deep_student():
 def moving(frames):
     start, speed, shade = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     return torch.stack([torch.sin(6 * start + 0.3 * speed * place) * shade for place in range(frames)])
-
-
-def write_clip(path, frames, width, height):
-    film(path, [picture(number, width, height) for number in range(frames)])
-    return path
 
 
 def test_the_contract():
@@ -148,7 +143,8 @@ def test_seams_of_chunks_cannot_be_found(length):
 
 
 def test_chunks_of_a_video_have_legal_lengths_and_fit(tmp_path, monkeypatch):
-    source, shown = write_clip(tmp_path / "a.mp4", 60, 16, 16), []
+    source, shown = tmp_path / "a.mp4", []
+    film(source, list((moving(60) * 127.5 + 127.5).round().byte().permute(0, 2, 3, 1).numpy()))
     student = deep_student()
 
     def restore(lr):
@@ -164,7 +160,7 @@ def test_chunks_of_a_video_have_legal_lengths_and_fit(tmp_path, monkeypatch):
     with torch.no_grad():
         whole = student.restore(clip[None])[0].clamp(-1, 1)
     assert found.shape == (60, 3, 64, 64)
-    assert (found - whole).square().mean((1, 2, 3)).max() < 0.03  # both are drawn by a random network
+    assert (found - whole).square().mean((1, 2, 3)).max() < 0.01
 
 
 @torch.no_grad()
