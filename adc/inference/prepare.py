@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,15 +29,24 @@ class Prepared(Restorer):
         super().__init__()
         self.network, self.scale, self.precision, self.device = network, network.scale, precision, device
         self.stored = stored_bytes(network)
-        self._restore: Callable[..., Tensor] = network.restore
-        if compile:
-            self._restore = torch.compile(network.restore, options={"freezing": True} if device.type == "cpu" else None)
+        options: Any = {"freezing": True} if device.type == "cpu" else None
+        self._restore, self._restore_tiles = (
+            torch.compile(function, options=options) if compile else function
+            for function in (network.restore, network.restore_tiles)
+        )
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Restore a clip on any device; float32, on the device of `lr`, without gradients."""
+        return self._run(self._restore, lr)
+
+    def restore_tiles(self, lr: Tensor, places: Sequence[tuple[int, int]]) -> Tensor:
+        """Restore tiles likewise."""
+        return self._run(self._restore_tiles, lr, places)
+
+    def _run(self, restore: Callable[..., Tensor], lr: Tensor, *rest: Any) -> Tensor:
         half = self.precision != "fp32"
         with torch.no_grad(), torch.autocast(self.device.type, DTYPES[self.precision], enabled=half):
-            hr = self._restore(lr.to(self.device, torch.float32))
+            hr = restore(lr.to(self.device, torch.float32), *rest)
         return hr.to(lr.device, torch.float32)
 
     def train(self, mode: bool = True) -> Prepared:

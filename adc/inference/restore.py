@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adc.inference import bands
 from adc.inference.options import Color
-from adc.inference.tiles import SMALLEST, in_bands, plan_tiles
+from adc.inference.tiles import SMALLEST, RestoreTiles, in_bands, plan_tiles
 from adc.interfaces import Restorer
 
 __all__ = ["SMALLEST", "Tiling", "restore_bands", "restore_image"]
@@ -97,11 +97,12 @@ def restore_bands(
         yield band.clamp(-1, 1)
 
 
-def _checked(restorer: Restorer) -> Callable[[Tensor], Tensor]:
-    places = [*restorer.parameters(), *restorer.buffers()]
+def _checked(restorer: Restorer) -> RestoreTiles:
+    held = [*restorer.parameters(), *restorer.buffers()]
 
-    def restore(lr: Tensor) -> Tensor:
-        hr = restorer.restore(lr.to(places[0].device) if places else lr).to(lr.device, torch.float32)
+    def restore(lr: Tensor, places: Sequence[tuple[int, int]]) -> Tensor:
+        given = lr.to(held[0].device) if held else lr
+        hr = restorer.restore_tiles(given, places).to(lr.device, torch.float32)
         if not hr.isfinite().all():
             raise ValueError("the restorer's result is not finite: its weights or its precision are at fault.")
         return hr

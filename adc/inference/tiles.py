@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,6 +23,8 @@ all pixels of a tile, and the longer a fade, the more of those pixels count.
 """
 BAND = 64
 """Rows of a band, at most."""
+RestoreTiles = Callable[[Tensor, Sequence[tuple[int, int]]], Tensor]
+"""`adc.interfaces.Restorer.restore_tiles`: tiles and their places to the tiles enlarged."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _rise(length: int, fade: int) -> Tensor:
 
 
 def in_bands(
-    restore: Callable[[Tensor], Tensor],
+    restore: RestoreTiles,
     lr: Tensor,
     scale: int,
     rows: Axis,
@@ -110,7 +112,8 @@ def in_bands(
     """Tiled restoration of an image ``(B, T, 3, h, w)``, as bands from top to bottom; only one row of tiles is held.
 
     Args:
-        restore: Restores ``(N, T, 3, tile, tile)``, or less at the right and below; results are on the device of `lr`.
+        restore: Restores ``(N, T, 3, tile, tile)`` at N places, or less at the right and below; results are on the
+            device of `lr`.
         lr: The image.
         scale: How many times larger the result is.
         rows: Tiles along the height.
@@ -123,14 +126,15 @@ def in_bands(
     """
     width, last = columns.side * scale, rows.side * scale
     if len(rows.starts) == len(columns.starts) == 1:
-        yield from _sliced(restore(_piece(lr, 0, 0, rows.tile, columns.tile))[..., :last, :width])
+        yield from _sliced(restore(_piece(lr, 0, 0, rows.tile, columns.tile), [(0, 0)] * len(lr))[..., :last, :width])
         return
     down, across = blend_weights(rows, scale), blend_weights(columns, scale)
     canvas = torch.zeros(*lr.shape[:-2], rows.tile * scale, columns.covered * scale, dtype=dtype, device=lr.device)
     for index, top in enumerate(rows.starts):
         for together in _of_one_size(columns, batch):
             lefts = [columns.starts[number] for number in together]
-            large = restore(torch.cat([_piece(lr, top, left, rows.tile, columns.tile) for left in lefts]))
+            places = [(top, left) for left in lefts for _ in lr]
+            large = restore(torch.cat([_piece(lr, top, left, rows.tile, columns.tile) for left in lefts]), places)
             high, wide = large.shape[-2:]
             for left, number, piece in zip(lefts, together, large.split(len(lr)), strict=True):
                 share = torch.outer(down[index][:high], across[number][:wide]).to(piece)

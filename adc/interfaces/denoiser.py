@@ -13,7 +13,7 @@ from adc.interfaces.batch import Batch
 from adc.interfaces.latent import Autoencoder
 from adc.interfaces.restorer import Restorer
 from adc.ops.padding import crop, pad_frames, pad_to_multiple
-from adc.ops.sampling import draw_noise
+from adc.ops.sampling import draw_noise, placed_noise
 
 CONTEXT = 8
 """`Restorer.temporal_context` of diffusion restorers, in frames: with it chunks are about as long as training clips."""
@@ -135,22 +135,38 @@ class DiffusionRestorer(Restorer):
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Sample latents and decode them."""
-        frames, height, width = lr.shape[1], *(self.scale * side for side in lr.shape[-2:])
-        pixels = self.conditioner.autoencoder.decode(self.restored_latents(lr, generator))
-        return crop(pixels[:, :frames], height, width)
+        return self._decoded(self.restored_latents(lr, generator), lr)
 
-    def restored_latents(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
+    def restore_tiles(self, lr: Tensor, places: Sequence[tuple[int, int]]) -> Tensor:
+        """The same of tiles; the noise of a tile is that of its place in the frame."""
+        return self._decoded(self.restored_latents(lr, places=places), lr)
+
+    def _decoded(self, latents: Tensor, lr: Tensor) -> Tensor:
+        frames, height, width = lr.shape[1], *(self.scale * side for side in lr.shape[-2:])
+        return crop(self.conditioner.autoencoder.decode(latents)[:, :frames], height, width)
+
+    def restored_latents(
+        self, lr: Tensor, generator: Generator | None = None, places: Sequence[tuple[int, int]] | None = None
+    ) -> Tensor:
         """The latents ``(B, T', Z, h, w)`` that `restore` decodes, of the padded clip.
 
         Args:
             lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``.
-            generator: Of the noise. Null is one noise, the same for every clip, that repeats after as many frames as
-                a chunk of a long clip lies behind the one before, so that what two chunks share has the same in both.
+            generator: Of the noise. Null is one noise, the same for every clip, of which each place has its own, and
+                that repeats after as many frames as a chunk of a long clip lies behind the one before: what two tiles
+                or two chunks share has the same in both.
+            places: As in `restore_tiles`; null is whole clips.
         """
         padded = pad_frames(pad_to_multiple(lr, self.multiple), self.temporal_stride)
         condition = self.conditioner.condition({"lr": padded})  # type: ignore[typeddict-item]
-        period = 2 * self.temporal_context // self.temporal_stride
-        return self.sample(condition, draw_noise(condition["lr"], generator, period))
+        return self.sample(condition, self._noise(condition["lr"], generator, places))
+
+    def _noise(self, like: Tensor, generator: Generator | None, places: Sequence[tuple[int, int]] | None) -> Tensor:
+        if generator is not None:
+            return draw_noise(like, generator)
+        side = self.conditioner.autoencoder.strides[1]
+        starts = [(row * self.scale // side, column * self.scale // side) for row, column in places or ()]
+        return placed_noise(like, starts or [(0, 0)] * len(like), 2 * self.temporal_context // self.temporal_stride)
 
     @abstractmethod
     def sample(self, condition: dict[str, Tensor], noise: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,21 @@ class Restorer(nn.Module, ABC):
         Returns:
             ``(B, T, 3, scale * h, scale * w)``.
         """
+
+    def restore_tiles(self, lr: Tensor, places: Sequence[tuple[int, int]]) -> Tensor:
+        """Super-resolve parts of larger clips, as tiling cuts them; of whole clips the same as `restore`.
+
+        A restorer that draws at random overrides it: what it draws belongs to a place in the clip, so that tiles have
+        the same where they overlap.
+
+        Args:
+            lr: ``(B, T, 3, h, w)`` in ``[-1, 1]``.
+            places: For each tile the row and the column of its first pixel in its clip.
+
+        Returns:
+            ``(B, T, 3, scale * h, scale * w)``.
+        """
+        return self.restore(lr)
 
     def forward(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """The same as `restore`."""

@@ -40,7 +40,9 @@ def check_restorer(restorer: Restorer, size: int = 16) -> None:
         lr = probe.example(1, 1, 3, size, size, device=probe.device_of(restorer))
         with torch.no_grad():
             same = probe.close(restorer(lr), restorer.restore(lr))
+            tiles = probe.close(restorer.restore_tiles(lr, [(0, 0)]), restorer.restore(lr))
         require(same, f"{name}.forward", "must be the same as restore")
+        require(tiles, f"{name}.restore_tiles", "must be the same as restore for a tile at (0, 0)")
         _check_candidates(f"{name}.restore", restorer, lr)
 
 

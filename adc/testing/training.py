@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -104,7 +105,11 @@ def _work(
     tensors = fit(stage, own, batches, devices=processes, strategy=STRATEGIES[strategy]())
     if rank == 0:
         torch.save(tensors, path)
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads of a group that DTensor's caches still hold would run into the interpreter's end and abort
 
 
 @contextmanager

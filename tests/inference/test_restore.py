@@ -118,7 +118,7 @@ def test_colors_by_bands_are_those_of_the_whole(tile, tmp_path):
     lr = halves(80, 104)
     plain = restore_image(Normalising(), lr, tile, 16)
     raw = torch.cat(
-        list(in_bands(Normalising().restore, lr, 4, plan_tiles(80, tile, 16), plan_tiles(104, tile, 16))), -2
+        list(in_bands(Normalising().restore_tiles, lr, 4, plan_tiles(80, tile, 16), plan_tiles(104, tile, 16))), -2
     )
     expected = {"none": raw, "adain": adain(raw, lr), "wavelet": wavelet(raw, upsample_bicubic(lr, 4))}
     torch.testing.assert_close(plain, raw.detach().clamp(-1, 1))
