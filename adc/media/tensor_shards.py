@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from adc.files import replacing, save_tensors
 
-INDEX, FACTS = "shards.json", "facts"
+INDEX, FACTS, ORIGIN = "shards.json", "facts", "origin"
 
 
 class TensorShards:
@@ -28,9 +29,11 @@ class TensorShards:
         """Begin a folder, or go on with one.
 
         Raises:
-            ValueError: If the folder is of something else, or its index cannot be read.
+            ValueError: If the folder is of something else, or no folder, or its index cannot be read.
         """
         self.folder, self.about = Path(folder), dict(about)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"{folder}: is no folder; name another one.")
         held = read_index(folder) if (self.folder / INDEX).exists() else None
         if held is None:
             with replacing(self.folder / INDEX) as scratch:
@@ -51,9 +54,9 @@ class TensorShards:
         """What is known of the clips of a shard.
 
         Raises:
-            ValueError: If it is damaged.
+            ValueError: If it is damaged, or of another folder or place.
         """
-        return _facts(self.path(number))
+        return _facts(self.path(number), self.about)
 
     def write(self, number: int, clips: Sequence[Mapping[str, Tensor]], facts: Sequence[Mapping[str, Any]]) -> None:
         """Write a shard whole or not at all.
@@ -66,7 +69,8 @@ class TensorShards:
         tensors = {
             key: torch.stack([clip[key].cpu() for clip in clips]).contiguous() for key in (clips[0] if clips else ())
         }
-        save_tensors(tensors, self.path(number), {FACTS: json.dumps(list(facts))})
+        path = self.path(number)
+        save_tensors(tensors, path, {FACTS: json.dumps(list(facts)), ORIGIN: _origin(path, self.about)})
 
 
 def read_index(folder: str | Path) -> dict[str, Any]:
@@ -78,10 +82,13 @@ def read_index(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder, INDEX)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(held, dict):
+            raise ValueError("no mapping")
+        return held
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; the folder holds no tensors that were cached.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: cannot be read ({error}); delete the folder and fill it again.") from None
 
 
@@ -92,12 +99,13 @@ class CachedTensors:
         """
         Raises:
             FileNotFoundError: If the folder holds no shards.
-            ValueError: If a shard cannot be read.
+            ValueError: If a shard cannot be read, or is of another folder.
         """
-        read_index(folder)
+        about = read_index(folder)
         self._places: list[tuple[Path, int]] = []
         self.facts: list[dict[str, Any]] = []
-        for path, facts in _shards(Path(folder)):
+        for path in sorted(Path(folder).glob("[0-9]*.safetensors")):
+            facts = _facts(path, about)
             self._places += [(path, place) for place in range(len(facts))]
             self.facts += facts
         if not self._places:
@@ -115,14 +123,18 @@ class CachedTensors:
         return {**{name: tensor.float() for name, tensor in tensors.items()}, "name": self.facts[number]["name"]}
 
 
-def _shards(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    for path in sorted(folder.glob("[0-9]*.safetensors")):
-        yield path, _facts(path)
-
-
-def _facts(path: Path) -> list[dict[str, Any]]:
+def _facts(path: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
-            return json.loads(file.metadata()[FACTS])
+            held = file.metadata()
+        facts = json.loads(held[FACTS])
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: is damaged ({error}); delete it and fill the folder again.") from None
+    if held.get(ORIGIN, origin := _origin(path, about)) != origin:  # shards of before have none
+        raise ValueError(f"{path}: belongs to another folder or place; delete it and fill the folder again.")
+    return facts
+
+
+def _origin(path: Path, about: Mapping[str, Any]) -> str:
+    """A fingerprint of what made a folder and of a shard's place in it."""
+    return hashlib.sha256(f"{path.name} {json.dumps(about, sort_keys=True)}".encode()).hexdigest()

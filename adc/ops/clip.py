@@ -48,7 +48,13 @@ def shuffled(frames: int, generator: Generator | None = None) -> Tensor:
 
 
 def soften(clip: Tensor, factor: int) -> Tensor:
-    """A clip through a size ``factor`` times smaller, bicubically both ways: what lies below its resolution is lost."""
+    """A clip through a size ``factor`` times smaller, bicubically both ways: what lies below its resolution is lost.
+
+    Raises:
+        ValueError: If nothing is left of a side.
+    """
+    if min(clip.shape[-2:]) < factor:
+        raise ValueError(f"negative_factor: {factor}; frames of {clip.shape[-1]}x{clip.shape[-2]} have fewer pixels.")
 
     def through(image: Tensor) -> Tensor:
         small = F.interpolate(image, scale_factor=1 / factor, mode="bicubic", antialias=True, align_corners=False)

@@ -9,6 +9,7 @@ dimension, the batch's, and are kept in float32.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,11 +59,17 @@ def time_grid(steps: int, shift: float = 1.0) -> Tensor:
     """The times of a sampler, ``(steps + 1,)`` in float32, rising from 0 to 1.
 
     Raises:
-        ValueError: If there is no step.
+        ValueError: If there is no step, or the shift is not positive.
     """
     if steps < 1:
         raise ValueError(f"steps: {steps}; at least 1.")
+    _check_shift(shift)
     return shift_times(torch.linspace(0, 1, steps + 1), shift)
+
+
+def _check_shift(shift: float) -> None:
+    if not 0 < shift < math.inf:
+        raise ValueError(f"shift: {shift}; a finite number above 0.")
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,7 @@ class TimeLaw:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.shift <= 0:
-            raise ValueError(f"shift: {self.shift}; above 0.")
+        _check_shift(self.shift)
         if not 0 <= self.low <= self.high <= 1:
             raise ValueError(f"low, high: {self.low} and {self.high}; 0 <= low <= high <= 1.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -130,15 +131,31 @@ class DualStreamDistillation(DenoiserStage):
 
     def _check_streams(self) -> None:
         weights = self.weights
-        if min(weights.dmd, weights.adversarial, weights.matching) < 0 or not (weights.dmd or weights.adversarial):
+        given = weights.dmd, weights.adversarial, weights.matching
+        if not all(0 <= weight < math.inf for weight in given) or not (weights.dmd or weights.adversarial):
             raise ValueError(f"weights: {weights}; none below 0, and dmd or adversarial above it.")
+        if self.real_guidance is not None and not math.isfinite(self.real_guidance):
+            raise ValueError(f"real_guidance: {self.real_guidance}; a finite number, or null for none.")
+        if not 0 <= self.r1_weight < math.inf or not 0 < self.r1_sigma < math.inf:
+            raise ValueError(f"r1_weight, r1_sigma: {self.r1_weight} and {self.r1_sigma}; at least 0, and above 0.")
+        if self.gradient_norms_every < 0:
+            raise ValueError(f"gradient_norms_every: {self.gradient_norms_every} updates; at least 0, which logs none.")
         if (self.head is None) != (weights.adversarial == weights.matching == 0):
             raise ValueError("head: adversarial and matching need one; without, both their weights are 0.")
         for name, score in (("real_score", self.real_score), ("fake_score", self.fake_score)):
-            if self.head is not None and max(self.taps, default=-1) >= score.depth:
+            if self.head is not None and not all(0 <= tap < score.depth for tap in self.taps):
                 raise ValueError(f"taps: {list(self.taps)}; {name} has blocks 0 to {score.depth - 1}.")
+        if len(set(self.taps)) < len(self.taps):
+            raise ValueError(f"taps: {list(self.taps)}; name each block once.")
         if self.head is not None and self.head.taps != len(self.taps):
             raise ValueError(f"taps: {len(self.taps)} of them, but the head takes {self.head.taps}.")
+
+    def check(self) -> None:
+        """Refuse a cycle that leaves a network as it is, too."""
+        super().check()
+        named = {phase for phases in self.cycle for phase in phases}
+        if missing := [phase for phase in self.phases() if phase not in named]:
+            raise ValueError(f"cycle: {self.cycle} never comes to {missing[0]!r}; name both phases.")
 
     def phases(self) -> Mapping[str, Phase]:
         """``auxiliary`` trains the fake score and the head, ``student`` the student."""
@@ -172,6 +189,7 @@ class DualStreamDistillation(DenoiserStage):
     def _head_losses(
         self, head: ScoreDiscriminator, real: Features, fake: Features, sample: Sample, latents: Latents
     ) -> Losses:
+        self._check_widths(head, fake)
         logits_real, logits_fake = head(real, sample.t), head(fake, sample.t)
         losses: Losses = {}
         for name in head.heads:
@@ -204,6 +222,7 @@ class DualStreamDistillation(DenoiserStage):
         if self.head is not None:
             fake = {"real": real_of_fake, "fake": fake_of_fake}
             if weights.adversarial:
+                self._check_widths(self.head, fake)
                 logits = self.head(fake, sample.t)
                 terms = [gan.generator_loss(logits[name], self.adversarial) for name in self.head.heads]
                 losses["adversarial"] = weights.adversarial * torch.stack(terms).mean()
@@ -213,6 +232,15 @@ class DualStreamDistillation(DenoiserStage):
                 losses["matching"] = weights.matching * self._matching(fake, real)
         self._log_sample(sample, latents, losses)
         return losses
+
+    def _check_widths(self, head: ScoreDiscriminator, features: Features) -> None:
+        for name, width in head.widths.items():
+            found = [tap.shape[2] for tap in features[name]]
+            if any(one != width for one in found):
+                raise ValueError(
+                    f"head: takes {width} channels of the {name} score, but its taps {list(self.taps)} have {found}; "
+                    f"give {type(head).__name__} as many."
+                )
 
     def _direction(self, v_real: Tensor, v_fake: Tensor, sample: Sample, latents: Latents) -> Tensor:
         if self.real_guidance is not None:

@@ -52,15 +52,19 @@ class FlowMatching(DenoiserStage):
             accumulate: Batches whose gradients are averaged in one update.
 
         Raises:
-            ValueError: If shares are no shares.
+            ValueError: If shares are no shares, or the negative factor is less than 2.
         """
         super().__init__(student, roles, gradient_checkpointing, accumulate=accumulate)
         self.times = times or TimeLaw("logit_normal", shift=5.0)
         self.pure_noise_share, self.text_dropout = pure_noise_share, text_dropout
         self.negative_share, self.negative_factor, self.lr_noise = negative_share, negative_factor, lr_noise
-        if min(text_dropout, negative_share) < 0 or text_dropout + negative_share > 1:
+        if not (text_dropout >= 0 and negative_share >= 0 and text_dropout + negative_share <= 1):
             total = f"{text_dropout} + {negative_share}"
             raise ValueError(f"text_dropout, negative_share: {total}; shares of 0 to 1, together at most 1.")
+        if not 0 <= pure_noise_share <= 1:
+            raise ValueError(f"pure_noise_share: {pure_noise_share}; a share of 0 to 1.")
+        if negative_factor < 2:
+            raise ValueError(f"negative_factor: {negative_factor}; at least 2.")
         if lr_noise is not None and not 0 <= lr_noise[0] <= lr_noise[1] <= 1:
             raise ValueError(f"lr_noise: {list(lr_noise)}; two shares, 0 <= low <= high <= 1.")
 

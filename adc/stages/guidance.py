@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import torch
 
@@ -46,8 +47,13 @@ class GuidanceDistillation(DenoiserStage):
             times: The law of ``t``; null is uniform with a shift of 5.
             gradient_checkpointing: Recompute activations of the denoiser in the backward pass instead of keeping them.
             accumulate: Batches whose gradients are averaged in one update.
+
+        Raises:
+            ValueError: If the scale is not finite.
         """
         super().__init__(student, roles, gradient_checkpointing, accumulate=accumulate)
+        if not math.isfinite(guidance_scale):
+            raise ValueError(f"guidance_scale: {guidance_scale}; a finite number, 1 for no guidance.")
         self.teacher, self.guidance_scale = teacher, guidance_scale
         self.times = times or TimeLaw(shift=5.0)
         self._warned = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -54,7 +56,7 @@ class PreferenceOptimization(DenoiserStage):
             ValueError: If beta is not positive or the anchor negative.
         """
         super().__init__(student, roles, gradient_checkpointing, accumulate=accumulate)
-        if beta <= 0 or anchor < 0:
+        if not 0 < beta < math.inf or not 0 <= anchor < math.inf:
             raise ValueError(f"beta, anchor: {beta} and {anchor}; beta above 0, the anchor 0 or more.")
         self.reference, self.beta, self.anchor, self.times = reference, beta, anchor, times
 

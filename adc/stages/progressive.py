@@ -60,13 +60,14 @@ class ProgressiveDistillation(DenoiserStage):
             accumulate: Batches whose gradients are averaged in one update.
 
         Raises:
-            ValueError: If the steps are no power of two, or teacher and student differ in shape.
+            ValueError: If the steps are no power of two, the shift is not positive, or both networks differ in shape.
         """
         super().__init__(student, roles, gradient_checkpointing, accumulate=accumulate)
         if steps_from < 2 or steps_from & (steps_from - 1):
             raise ValueError(f"steps_from: {steps_from}; a power of two, at least 2.")
         if updates_per_round < 1:
             raise ValueError(f"updates_per_round: {updates_per_round}; at least 1.")
+        time_grid(2, shift)  # refuses a shift that is none
         ours, theirs = ([*map(tuple, _shapes(network))] for network in (student.denoiser, teacher))
         if ours != theirs:
             raise ValueError("teacher: its shape is not the student's; name the same source for both.")
