@@ -40,12 +40,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def save_tensors(tensors: dict[str, Any], path: Path, metadata: dict[str, str]) -> None:
-    """Write a safetensors file that is whole or not there."""
+    """Write a safetensors file that is whole or not there.
+
+    Raises:
+        OSError: If it cannot be written: the disk is full, for one.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with replacing(path) as scratch:
         mode = scratch.stat().st_mode  # safetensors lets nobody else read
-        save_file(tensors, scratch, metadata)
+        try:
+            save_file(tensors, scratch, metadata)
+        except SafetensorError as error:
+            raise OSError(f"{path}: cannot be written ({error}).") from error
         scratch.chmod(mode)
 
 

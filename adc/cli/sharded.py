@@ -48,6 +48,8 @@ def training_clips(data: Any) -> Dataset[Any]:
     Raises:
         UsageError: If it has no clips by their number.
     """
+    if data is None:
+        raise UsageError("data: is not given; name a data module of clips.")
     if not isinstance(data, ClipData):
         raise UsageError(f"data: {type(data).__name__} has no clips by their number; name a data module of clips.")
     return data.training_set()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from adc.files import replacing, save_tensors
 
-INDEX, FACTS, ORIGIN = "shards.json", "facts", "origin"
+INDEX, FACTS = "shards.json", "facts"
 
 
 class TensorShards:
@@ -70,7 +70,8 @@ class TensorShards:
             key: torch.stack([clip[key].cpu() for clip in clips]).contiguous() for key in (clips[0] if clips else ())
         }
         path = self.path(number)
-        save_tensors(tensors, path, {FACTS: json.dumps(list(facts)), ORIGIN: _origin(path, self.about)})
+        held = {"origin": _origin(path, self.about), "clips": list(facts)}
+        save_tensors(tensors, path, {FACTS: json.dumps(held)})  # one entry: safetensors writes several in any order
 
 
 def read_index(folder: str | Path) -> dict[str, Any]:
@@ -126,13 +127,14 @@ class CachedTensors:
 def _facts(path: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
-            held = file.metadata()
-        facts = json.loads(held[FACTS])
+            held = json.loads(file.metadata()[FACTS])
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: is damaged ({error}); delete it and fill the folder again.") from None
-    if held.get(ORIGIN, origin := _origin(path, about)) != origin:  # shards of before have none
+    if isinstance(held, list):  # as it was written before shards said where they belong
+        return held
+    if held.get("origin") != _origin(path, about):
         raise ValueError(f"{path}: belongs to another folder or place; delete it and fill the folder again.")
-    return facts
+    return held["clips"]
 
 
 def _origin(path: Path, about: Mapping[str, Any]) -> str:

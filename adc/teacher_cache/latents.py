@@ -63,6 +63,9 @@ def cache_latents(
 
     Returns:
         The clips that were encoded now.
+
+    Raises:
+        ValueError: If the conditioner's scale is not that of the clips, or a shard that is there is damaged.
     """
     device = next(conditioner.parameters(), torch.empty(0)).device
     keys = list(islice(PositionSampler(len(clips), seed), count))  # pyright: ignore[reportArgumentType]
@@ -87,6 +90,12 @@ def cache_latents(
                 if negative_factor is not None:
                     negative = soften(batch["hr"], negative_factor)
                     tensors["negative_latents"] = conditioner.autoencoder.encode(negative)
+            hr, lr = (tensors[name].shape for name in ("hr_latents", "lr_latents"))
+            if hr != lr:
+                raise ValueError(
+                    f"conditioner: latents of HR are {list(hr[1:])}, those of LR enlarged {conditioner.scale} times "
+                    f"{list(lr[1:])}; give it the scale of the data."
+                )
             found.append({name: tensor[0].to(stored) for name, tensor in tensors.items()})
             facts.append({"name": batch["name"][0]})
             progress()

@@ -58,7 +58,7 @@ def cache_preferences(
         The pairs that were made now, and all clips that have none.
 
     Raises:
-        ValueError: If a score is not finite, or a shard that is there is damaged.
+        ValueError: If a score is not finite, the scale is not that of the clips, or a shard that is there is damaged.
     """
     device = next(restorer.parameters()).device
     keys = list(islice(PositionSampler(len(clips), seed), count))  # pyright: ignore[reportArgumentType]
@@ -94,6 +94,11 @@ def _pair(
     device: torch.device,
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     lr = cast(Tensor, clip["lr"])[None].to(device)
+    if "hr" in clip and clip["hr"].shape[-1] != restorer.scale * lr.shape[-1]:
+        sides = f"{clip['hr'].shape[-1]} pixels wide, LR {lr.shape[-1]}"
+        raise ValueError(
+            f"restorer: enlarges {restorer.scale} times, but HR is {sides}; give it the scale of the data."
+        )
     cached = {"lr_latents": clip["lr_latents"][None].to(device)} if "lr_latents" in clip else {}
     condition = restorer.conditioner.condition(cast(Batch, {"lr": lr, "name": [clip["name"]], **cached}))
     latents, scores = [], []

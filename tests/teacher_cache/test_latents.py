@@ -1,8 +1,11 @@
 """Latents that were computed once: exact, resumable, and refused where they are of something else."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from adc_tiny import TinyConditioner
+from safetensors import SafetensorError
 
 from adc.cli import main
 from adc.data import CachedClips, DegradedClips
@@ -78,6 +81,41 @@ def test_a_damaged_or_empty_folder_is_named(tmp_path):
     (tmp_path / "000000.safetensors").write_bytes(b"not a shard")
     with pytest.raises(ValueError, match=r"000000.safetensors: is damaged .* delete it and fill the folder again"):
         CachedTensors(tmp_path)
+
+
+def test_shards_of_another_folder_or_place_are_refused(tmp_path):
+    filled(tmp_path / "one")
+    shards = TensorShards(tmp_path / "other", {"of": "another recipe"})
+    first = (tmp_path / "one" / "000000.safetensors").read_bytes()
+    for folder, name in (("other", "000000"), ("one", "000007")):
+        (tmp_path / folder / f"{name}.safetensors").write_bytes(first)
+        with pytest.raises(ValueError, match=rf"{name}.safetensors: belongs to another folder or place; delete it"):
+            CachedTensors(tmp_path / folder)
+    with pytest.raises(ValueError, match="belongs to another folder or place"):
+        shards.facts(0)
+    (tmp_path / "one" / "shards.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"shards.json: cannot be read \(no mapping\); delete the folder"):
+        filled(tmp_path / "one")
+    with pytest.raises(ValueError, match=r"000007.safetensors: is no folder"):
+        TensorShards(tmp_path / "one" / "000007.safetensors", {})
+
+
+def test_a_full_disk_leaves_whole_shards_only(tmp_path, monkeypatch):
+    def fail(tensors, path, metadata):
+        Path(path).write_bytes(b"half")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    with pytest.raises(OSError, match=r"000000.safetensors: cannot be written \(No space left on device\)"):
+        filled(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["shards.json"]
+
+
+def test_a_conditioner_of_another_scale_is_refused(tmp_path):
+    shards = TensorShards(tmp_path, {})
+    with pytest.raises(ValueError, match=r"latents of HR are .* LR enlarged 2 times .* give it the scale of the data"):
+        cache_latents(shards, data().training_set(), TinyConditioner(scale=2), 1)
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def test_batches_of_a_folder_begin_and_go_on(tmp_path):

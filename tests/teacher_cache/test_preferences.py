@@ -1,6 +1,5 @@
 """Preference pairs: ranked alike, resumed to the same bytes, ties left out."""
 
-import json
 import math
 import random
 
@@ -8,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 from adc_tiny import TinyConditioner, TinyDenoiser, TinyScorer
-from safetensors import safe_open
 
 from adc.cli import main
 from adc.data import DegradedClips
 from adc.degradation import BicubicDown
 from adc.inference.latent import LatentDiffusion
 from adc.interfaces import Scorer
-from adc.media.tensor_shards import FACTS, CachedTensors, TensorShards
+from adc.media.tensor_shards import CachedTensors, TensorShards
 from adc.metrics.scorer import MetricScorer, NaturalSharpness
 from adc.metrics.temporal import sharpness
 from adc.ops.random import generator_of
@@ -80,8 +78,7 @@ def test_candidates_of_a_clip_get_one_random_state_so_that_a_lottery_has_no_winn
     assert filled(tmp_path, Lottery()) == (0, 5)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert filled(tmp_path, Lottery()) == (0, 5)  # counted again
-    with safe_open(tmp_path / "000000.safetensors", "pt") as file:
-        assert json.loads(file.metadata()[FACTS]) == []
+    assert TensorShards(tmp_path, {"of": "test"}).facts(0) == []
     with pytest.raises(FileNotFoundError, match="holds no clip yet"):
         CachedTensors(tmp_path)
 
@@ -113,6 +110,12 @@ class Broken(Scorer):
 def test_a_score_that_is_no_number_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"scorer: Broken rates candidates of .* scores must be finite"):
         filled(tmp_path, Broken())
+
+
+def test_a_restorer_of_another_scale_is_refused(tmp_path):
+    other = LatentDiffusion(TinyDenoiser(8), TinyConditioner(scale=2), steps=1)
+    with pytest.raises(ValueError, match="restorer: enlarges 2 times, but HR is 64 pixels wide, LR 16; give it the"):
+        cache_preferences(TensorShards(tmp_path, {}), clips(), other, TinyScorer(), 1)
 
 
 def test_a_damaged_shard_is_named_by_the_command_that_fills(tmp_path):
