@@ -139,11 +139,16 @@ def alpha(config: Config, timestep: int) -> float:
     steps = config["num_train_timesteps"]
     if not 0 <= timestep < steps:
         raise ValueError(f"timestep: {timestep}; the schedule has 0 to {steps - 1}.")
-    alphas = diffusion.scaled_linear_alphas(steps, config["beta_start"], config["beta_end"], torch.float64)
-    alphas = diffusion.shift_signal_to_noise(alphas, config["snr_shift_scale"])
-    if config["rescale_betas_zero_snr"]:
-        alphas = diffusion.to_zero_terminal(alphas)
-    return alphas[timestep].item()
+    return alphas(config)[timestep].item()
+
+
+def alphas(config: Config) -> Tensor:
+    """The same at every step, falling, ``(num_train_timesteps,)`` in float64."""
+    ends = (config["num_train_timesteps"], config["beta_start"], config["beta_end"])
+    shifted = diffusion.shift_signal_to_noise(
+        diffusion.scaled_linear_alphas(*ends, torch.float64), config["snr_shift_scale"]
+    )
+    return diffusion.to_zero_terminal(shifted) if config["rescale_betas_zero_snr"] else shifted
 
 
 def read_weights(folder: Path, precision: torch.dtype) -> dict[str, Tensor]:
