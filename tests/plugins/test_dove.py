@@ -302,7 +302,7 @@ def test_shards_hold_what_the_index_says(published, tmp_path):
     [
         ("transformer/config.json", {"num_layers": "absent"}, "has no num_layers"),
         ("transformer/config.json", {"layers": 3}, "unknown option 'layers'"),
-        ("transformer/config.json", {"ofs_embed_dim": 512}, "ofs_embed_dim is 512; DOVE computes with None alone"),
+        ("transformer/config.json", {"ofs_embed_dim": 512}, "ofs_embed_dim is 512; only None is computed here"),
         ("transformer/config.json", {"use_rotary_positional_embeddings": False}, "computes with True alone"),
         ("vae/config.json", {"scaling_factor": "absent"}, "has no scaling_factor"),
         ("scheduler/scheduler_config.json", {"prediction_type": "epsilon"}, "computes with 'v_prediction' alone"),
