@@ -145,7 +145,8 @@ class VideoDenoiser(Denoiser):
 
     def _map(self, tokens: Tensor, grid: Sizes) -> Tensor:
         """Tokens ``(B, N, C)`` as maps, one for each frame of a patch."""
-        return tokens.transpose(1, 2).unflatten(2, grid).transpose(1, 2).repeat_interleave(self.patch[0], dim=1)
+        maps = tokens.transpose(1, 2).unflatten(2, grid).transpose(1, 2)
+        return maps[:, :, None].expand(-1, -1, self.patch[0], -1, -1, -1).flatten(1, 2)
 
     def _checked(self, text: Tensor) -> Tensor:
         row = FAMILIES[self.family]
@@ -159,10 +160,8 @@ class VideoDenoiser(Denoiser):
 
     def save_pretrained(self, folder: str, precision: torch.dtype = torch.float32) -> None:
         """Write ``transformer/`` in diffusers' layout, and the schedule beside it where there is one."""
-        home = Path(folder)
-        save(
-            self.network, {"_class_name": FAMILIES[self.family].network, **self.config}, home / "transformer", precision
-        )
+        home, config = Path(folder), {"_class_name": FAMILIES[self.family].network, **self.config}
+        save(self.network, config, home / "transformer", precision)
         if self.schedule is not None:
             configuration.save_schedule(self.schedule, home)
 
