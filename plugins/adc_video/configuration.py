@@ -82,7 +82,7 @@ def transformer(family: Family, home: Path | None, changes: Config | None, lr_ch
     base = family.base if home is None else {}
     whole: Config = json.loads(json.dumps({**defaults, **base, **given}))  # lists, as in a file
     for key, value in family.fixed.items():
-        if whole[key] != value:
+        if whole.get(key, value) != value:
             raise ValueError(f"{origin}: {key} is {whole[key]!r}; VideoDenoiser takes networks with {value!r} alone.")
     latents = whole["out_channels"] = whole["out_channels"] or whole["in_channels"]
     if given.get("in_channels", latents) not in (latents, 2 * latents):

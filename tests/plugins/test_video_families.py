@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from adc_video import cogvideox
+from adc_video import DOVE, VideoDenoiser, cogvideox
 from adc_video.denoiser import words
 from adc_video.families import FAMILIES
 from adc_video.layouts import TOKENS
 from video_denoisers import STRAIGHT, TINY, every, inputs, tiny
 
-from adc.ops.flow import add_noise
+from adc.ops.flow import add_noise, clean_from_velocity
 
 
 @pytest.mark.parametrize("name", STRAIGHT)
@@ -215,3 +215,18 @@ def test_a_step_of_the_published_sampler_of_preserved_variance(name, number, tmp
         velocity, _ = denoiser(z_t, t.expand(2), condition)
     reached = (a_after + s_after) * (z_t - (t - end) * velocity)
     torch.testing.assert_close(reached, expected, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_folder_of_dove(tmp_path):
+    """Its one step from the velocity of its network."""
+    vae = {"block_out_channels": [4, 4, 8, 8], "layers_per_block": 1, "norm_num_groups": 2}
+    network = {"num_attention_heads": 2, "num_layers": 2, "text_embed_dim": 6, "max_text_seq_length": 3}
+    teacher = DOVE(transformer=network, vae=vae, precision="float32", published_rounding=False).eval()
+    teacher.save_pretrained(str(tmp_path))
+    denoiser = VideoDenoiser("cogvideox", str(tmp_path), lr_channels=False).eval()
+    z_vp = torch.randn(2, 3, 16, 4, 6, generator=torch.Generator().manual_seed(0))
+    t = denoiser.process.times[[teacher.timestep]].float().expand(2)
+    z_t = z_vp * (1 - t[0]) / teacher.alpha**0.5
+    velocity, _ = denoiser(z_t, t, {"text": teacher.prompt.expand(2, -1, -1)})
+    torch.testing.assert_close(clean_from_velocity(z_t, velocity, t), teacher._clean(z_vp), rtol=1e-4, atol=1e-5)
