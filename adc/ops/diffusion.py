@@ -1,4 +1,4 @@
-"""The noise schedules of Stable Diffusion and CogVideoX, and one step of them."""
+"""The noise schedules of Stable Diffusion and CogVideoX, one step of them, and their change to the straight path."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from adc.ops.flow import per_clip
 
 
 @lru_cache
@@ -43,3 +45,41 @@ def clean_from_velocity(z_t: Tensor, velocity: Tensor, alpha: float | Tensor) ->
     The coefficients have the precision of `alpha`: a tensor ``()`` rounds them as its type does.
     """
     return alpha**0.5 * z_t - (1 - alpha) ** 0.5 * velocity
+
+
+def straight_times(alphas: Tensor) -> Tensor:
+    """The times at which ``(1 - t) x0 + t eps`` holds as much noise as each step: ``t = s / (a + s)``.
+
+    With ``a = sqrt(a_t)`` and ``s = sqrt(1 - a_t)``; 1 where a step holds nothing of the clean latent.
+    """
+    signal, noise = alphas.sqrt(), (1 - alphas).sqrt()
+    return noise / (signal + noise)
+
+
+def to_preserved_variance(z_t: Tensor, t: Tensor) -> Tensor:
+    """``a x0 + s eps`` of the same clean latent and noise: ``z_t / sqrt((1 - t)^2 + t^2)``.
+
+    Args:
+        z_t: ``(1 - t) x0 + t eps``, ``(B, ...)``.
+        t: ``(B,)``; ``a = (1 - t) / n`` and ``s = t / n`` with ``n = sqrt((1 - t)^2 + t^2) = 1 / (a + s)``.
+    """
+    return z_t / per_clip(_length(t), z_t)
+
+
+def straight_velocity(z_t: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
+    """``eps - x0`` from ``v = a eps - s x0``, the velocity of a process that preserves variance.
+
+    With ``z = z_t / n``: ``x0 = a z - s v`` and ``eps = s z + a v``, so their difference is ``(s - a) z + (a + s) v``,
+    which is ``((2 t - 1) z_t / n + v) / n``.
+
+    Args:
+        z_t: ``(1 - t) x0 + t eps``, ``(B, ...)``.
+        velocity: What a network predicts from `to_preserved_variance` of it, shaped like it.
+        t: ``(B,)``.
+    """
+    length = _length(t)
+    return per_clip((2 * t - 1) / length.square(), z_t) * z_t + velocity / per_clip(length, z_t)
+
+
+def _length(t: Tensor) -> Tensor:
+    return ((1 - t).square() + t.square()).sqrt()

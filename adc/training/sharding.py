@@ -30,7 +30,7 @@ def shard(network: nn.Module, mesh: Any) -> None:
         return
     for parameter in network.parameters():
         parameter.data = parameter.data.contiguous()  # fully_shard takes no other memory format
-    for module in list(network.modules()):
+    for module in reversed(list(network.modules())):
         if any(True for _ in module.parameters(recurse=False)):
             fully_shard(module, mesh=mesh, reshard_after_forward=True)
 

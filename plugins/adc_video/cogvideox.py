@@ -60,7 +60,7 @@ FIXED = {
     "vae": {"temporal_compression_ratio": 4},
     "scheduler": {"beta_schedule": "scaled_linear", "prediction_type": "v_prediction", "trained_betas": None},
 }
-"""What DOVE's computation rests on: other values would be another computation."""
+"""What the computation rests on: other values would be another one."""
 KEY = "prompt_embedding"
 
 
@@ -72,7 +72,7 @@ def complete(part: str, changes: Config | None) -> Config:
         changes: Entries that differ; the block types follow from the number of widths.
 
     Raises:
-        ValueError: If an entry is unknown, or has a value that DOVE's computation excludes.
+        ValueError: If an entry is unknown, or has a value that is excluded.
     """
     config = {**PARTS[part], **(changes or {})}
     if part == "vae":
@@ -87,7 +87,7 @@ def read_config(home: Path, part: str) -> Config:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is not JSON, lacks an entry that CogVideoX1.5 has, or holds one that is excluded.
+        ValueError: If it is not JSON, lacks an entry that CogVideoX has, or holds one that is excluded.
     """
     path = home / part / FILES[part]
     if not path.is_file():
@@ -95,7 +95,7 @@ def read_config(home: Path, part: str) -> Config:
     held = _read_json(path)
     for key in PARTS[part]:
         if key not in held:
-            raise ValueError(f"{path}: has no {key}; expected the configuration of a {part} of CogVideoX1.5.")
+            raise ValueError(f"{path}: has no {key}; expected the configuration of a {part} of CogVideoX.")
     return _checked(part, {key: value for key, value in held.items() if not key.startswith("_")}, str(path))
 
 
@@ -105,7 +105,7 @@ def _checked(part: str, config: Config, origin: str) -> Config:
         raise ValueError(f"{origin}: unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}.")
     for key, value in FIXED[part].items():
         if config.get(key) != value:
-            raise ValueError(f"{origin}: {key} is {config.get(key)!r}; DOVE computes with {value!r} alone.")
+            raise ValueError(f"{origin}: {key} is {config.get(key)!r}; only {value!r} is computed here.")
     return config
 
 
@@ -139,11 +139,55 @@ def alpha(config: Config, timestep: int) -> float:
     steps = config["num_train_timesteps"]
     if not 0 <= timestep < steps:
         raise ValueError(f"timestep: {timestep}; the schedule has 0 to {steps - 1}.")
-    alphas = diffusion.scaled_linear_alphas(steps, config["beta_start"], config["beta_end"], torch.float64)
-    alphas = diffusion.shift_signal_to_noise(alphas, config["snr_shift_scale"])
-    if config["rescale_betas_zero_snr"]:
-        alphas = diffusion.to_zero_terminal(alphas)
-    return alphas[timestep].item()
+    return alphas(config)[timestep].item()
+
+
+def alphas(config: Config) -> Tensor:
+    """The same at every step, falling, ``(num_train_timesteps,)`` in float64."""
+    ends = (config["num_train_timesteps"], config["beta_start"], config["beta_end"])
+    shifted = diffusion.shift_signal_to_noise(
+        diffusion.scaled_linear_alphas(*ends, torch.float64), config["snr_shift_scale"]
+    )
+    return diffusion.to_zero_terminal(shifted) if config["rescale_betas_zero_snr"] else shifted
+
+
+def positions(config: Config, grid: tuple[int, int, int], device: torch.device) -> tuple[Tensor, Tensor] | None:
+    """Rotary embeddings of a transformer's patches; null where it adds a table of positions itself.
+
+    CogVideoX1.5 (patches of several frames) counts rows and columns from 0; CogVideoX-5b fits the grid into the one it
+    was trained on.
+
+    Args:
+        config: The configuration of the transformer.
+        grid: Frames, rows and columns of patches.
+        device: Where they are computed.
+    """
+    if not config["use_rotary_positional_embeddings"]:
+        return None
+    if config["patch_size_t"] is not None:
+        return counted_positions(config["attention_head_dim"], grid, device)
+    trained = config["sample_height"] // config["patch_size"], config["sample_width"] // config["patch_size"]
+    return _rotary(config["attention_head_dim"], grid, device, crops_coords=fitted(grid[1:], trained))
+
+
+def counted_positions(width: int, grid: tuple[int, int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rotary embeddings ``(N, width)``, cosines and sines, of patches whose positions are counted from 0."""
+    return _rotary(width, grid, device, crops_coords=None, grid_type="slice", max_size=grid[1:])
+
+
+def fitted(sides: tuple[int, int], trained: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where a grid lies in another after it was enlarged or reduced until it fits: its first corner, and its last."""
+    ratio = min(trained[0] / sides[0], trained[1] / sides[1])
+    height, width = (round(side * ratio) for side in sides)
+    top, left = round((trained[0] - height) / 2), round((trained[1] - width) / 2)
+    return (top, left), (top + height, left + width)
+
+
+def _rotary(width: int, grid: tuple[int, int, int], device: torch.device, **options: Any) -> tuple[Tensor, Tensor]:
+    from diffusers.models.embeddings import get_3d_rotary_pos_embed
+
+    found: Any = get_3d_rotary_pos_embed(width, grid_size=grid[1:], temporal_size=grid[0], device=device, **options)
+    return found
 
 
 def read_weights(folder: Path, precision: torch.dtype) -> dict[str, Tensor]:

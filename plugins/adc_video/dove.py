@@ -162,19 +162,10 @@ class DOVE(Teacher):
 
     def _positions(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Rotary embeddings of the transformer's patches, whose positions are counted from 0."""
-        from diffusers.models.embeddings import get_3d_rotary_pos_embed
-
         config = self.configs["transformer"]
-        grid = (z.shape[-2] // config["patch_size"], z.shape[-1] // config["patch_size"])
-        return get_3d_rotary_pos_embed(  # type: ignore[return-value]
-            config["attention_head_dim"],
-            crops_coords=None,
-            grid_size=grid,
-            temporal_size=z.shape[1] // (config["patch_size_t"] or 1),
-            grid_type="slice",
-            max_size=grid,
-            device=z.device,
-        )
+        frames, rows, columns = z.shape[1], z.shape[-2], z.shape[-1]
+        grid = (frames // (config["patch_size_t"] or 1), rows // config["patch_size"], columns // config["patch_size"])
+        return cogvideox.counted_positions(config["attention_head_dim"], grid, z.device)
 
     def _decoded(self, latent: Tensor) -> Tensor:
         scaled = latent.to(self.prompt.dtype) * (1 / self.configs["vae"]["scaling_factor"])

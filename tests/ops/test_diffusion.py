@@ -75,3 +75,22 @@ def test_rounded_coefficients_are_those_of_diffusers(precision):
         one, zero = torch.ones((), dtype=precision), torch.zeros((), dtype=precision)
         assert diffusion.clean_from_velocity(one, zero, alpha).item() == 0.625
         assert diffusion.clean_from_velocity(zero, one, alpha).item() == -0.78125
+
+
+def test_the_straight_path_and_the_preserved_variance_are_one():
+    generator = torch.Generator().manual_seed(0)
+    x0, eps = (torch.randn(1000, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    alphas = diffusion.to_zero_terminal(diffusion.shift_signal_to_noise(diffusion.scaled_linear_alphas(), 3.0)).double()
+    a, s = alphas.sqrt()[:, None], (1 - alphas).sqrt()[:, None]
+    t = diffusion.straight_times(alphas)
+    assert (t.diff() > 0).all()
+    assert t[-1] == 1
+    z_t = (1 - t)[:, None] * x0 + t[:, None] * eps
+    torch.testing.assert_close(diffusion.to_preserved_variance(z_t, t), a * x0 + s * eps)
+    torch.testing.assert_close(diffusion.straight_velocity(z_t, a * eps - s * x0, t), eps - x0)
+
+
+def test_the_straight_path_reaches_the_clean_latent():
+    x0, velocity, zero = torch.ones(1, 2), torch.full((1, 2), 3.0), torch.zeros(1)
+    assert torch.equal(diffusion.to_preserved_variance(x0, zero), x0)
+    assert torch.equal(diffusion.straight_velocity(x0, velocity, zero), velocity - x0)

@@ -302,10 +302,10 @@ def test_shards_hold_what_the_index_says(published, tmp_path):
     [
         ("transformer/config.json", {"num_layers": "absent"}, "has no num_layers"),
         ("transformer/config.json", {"layers": 3}, "unknown option 'layers'"),
-        ("transformer/config.json", {"ofs_embed_dim": 512}, "ofs_embed_dim is 512; DOVE computes with None alone"),
-        ("transformer/config.json", {"use_rotary_positional_embeddings": False}, "computes with True alone"),
+        ("transformer/config.json", {"ofs_embed_dim": 512}, "ofs_embed_dim is 512; only None is computed here"),
+        ("transformer/config.json", {"use_rotary_positional_embeddings": False}, "only True is computed here"),
         ("vae/config.json", {"scaling_factor": "absent"}, "has no scaling_factor"),
-        ("scheduler/scheduler_config.json", {"prediction_type": "epsilon"}, "computes with 'v_prediction' alone"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "epsilon"}, "only 'v_prediction' is computed here"),
     ],
 )
 def test_a_configuration_of_something_else_is_refused(copied, part, changes, message):
