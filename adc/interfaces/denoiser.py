@@ -136,8 +136,17 @@ class DiffusionRestorer(Restorer):
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """Sample latents and decode them."""
         frames, height, width = lr.shape[1], *(self.scale * side for side in lr.shape[-2:])
-        pixels = self.conditioner.autoencoder.decode(self.restored_latents(lr, generator))
+        pixels = self.decode(self.restored_latents(lr, generator), lr)
         return crop(pixels[:, :frames], height, width)
+
+    def decode(self, feature: Tensor, lr: Tensor | None = None) -> Tensor:
+        """Pixels of latents, padding included.
+
+        Args:
+            feature: The latents ``(B, T', Z, h, w)`` of the padded clip.
+            lr: The clip that was restored, before it was padded; for decoders that see it.
+        """
+        return self.conditioner.autoencoder.decode(feature)
 
     def restored_latents(self, lr: Tensor, generator: Generator | None = None) -> Tensor:
         """The latents ``(B, T', Z, h, w)`` that `restore` decodes, of the padded clip.
