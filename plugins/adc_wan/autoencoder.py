@@ -118,8 +118,13 @@ class WanAutoencoder(Autoencoder):
         self.init_args["decoder"] = False
         return taken
 
+    @property
+    def decodes(self) -> bool:
+        """Whether it has its decoder."""
+        return self.vae.decoder is not None
+
     def _decoder(self, purpose: str) -> Any:
-        if self.vae.decoder is None:
+        if not self.decodes:
             raise ValueError(f"autoencoder: it has no decoder to {purpose}; leave `decoder: false` out.")
         return self.vae.decoder
 

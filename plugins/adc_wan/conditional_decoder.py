@@ -54,7 +54,9 @@ class ConditionalDecoder(Decoder):
             raise ValueError(f"blocks: {len(blocks)} grids do not fit {side} pixels for each latent; give 2 or more.")
         if side % (2 * scale):
             fitting = ", ".join(str(one) for one in range(1, side) if side % (2 * one) == 0)
-            raise ValueError(f"scale: {scale} does not fit {side} pixels for each latent; ConditionalDecoder takes {fitting}.")
+            raise ValueError(
+                f"scale: {scale} does not fit {side} pixels for each latent; ConditionalDecoder takes {fitting}."
+            )
         self.frames, self.scale, self.unshuffle, self.shuffle = frames, scale, side // (2 * scale), side // finest
         self.init_args = {"channels": channels, "width": width, "blocks": list(blocks), "scale": scale}
         self.init_args |= {"strides": list(strides), "seed": seed}
@@ -64,7 +66,8 @@ class ConditionalDecoder(Decoder):
             self.conv_in = CausalConv(channels, widths[0])
             self.lr_in = _framewise(3 * self.unshuffle**2, widths[1])
             self.grids = nn.ModuleList(
-                nn.ModuleList(CausalBlock(wide) for _ in range(count)) for wide, count in zip(widths, blocks, strict=True)
+                nn.ModuleList(CausalBlock(wide) for _ in range(count))
+                for wide, count in zip(widths, blocks, strict=True)
             )
             steps = [frames] + [1] * (len(blocks) - 2)
             self.expand = nn.ModuleList(
@@ -86,7 +89,9 @@ class ConditionalDecoder(Decoder):
         expected = 1 + (projected.shape[1] - 1) * self.frames
         if lr is None or lr.shape[1] != expected:
             found = "none" if lr is None else f"{lr.shape[1]} frames"
-            raise ValueError(f"lr: ConditionalDecoder needs an LR clip of {expected} frames with these latents, not {found}.")
+            raise ValueError(
+                f"lr: ConditionalDecoder needs an LR clip of {expected} frames with these latents, not {found}."
+            )
         parts = lr.split([1] + [self.frames] * (projected.shape[1] - 1), dim=1)
         return torch.cat(list(self.stream(zip(projected.split(1, dim=1), parts, strict=True))), dim=1)
 

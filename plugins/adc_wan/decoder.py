@@ -31,6 +31,14 @@ class WanDecoder(Decoder):
         self.network, self.config = autoencoder.take_decoder(), autoencoder.config
         self.init_args = {"source": None, "config": self.config}
 
+    @classmethod
+    def of(cls, autoencoder: WanAutoencoder) -> WanDecoder:
+        """The decoder of an autoencoder, which only encodes afterwards."""
+        with torch.device("meta"):
+            decoder = cls(config=autoencoder.config)
+        decoder.network = autoencoder.take_decoder()
+        return decoder.train(autoencoder.training)
+
     def forward(self, projected: Tensor, lr: Tensor | None = None) -> Tensor:
         """Pixels ``(B, 1 + 4 k, 3, 8 h, 8 w)`` of ``(B, 1 + k, Z, h, w)``, not clamped; ``lr`` does not count."""
         return torch.cat(list(self.stream(projected.split(1, dim=1))), dim=1)

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from adc.interfaces import Denoiser
+from adc.interfaces import Decoder, Denoiser
 from adc.pruning import load_diffusion_student
+from adc_wan.autoencoder import WanAutoencoder
 from adc_wan.conditioner import WanConditioner
+from adc_wan.decoder import WanDecoder
 from adc_wan.denoiser import STEPS, WanDenoiser, complete, new_network, unpatchify
 from adc_wan.student import OneStepVideo
 
@@ -152,13 +154,51 @@ def fold(student: OneStepVideo) -> OneStepVideo:
     return OneStepVideo(folded, conditioner).train(student.training)
 
 
-def folded_student(folder: str) -> OneStepVideo:
+def folded_student(folder: str, own_decoder: bool = False) -> OneStepVideo:
     """The student of a folder, folded: for recipes that prune it.
 
     Args:
         folder: A student folder of a `OneStepVideo` of Wan.
+        own_decoder: Whether the autoencoder's decoder becomes the student's own, which can be cut; the autoencoder
+            then only encodes.
+
+    Raises:
+        ValueError: If the folder holds another student.
     """
+    student = fold(_one_step(folder))
+    return with_decoder(student, WanDecoder.of(_autoencoder(student))) if own_decoder else student
+
+
+def student_with_decoder(folder: str, decoder: Decoder) -> OneStepVideo:
+    """The student of a folder with another decoder: for recipes that pretrain it.
+
+    Args:
+        folder: A student folder of a `OneStepVideo`.
+        decoder: It takes the place of the student's own, or of the autoencoder's.
+
+    Raises:
+        ValueError: If the folder holds another student.
+    """
+    return with_decoder(_one_step(folder), decoder)
+
+
+def with_decoder(student: OneStepVideo, decoder: Decoder) -> OneStepVideo:
+    """A student of the same networks with a decoder; an autoencoder of Wan only encodes afterwards."""
+    autoencoder = student.conditioner.autoencoder
+    if isinstance(autoencoder, WanAutoencoder) and autoencoder.decodes:
+        autoencoder.take_decoder()
+    return OneStepVideo(student.denoiser, student.conditioner, decoder).train(student.training)
+
+
+def _one_step(folder: str) -> OneStepVideo:
     student = load_diffusion_student(folder)
     if not isinstance(student, OneStepVideo):
-        raise ValueError(f"folder: {folder} holds a {type(student).__name__}; only a OneStepVideo can be folded.")
-    return fold(student)
+        raise ValueError(f"folder: {folder} holds a {type(student).__name__}; expected a OneStepVideo.")
+    return student
+
+
+def _autoencoder(student: OneStepVideo) -> WanAutoencoder:
+    autoencoder = student.conditioner.autoencoder
+    if not isinstance(autoencoder, WanAutoencoder):
+        raise ValueError(f"own_decoder: {type(autoencoder).__name__} is no WanAutoencoder, whose decoder can be taken.")
+    return autoencoder
