@@ -110,6 +110,7 @@ class Prunable:
         parts: Submodules of `network` that may be given a ratio of their own, by name. A layer
             belongs to the last part listed that holds it.
         ignored: Layers whose own output channels stay (pixels out, for one).
+        blocks: Layers whose output channels stay or go in consecutive blocks of so many: heads that cannot be narrowed.
         after: Called after the cut; it puts right what modules remember of their widths (``scale`` of a norm).
     """
 
@@ -117,6 +118,7 @@ class Prunable:
     example: tuple[Tensor, ...]
     parts: dict[str, nn.Module]
     ignored: list[nn.Module] = field(default_factory=list[nn.Module])
+    blocks: dict[nn.Module, int] = field(default_factory=dict[nn.Module, int])
     after: Callable[[], None] = lambda: None
 
 

@@ -68,8 +68,8 @@ def prune(
     for group in find_groups(plan):
         ratio = _ratio(group, plan.parts, ratios)
         if ratio > 0 and group.free and not any(side.output and side.layer in ignored for side in group.sides):
-            number = kept_units(group, ratio, heads)
-            mask = choose(importance.score(group), number, blocks(group, number, heads))
+            number = kept_units(group, ratio, heads, plan.blocks)
+            mask = choose(importance.score(group), number, blocks(group, number, heads, plan.blocks))
             for side in group.sides:
                 whole = torch.ones(len(side.units), dtype=torch.bool)
                 inside = side.units >= 0

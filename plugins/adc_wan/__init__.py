@@ -5,7 +5,8 @@ from adc_wan.conditional_decoder import ConditionalDecoder
 from adc_wan.conditioner import WanConditioner
 from adc_wan.decoder import WanDecoder
 from adc_wan.denoiser import WanDenoiser
-from adc_wan.fold import FoldedWan, fold, folded_student, student_with_decoder
+from adc_wan.fold import fold, folded_student, student_with_decoder
+from adc_wan.folded import FoldedWan
 from adc_wan.score_head import ScoreHead
 from adc_wan.student import OneStepVideo
 

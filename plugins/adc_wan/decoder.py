@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adc.interfaces import Decoder, Prunable
-from adc_wan.autoencoder import WanAutoencoder, decoded
+from adc_wan.autoencoder import WanAutoencoder, decoded, new_cache
 
 
 class WanDecoder(Decoder):
@@ -73,7 +73,7 @@ class WanDecoder(Decoder):
                 _keep_temperature(attention, width)
 
         network = _Channels(self.network)
-        return Prunable(network, (example,), {"decoder": self}, [self.network.conv_out], after)
+        return Prunable(network, (example,), {"decoder": self}, [self.network.conv_out], after=after)
 
 
 class _Channels(nn.Module):
@@ -88,8 +88,10 @@ class _Channels(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, Z, 1, h, w)`` to ``(B, 3, 1, 8 h, 8 w)``."""
+        """``(B, Z, 1, h, w)`` to ``(B, 3, 1, 8 h, 8 w)``; without gradients, so not traced, as the decoder does it."""
         network = self.network
+        if not torch.is_grad_enabled():
+            return network(x, feat_cache=new_cache(network), feat_idx=[0])
         x = network.mid_block.resnets[0](network.conv_in(x))
         for attention, block in zip(network.mid_block.attentions, network.mid_block.resnets[1:], strict=True):
             x = block(x + attention.proj(_sum(attention.to_qkv(attention.norm(x[:, :, 0])), 3))[:, :, None])

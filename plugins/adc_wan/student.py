@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from adc.interfaces import Conditioner, Decoder, Denoiser, DiffusionRestorer, La
 from adc.ops.flow import clean_from_velocity
 from adc.ops.padding import pad_frames, pad_to_multiple
 from adc.ops.sampling import draw_noise
+from adc_wan.folded import FoldedWan
 
 
 class OneStepVideo(DiffusionRestorer, LatentStudent):
@@ -84,15 +86,19 @@ class OneStepVideo(DiffusionRestorer, LatentStudent):
         return self.decoder(projected, pad_frames(pad_to_multiple(lr, self.multiple), self.temporal_stride))
 
     def prunable(self) -> Prunable:
-        """The denoiser, of a transformer the widths of its feed-forward layers; and its own decoder if it can be cut.
+        """The denoiser, and its own decoder if it can be cut.
 
-        The residual stream is tied to modulations, and a norm over all heads ties these together: both stay whole.
+        Of a transformer the widths of its feed-forward layers are cut; of a folded one heads too, as a whole, because
+        their positions rotate. The residual stream is tied to modulations and stays.
         """
         side = -(-16 // self.multiple) * self.multiple
         image = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
-        projections = (".to_q", ".to_k", ".to_v")
-        whole: list[nn.Module] = [layer for name, layer in self.denoiser.named_modules() if name.endswith(projections)]
-        plan = Prunable(_OneForward(self), (image,), {"denoiser": self.denoiser}, whole)
+        plan = Prunable(_OneForward(self), (image,), {"denoiser": self.denoiser})
+        if isinstance(self.denoiser, FoldedWan):
+            plan.blocks, plan.after = self.denoiser.heads()
+        else:
+            projections = (".to_q", ".to_k", ".to_v")
+            plan.ignored = [layer for name, layer in self.denoiser.named_modules() if name.endswith(projections)]
         try:
             return plan if self.decoder is None else _together(plan, self.decoder.prunable())
         except NotImplementedError:
@@ -107,11 +113,13 @@ class _OneForward(nn.Module):
         self.denoiser, self._students = student.denoiser, [student]  # in a list it is no submodule
 
     def forward(self, image: Tensor) -> Tensor:
-        """``(B, 3, h, w)`` to ``(B, 1, Z, h', w')``."""
+        """``(B, 3, h, w)`` to ``(B, 1, Z, h', w')``; with gradients, which is how it is traced, heads are connected."""
         (student,) = self._students
         with torch.no_grad():
             condition = student.conditioner.condition({"lr": image[:, None]})  # pyright: ignore[reportArgumentType]
-        return student.sample(condition, draw_noise(condition["lr"]))
+        traced = torch.is_grad_enabled() and isinstance(self.denoiser, FoldedWan)
+        with self.denoiser.connected() if traced else nullcontext():
+            return student.sample(condition, draw_noise(condition["lr"]))
 
 
 class _Both(nn.Module):
@@ -127,6 +135,14 @@ class _Both(nn.Module):
 
 
 def _together(one: Prunable, other: Prunable) -> Prunable:
+    def after() -> None:
+        one.after()
+        other.after()
+
     network = _Both(one.network, other.network)
-    parts, ignored = {**one.parts, **other.parts}, [*one.ignored, *other.ignored]
-    return Prunable(network, (*one.example, *other.example), parts, ignored, other.after)
+    parts, ignored, blocks = (
+        {**one.parts, **other.parts},
+        [*one.ignored, *other.ignored],
+        {**one.blocks, **other.blocks},
+    )
+    return Prunable(network, (*one.example, *other.example), parts, ignored, blocks, after)
