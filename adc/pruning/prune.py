@@ -15,7 +15,7 @@ from adc.errors import suggest
 from adc.interfaces import Prunable, Student
 from adc.ops.modes import differentiable, evaluating
 from adc.pruning.groups import Group, Side, blocks, choose, kept_units
-from adc.pruning.importance import Importance
+from adc.pruning.importance import Importance, Prefix
 from adc.pruning.layers import is_channelwise, keep, width
 from adc.pruning.structure import fit, is_attention
 
@@ -79,6 +79,17 @@ def prune(
     plan.after()
     _verify(plan, shapes)
     return {name: _difference(before[name], _survey(part)) for name, part in parts.items()}
+
+
+def pruned(student: Student, ratios: dict[str, float]) -> Student:
+    """A student that keeps its first channels, for recipes of ``adc bench``: which ones stay changes no cost.
+
+    Args:
+        student: The full-width student; changed in place.
+        ratios: As of `prune`.
+    """
+    prune(student, ratios, Prefix(aligned=True))
+    return student
 
 
 def find_groups(plan: Prunable) -> list[Group]:
