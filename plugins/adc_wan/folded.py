@@ -99,8 +99,10 @@ class FoldedWan(Denoiser):
             counts heads, and since norms are root mean squares over all heads, it scales their weights by the expected
             ratio of the root that is left to the whole one, for white inputs of the projections.
         """
-        normed = [(one.to_q, one.norm_q) for block in self.blocks for one in (block, block.attn1)]
-        normed += [(block.attn1.to_k, block.attn1.norm_k) for block in self.blocks]
+        blocks: list[Any] = list(self.blocks)
+        attentions = [one for block in blocks for one in (block, block.attn1)]
+        normed: list[tuple[Any, Any]] = [(one.to_q, one.norm_q) for one in attentions]
+        normed += [(block.attn1.to_k, block.attn1.norm_k) for block in blocks]
         before = [(_power(projection), projection.out_features) for projection, _ in normed]
         width = self.config["attention_head_dim"]
 
@@ -109,11 +111,10 @@ class FoldedWan(Denoiser):
             for (projection, norm), (power, outputs) in zip(normed, before, strict=True):
                 if projection.out_features != outputs:
                     norm.weight *= (_power(projection) / power) ** 0.5
-            for block in self.blocks:
-                for one in (block, block.attn1):
-                    one.heads = one.to_q.out_features // width
+            for one in attentions:
+                one.heads = one.to_q.out_features // width
 
-        return dict.fromkeys((projection for projection, _ in normed), width), after
+        return {projection: width for projection, _ in normed}, after
 
 
 class FoldedBlock(nn.Module):

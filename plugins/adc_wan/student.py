@@ -117,8 +117,8 @@ class _OneForward(nn.Module):
         (student,) = self._students
         with torch.no_grad():
             condition = student.conditioner.condition({"lr": image[:, None]})  # pyright: ignore[reportArgumentType]
-        traced = torch.is_grad_enabled() and isinstance(self.denoiser, FoldedWan)
-        with self.denoiser.connected() if traced else nullcontext():
+        folded = isinstance(student.denoiser, FoldedWan) and student.denoiser
+        with folded.connected() if folded and torch.is_grad_enabled() else nullcontext():
             return student.sample(condition, draw_noise(condition["lr"]))
 
 

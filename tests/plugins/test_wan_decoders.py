@@ -19,7 +19,7 @@ from test_wan import count
 from test_wan_fold import student as wan_student
 
 from adc.losses import L1
-from adc.pruning import Magnitude, Prefix, load_student, prune, save_student
+from adc.pruning import Magnitude, Prefix, load_student, prune, pruned, save_student
 from adc.pruning.prune import find_groups
 from adc.stages import DecoderPretraining
 from adc.testing import check_stage, check_student
@@ -116,6 +116,14 @@ def test_half_of_its_channels(tmp_path, config, importance):
     parts = list(again.decoder.stream(iter(latents.split(1, dim=1))))
     assert [part.shape[1] for part in parts] == [1, 4, 4]
     torch.testing.assert_close(torch.cat(parts, dim=1), own.decoder(latents), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("ratio", "parameters"), [(0.5, 18_372_339), (0.7, 6_594_993)])
+def test_published_size(ratio, parameters):
+    with torch.device("meta"):
+        own = OneStepVideo(TinyDenoiser(), TinyConditioner(), WanDecoder())
+        assert count(own.decoder) == 73_295_331
+    assert count(pruned(own, {"decoder": ratio}).decoder) == parameters
 
 
 @torch.no_grad()
