@@ -22,7 +22,7 @@ from adc.losses import L1
 from adc.pruning import Magnitude, Prefix, load_student, prune, pruned, save_student
 from adc.pruning.prune import find_groups
 from adc.stages import DecoderPretraining
-from adc.testing import check_stage, check_student
+from adc.testing import check_decoder, check_stage, check_student
 from adc.training import Role
 
 VAE = {"base_dim": 4, "num_res_blocks": 1}
@@ -144,6 +144,8 @@ def test_channels_that_are_idle_can_go():
 
 
 def test_contracts():
+    for decoder in (WanDecoder(config=VAE), ConditionalDecoder(**SMALL)):
+        check_decoder(decoder, WanAutoencoder(config=VAE), size=32)
     check_student(student(WanDecoder(config=VAE)), autoencoder=WanAutoencoder(config=VAE), size=16)
     check_student(student(ConditionalDecoder(**SMALL)), autoencoder=WanAutoencoder(config=VAE), size=16)
 
@@ -201,6 +203,36 @@ def test_folders_for_recipes(tmp_path):
     save_student(TinyStudent(), tmp_path / "tiny")
     with pytest.raises(ValueError, match="holds a TinyStudent"):
         student_with_decoder(str(tmp_path / "tiny"), ConditionalDecoder(**SMALL))
+
+
+class Broken(ConditionalDecoder):
+    """Each way to break the contract."""
+
+    way = ""
+
+    def forward(self, projected, lr=None):
+        pixels = super().forward(projected, lr.detach() if self.way == "LR" else lr)
+        if self.way == "frames":
+            return pixels[:, -1:]
+        if self.way == "batch":
+            return pixels + pixels.mean(dim=0)
+        return pixels.detach() if self.way == "gradient" else pixels
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ("frames", r"Broken: the result's shape must be"),
+        ("gradient", "must carry gradients to the decoder inputs"),
+        ("LR", "gradients must reach the LR clip; none does"),
+        ("batch", "must not depend on the other clips of its batch"),
+    ],
+)
+def test_a_broken_contract_is_found(way, message):
+    decoder = Broken(**SMALL)
+    decoder.way = way
+    with pytest.raises(AssertionError, match=message):
+        check_decoder(decoder, WanAutoencoder(config=NARROW), size=32)
 
 
 class TestConditional:
