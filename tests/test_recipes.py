@@ -212,6 +212,16 @@ def test_the_tiny_twins_of_duovsr_run(tmp_path, monkeypatch, system):
     first, second = (load_student(f"runs/tiny/{system}/{stage}").state_dict() for stage in (before, after))
     changed = {name for name, tensor in first.items() if not torch.equal(tensor, second[name])}
     assert changed and all(name.startswith("denoiser.") for name in changed)
+    if system == "duovsr":
+        cut, pretrained, conditional = (
+            load_student(f"runs/tiny/duovsr/{stage}").state_dict()
+            for stage in ("6_prune", "7_decoder", "8_conditional")
+        )
+        moved = {name for name, tensor in cut.items() if not torch.equal(tensor, pretrained[name])}
+        assert moved and all(name.startswith("decoder.network.") for name in moved)
+        kept = {name for name in conditional if not name.startswith("decoder.")}
+        assert kept == {name for name in cut if not name.startswith("decoder.")}
+        assert all(torch.equal(conditional[name], cut[name]) for name in kept)
     if system == "demo_duo":
         samplers = json.loads(Path("runs/tiny/demo_duo/report/report.json").read_text())["samplers"]
         assert samplers["guidance in one forward, two steps"]["end_distance"] == 0

@@ -69,7 +69,7 @@ def latent_figures(
                     latents = end if restorer is base else restorer.sample(condition, noises[0])
                     row["end_distance"] = F.mse_loss(latents, end).item()
                     row["spread"] = F.mse_loss(latents, restorer.sample(condition, noises[1])).item() / 2
-                    pixels = restorer.conditioner.autoencoder.decode(latents)
+                    pixels = restorer.decode(latents, lr)
                 else:
                     pixels = restorer.restore(lr)
                     latents = base.conditioner.autoencoder.encode(pixels)

@@ -4,7 +4,7 @@ from adc.interfaces.batch import Batch
 from adc.interfaces.data import Degradation, Source
 from adc.interfaces.denoiser import Conditioner, Denoiser, DiffusionRestorer
 from adc.interfaces.discriminator import Discriminator, ScoreDiscriminator
-from adc.interfaces.latent import Autoencoder, FeatureSpace
+from adc.interfaces.latent import Autoencoder, Decoder, FeatureSpace
 from adc.interfaces.loss import Loss
 from adc.interfaces.metric import FileMetric, Metric, SetMetric, WeightFile
 from adc.interfaces.prompt import Prompt
@@ -15,6 +15,7 @@ __all__ = [
     "Autoencoder",
     "Batch",
     "Conditioner",
+    "Decoder",
     "Degradation",
     "Denoiser",
     "DiffusionRestorer",

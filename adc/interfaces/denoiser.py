@@ -143,7 +143,16 @@ class DiffusionRestorer(Restorer):
 
     def _decoded(self, latents: Tensor, lr: Tensor) -> Tensor:
         frames, height, width = lr.shape[1], *(self.scale * side for side in lr.shape[-2:])
-        return crop(self.conditioner.autoencoder.decode(latents)[:, :frames], height, width)
+        return crop(self.decode(latents, lr)[:, :frames], height, width)
+
+    def decode(self, feature: Tensor, lr: Tensor | None = None) -> Tensor:
+        """Pixels of latents, padding included.
+
+        Args:
+            feature: The latents ``(B, T', Z, h, w)`` of the padded clip.
+            lr: The clip that was restored, before it was padded; for decoders that see it.
+        """
+        return self.conditioner.autoencoder.decode(feature)
 
     def restored_latents(
         self, lr: Tensor, generator: Generator | None = None, places: Sequence[tuple[int, int]] | None = None

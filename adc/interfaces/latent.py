@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from adc.interfaces.restorer import Prunable
 
 
 class Autoencoder(nn.Module, ABC):
@@ -53,6 +56,38 @@ class Autoencoder(nn.Module, ABC):
     @abstractmethod
     def decode(self, latent: Tensor) -> Tensor:
         """Latents ``(B, T', Z, h, w)`` to pixels ``(B, T, 3, s * h, s * w)``, about ``[-1, 1]``."""
+
+
+class Decoder(nn.Module, ABC):
+    """A decoder of an autoencoder's latents that belongs to a student: cut, or another network that also sees LR.
+
+    Attributes:
+        sees_lr: Whether it needs the LR clip.
+        init_args: As of `adc.interfaces.Restorer`.
+    """
+
+    sees_lr: bool = False
+    init_args: Any = None
+
+    @abstractmethod
+    def forward(self, projected: Tensor, lr: Tensor | None = None) -> Tensor:
+        """Pixels of decoder inputs.
+
+        Args:
+            projected: `Autoencoder.to_decoder_input` of latents, ``(B, T', Z, h, w)``.
+            lr: The LR clip ``(B, T, 3, s * h / scale, s * w / scale)`` in ``[-1, 1]``; null unless ``sees_lr``.
+
+        Returns:
+            ``(B, T, 3, s * h, s * w)``, about ``[-1, 1]``; ``T`` is as of `Autoencoder.decode`.
+        """
+
+    def prunable(self) -> Prunable:
+        """The decoder for ``adc prune``, as of `adc.interfaces.Student`; its part is called ``decoder``.
+
+        Raises:
+            NotImplementedError: If it cannot be pruned.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be pruned: implement prunable().")
 
 
 class FeatureSpace(nn.Module, ABC):

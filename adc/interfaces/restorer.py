@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -120,21 +120,32 @@ class Prunable:
 
     Attributes:
         network: The student as one network of images, ``(B, 3, h, w)`` in, pixels out; or features ``(B, T', C, h',
-            w')``, where nothing behind them is cut.
+            w')``, where nothing behind them is cut; or several results, as a tuple.
         example: Its arguments, each as small as the strides allow.
         parts: Submodules of `network` that may be given a ratio of their own, by name. A layer
             belongs to the last part listed that holds it.
         ignored: Layers whose own output channels stay (pixels out, for one).
+        blocks: Layers whose output channels stay or go in consecutive blocks of so many: heads that cannot be narrowed.
+        after: Called after the cut; it puts right what modules remember of their widths (``scale`` of a norm).
     """
 
     network: nn.Module
     example: tuple[Tensor, ...]
     parts: dict[str, nn.Module]
     ignored: list[nn.Module] = field(default_factory=list[nn.Module])
+    blocks: dict[nn.Module, int] = field(default_factory=dict[nn.Module, int])
+    after: Callable[[], None] = lambda: None
 
 
 class Student(Restorer):
-    """A restorer in two halves, trained on the features between them."""
+    """A restorer in two halves, trained on the features between them.
+
+    Attributes:
+        decoder_sees_lr: Whether the second half needs the LR clip: `decode` then takes the keyword ``lr``, the clip
+            that was encoded, and `LatentStudent.decode_latents` that of the pixels.
+    """
+
+    decoder_sees_lr: bool = False
 
     @abstractmethod
     def encode(self, lr: Tensor) -> Tensor:
@@ -164,17 +175,19 @@ class LatentStudent(Student):
     """A student that holds a decoder of an autoencoder's latents, for ``DecoderPretraining`` (AdcSR stage 1).
 
     Attributes:
-        decoder: The network that is pretrained.
+        decoder: The network that is pretrained; None if this student has none of its own.
     """
 
-    decoder: nn.Module
+    decoder: nn.Module | None
 
     @abstractmethod
     def decode_latents(self, projected: Tensor) -> Tensor:
         """Pixels of an autoencoder's latents by the student's own decoder.
 
+        With ``decoder_sees_lr`` it takes the keyword ``lr`` too, the LR clip ``(B, T, 3, h, w)`` of these pixels.
+
         Args:
-            projected: ``autoencoder.to_decoder_input(autoencoder.encode(pixels))``, ``(B, T, Z, h', w')``.
+            projected: ``autoencoder.to_decoder_input(autoencoder.encode(pixels))``, ``(B, T', Z, h', w')``.
 
         Returns:
             ``(B, T, 3, H, W)``, about ``[-1, 1]``.

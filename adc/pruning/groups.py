@@ -58,29 +58,32 @@ class Blocks:
     whole: bool = False
 
 
-def kept_units(group: Group, ratio: float, heads: Mapping[nn.Module, int]) -> int:
+def kept_units(group: Group, ratio: float, heads: Mapping[nn.Module, int], whole: Mapping[nn.Module, int] = {}) -> int:
     """How many units are left: ``int(size * (1 - ratio))``, at least one.
 
     Attention keeps its heads and the same number of channels in each, so there the number is
-    rounded down to a multiple of the heads.
+    rounded down to a multiple of the heads; where heads go as a whole, to a multiple of their width.
 
     Args:
         group: The group.
         ratio: What is cut, in ``[0, 1)``.
         heads: Number of heads by projection.
+        whole: Width of a head by projection, where heads go as a whole.
     """
     number = max(1, int(group.size * (1 - ratio) + 1e-6))
-    per_head = _heads(group, heads)
-    return max(per_head, number // per_head * per_head)
+    step = _of_group(group, whole, _of_group(group, heads, 1))
+    return max(step, number // step * step)
 
 
-def blocks(group: Group, keep: int, heads: Mapping[nn.Module, int]) -> Blocks:
+def blocks(group: Group, keep: int, heads: Mapping[nn.Module, int], whole: Mapping[nn.Module, int] = {}) -> Blocks:
     """The blocks that keep a group's structure: attention heads, or the groups of its GroupNorms.
 
     A GroupNorm computes what it did before if its groups lose alike, or if whole groups go; where
     its new number of groups allows neither, there is no constraint.
     """
-    per_head = _heads(group, heads)
+    if width := _of_group(group, whole, 0):
+        return Blocks(group.size // width, whole=True)
+    per_head = _of_group(group, heads, 1)
     if per_head > 1:
         return Blocks(per_head)
     found = [
@@ -113,8 +116,8 @@ def choose(scores: Tensor, keep: int, blocks: Blocks) -> Tensor:
     return mask.reshape(-1)
 
 
-def _heads(group: Group, heads: Mapping[nn.Module, int]) -> int:
-    return max((heads.get(side.layer, 1) for side in group.sides if side.output), default=1)
+def _of_group(group: Group, numbers: Mapping[nn.Module, int], default: int) -> int:
+    return max((numbers.get(side.layer, default) for side in group.sides if side.output), default=default)
 
 
 def _norm_blocks(norm: nn.GroupNorm, size: int, keep: int) -> Blocks | None:

@@ -9,6 +9,18 @@ from torch.nn.modules.conv import _ConvNd
 GROUP_COUNTS = (32, 24, 16, 12, 8, 6, 4, 2, 1)
 
 
+def is_channelwise(layer: nn.Module) -> bool:
+    """Whether all that a layer of another class holds is numbers for each channel, as a norm of a network's own does.
+
+    It has parameters; each of its tensors is as long as one of its axes, and all are of one length. A scalar is none.
+    """
+    if isinstance(layer, nn.LayerNorm | nn.Embedding) or _attribute(layer, True) or [*layer.children()]:
+        return False
+    held = [*layer.parameters(), *layer.buffers()] if [*layer.parameters()] else []
+    one_axis = all(max(tensor.shape, default=0) == tensor.numel() for tensor in held)
+    return one_axis and len({tensor.numel() for tensor in held}) == 1 and (held[0].numel() > 1 or held[0].ndim > 1)
+
+
 def width(layer: nn.Module, output: bool) -> int | None:
     """How many channels come out of a layer, or go in; None if the layer is not supported.
 
@@ -18,8 +30,9 @@ def width(layer: nn.Module, output: bool) -> int | None:
         return layer.normalized_shape[0] if len(layer.normalized_shape) == 1 else None
     if isinstance(layer, _ConvNd) and layer.groups != 1 and not is_depthwise(layer):
         return None
-    attribute = _attribute(layer, output)
-    return None if attribute is None else getattr(layer, attribute)
+    if attribute := _attribute(layer, output):
+        return getattr(layer, attribute)
+    return next(layer.parameters()).numel() if is_channelwise(layer) else None
 
 
 def _attribute(layer: nn.Module, output: bool) -> str | None:
@@ -47,6 +60,9 @@ def weights(layer: nn.Module, output: bool) -> dict[str, int]:
         found = {"weight": int(output is transposed)}
         if output:
             found["bias"] = 0
+    elif is_channelwise(layer):
+        held = {**layer._parameters, **layer._buffers}
+        found = {name: tensor.shape.index(tensor.numel()) for name, tensor in held.items() if tensor is not None}
     else:
         found = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), 0)
     return {name: axis for name, axis in found.items() if getattr(layer, name, None) is not None}
@@ -65,7 +81,7 @@ def keep(layer: nn.Module, output: bool, channels: Tensor) -> None:
         new = old.detach().index_select(axis, channels.to(old.device)).contiguous()
         setattr(layer, name, nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new)
     count = len(channels)
-    if isinstance(layer, nn.LayerNorm):
+    if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
         layer.normalized_shape = (count,)
     elif isinstance(layer, _ConvNd) and is_depthwise(layer):
         layer.in_channels = layer.out_channels = layer.groups = count

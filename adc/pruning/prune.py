@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +15,8 @@ from adc.errors import suggest
 from adc.interfaces import Prunable, Student
 from adc.ops.modes import differentiable, evaluating
 from adc.pruning.groups import Group, Side, blocks, choose, kept_units
-from adc.pruning.importance import Importance
-from adc.pruning.layers import keep, width
+from adc.pruning.importance import Importance, Prefix
+from adc.pruning.layers import is_channelwise, keep, width
 from adc.pruning.structure import fit, is_attention
 
 
@@ -59,7 +60,7 @@ def prune(
     _check(ratios, plan)
     parts = {**plan.parts, "student": student}
     before = {name: _survey(part) for name, part in parts.items()}
-    shape = _run(plan)
+    shapes = _run(plan)
     heads = _heads(plan.network)
     importance.prepare(student, calibration)
     kept: dict[tuple[nn.Module, bool], Tensor] = {}
@@ -67,16 +68,28 @@ def prune(
     for group in find_groups(plan):
         ratio = _ratio(group, plan.parts, ratios)
         if ratio > 0 and group.free and not any(side.output and side.layer in ignored for side in group.sides):
-            number = kept_units(group, ratio, heads)
-            mask = choose(importance.score(group), number, blocks(group, number, heads))
+            number = kept_units(group, ratio, heads, plan.blocks)
+            mask = choose(importance.score(group), number, blocks(group, number, heads, plan.blocks))
             for side in group.sides:
                 whole = torch.ones(len(side.units), dtype=torch.bool)
                 inside = side.units >= 0
                 whole[inside] = mask[side.units[inside]]
                 kept[side.layer, side.output] = kept.get((side.layer, side.output), True) & whole
     _apply(plan.network, kept, importance.aligned)
-    _verify(plan, shape)
+    plan.after()
+    _verify(plan, shapes)
     return {name: _difference(before[name], _survey(part)) for name, part in parts.items()}
+
+
+def pruned(student: Student, ratios: dict[str, float]) -> Student:
+    """A student that keeps its first channels, for recipes of ``adc bench``: which ones stay changes no cost.
+
+    Args:
+        student: The full-width student; changed in place.
+        ratios: As of `prune`.
+    """
+    prune(student, ratios, Prefix(aligned=True))
+    return student
 
 
 def find_groups(plan: Prunable) -> list[Group]:
@@ -94,11 +107,48 @@ def find_groups(plan: Prunable) -> list[Group]:
 
 
 def _trace(plan: Prunable) -> Any:
+    """torch-pruning's graph; layers that treat each channel for itself are single operations in it."""
     import torch_pruning
 
-    with differentiable(plan.network), warnings.catch_warnings():
+    layers = [module for module in plan.network.modules() if is_channelwise(module)]
+    pruners = {type(layer): _channelwise_pruner() for layer in layers}
+    with differentiable(plan.network), _as_products(layers), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch_pruning.DependencyGraph().build_dependency(plan.network, _example(plan), verbose=False)
+        return torch_pruning.DependencyGraph().build_dependency(
+            plan.network, _example(plan), customized_pruners=pruners, verbose=False
+        )
+
+
+def _channelwise_pruner() -> Any:
+    from torch_pruning.pruner.function import BasePruningFunc
+
+    class Pruner(BasePruningFunc):
+        """Says that one channel comes out for each that goes in; the graph is only read, so it cuts nothing."""
+
+        def prune_out_channels(self, layer: nn.Module, idxs: Any) -> nn.Module:
+            return layer
+
+        prune_in_channels = prune_out_channels
+
+        def get_out_channels(self, layer: nn.Module) -> int | None:
+            return width(layer, True)
+
+        get_in_channels = get_out_channels
+
+    return Pruner()
+
+
+@contextmanager
+def _as_products(layers: Iterable[Any]) -> Generator[None, None, None]:
+    """Layers that multiply by one; what norms do inside (to expand, to divide) has no place in a graph of channels."""
+    layers = list(layers)
+    try:
+        for layer in layers:
+            layer.forward = lambda x, *_, **__: x * 1
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
 
 
 class _Place(NamedTuple):
@@ -214,21 +264,22 @@ def _example(plan: Prunable) -> tuple[Tensor, ...]:
     return tuple(tensor.to(own) if tensor.is_floating_point() else tensor.to(own.device) for tensor in plan.example)
 
 
-def _run(plan: Prunable) -> Any:
+def _run(plan: Prunable) -> list[tuple[int, ...]]:
     with evaluating(plan.network), torch.no_grad():
         output = plan.network(*_example(plan))
-    return getattr(output, "shape", None)
+    return [tuple(one.shape) for one in (output if isinstance(output, tuple) else (output,))]
 
 
-def _verify(plan: Prunable, shape: Any) -> None:
+def _verify(plan: Prunable, shapes: list[tuple[int, ...]]) -> None:
     hint = "a layer whose channels must stay is missing in `ignored` of prunable()."
     try:
         now = _run(plan)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"the pruned network does not run ({reason}): {hint}") from error
-    if now != shape:
-        raise ValueError(f"the pruned network returns {tuple(now)} instead of {tuple(shape)}: {hint}")
+    for one, before in zip(now, shapes, strict=True):
+        if one != before:
+            raise ValueError(f"the pruned network returns {one} instead of {before}: {hint}")
 
 
 def _survey(part: nn.Module) -> list[tuple[int, int]]:

@@ -17,8 +17,8 @@ from adc.training import Losses, Phase, Role, Stage, unique_names
 class DecoderPretraining(Stage):
     """Pretraining of a pruned decoder on a frozen encoder's latents (AdcSR stage 1; Chen et al., 2025, algorithm 1).
 
-    With latents ``z`` of real images ``x`` and ``y = decoder(z)``, as in latent diffusion
-    (Rombach et al., 2022):
+    With latents ``z`` of real images or clips ``x`` and ``y = decoder(z)``, as in latent diffusion
+    (Rombach et al., 2022); a decoder that sees the LR clip (`adc.interfaces.Student.decoder_sees_lr`) is given it:
 
     - decoder: ``n * sum of losses(y, x) + d * w * lambda * -mean D(y)``, where ``n`` is the number of
       elements of a clip (the published loss sums over an image) and ``lambda`` balances the
@@ -73,6 +73,8 @@ class DecoderPretraining(Stage):
                 f"discriminator: it must be of the domain pixel with one head, not {discriminator.domain} with {heads}."
             )
         decoder: Any = student.decoder
+        if decoder is None:
+            raise ValueError(f"student: this {type(student).__name__} has no decoder of its own; give it one first.")
         if adaptive and discriminator is not None and last_layer not in dict(decoder.named_modules()):
             kind = type(decoder).__name__
             raise ValueError(f"last_layer: {kind} has no layer {last_layer!r}; name its last one, or adaptive: false.")
@@ -92,7 +94,7 @@ class DecoderPretraining(Stage):
 
     def module_of(self, role: str) -> nn.Module:
         """The decoder is the student's."""
-        return self.student.decoder if role == "decoder" else super().module_of(role)
+        return cast(nn.Module, self.student.decoder) if role == "decoder" else super().module_of(role)
 
     @property
     def restorer(self) -> Restorer:
@@ -112,12 +114,12 @@ class DecoderPretraining(Stage):
     def prepare(self, batch: Batch) -> dict[str, Tensor]:
         """The ground truth and its latents from the frozen encoder."""
         projected = self.autoencoder.to_decoder_input(self.autoencoder.encode(batch["hr"]))
-        return {"real": batch["hr"], "projected": projected}
+        return {"real": batch["hr"], "projected": projected, "lr": batch["lr"]}
 
     def decoder_loss(self, views: dict[str, Tensor]) -> Losses:
         """Reconstruction and adversarial terms."""
-        real = views["real"]
-        restored = self.student.decode_latents(views["projected"])
+        real, lr = views["real"], {"lr": views["lr"]} if self.student.decoder_sees_lr else {}
+        restored = self.student.decode_latents(views["projected"], **lr)
         views["restored"] = restored.detach()
         size = real[0].numel() if self.summed else 1
         losses = unique_names((type(loss).__name__, size * loss.weight * loss(restored, real)) for loss in self.losses)
@@ -127,7 +129,7 @@ class DecoderPretraining(Stage):
             balance = 1.0
             if self.adaptive:
                 reconstruction = torch.stack(list(losses.values())).sum()
-                with gathered(self.student.decoder.get_submodule(self.last_layer)) as last:
+                with gathered(self.module_of("decoder").get_submodule(self.last_layer)) as last:
                     weight = last.get_parameter("weight")
                     balance = gan.adaptive_weight(reconstruction, generator_loss, weight, self.all_reduce_mean)
             losses["adv"] = self.adversarial_weight * balance * generator_loss

@@ -51,7 +51,8 @@ class Views:
         """The student's features, or the pixels decoded from them."""
         if domain == "feature":
             return self._once("student", domain, lambda: self._student.encode(self.batch["lr"]))
-        return self._once("student", domain, lambda: self._student.decode(self.prediction("feature")))
+        lr: dict[str, Any] = {"lr": self.batch["lr"]} if self._student.decoder_sees_lr else {}
+        return self._once("student", domain, lambda: self._student.decode(self.prediction("feature"), **lr))
 
     @torch.no_grad()
     def target(self, against: str, domain: str) -> Tensor:

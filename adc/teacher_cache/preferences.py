@@ -105,7 +105,7 @@ def _pair(
     for candidate in range(candidates):
         noise = torch.randn(condition["lr"].shape, generator=generator_of(*numbers, candidate)).to(condition["lr"])
         latents.append(restorer.sample(condition, noise))
-        pixels = restorer.conditioner.autoencoder.decode(latents[-1]).clamp(-1, 1)
+        pixels = restorer.decode(latents[-1], lr).clamp(-1, 1)
         with isolate_rng():
             seed_everything(generator_of(*numbers).initial_seed() % 2**32, verbose=False)
             scores.append(scorer.rate(pixels, lr).item())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from adc.testing.data import check_degradation, check_source
 from adc.testing.diffusion import check_conditioner, check_denoiser
 from adc.testing.discriminators import check_discriminator, check_score_discriminator
-from adc.testing.latents import check_autoencoder, check_feature_space
+from adc.testing.latents import check_autoencoder, check_decoder, check_feature_space
 from adc.testing.losses import check_loss, check_scorer
 from adc.testing.metrics import check_metric
 from adc.testing.restorers import check_restorer, check_student, check_teacher
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_autoencoder",
     "check_conditioner",
+    "check_decoder",
     "check_degradation",
     "check_denoiser",
     "check_discriminator",

@@ -1,10 +1,12 @@
-"""Contracts of `Autoencoder` and `FeatureSpace`."""
+"""Contracts of `Autoencoder`, `Decoder` and `FeatureSpace`."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
-from adc.interfaces import Autoencoder, FeatureSpace
+from adc.interfaces import Autoencoder, Decoder, FeatureSpace
 from adc.testing import probe
 from adc.testing.probe import require
 
@@ -47,6 +49,36 @@ def check_autoencoder(autoencoder: Autoencoder, size: int = 64) -> None:
             clip = probe.example(1, step, 3, size, size, device=pixels.device)
             probe.require_refused(f"{name}.latent_frames", lambda: autoencoder.latent_frames(step), f"{step} frames")
             probe.require_refused(f"{name}.encode", lambda: autoencoder.encode(clip), f"{step} frames")
+
+
+def check_decoder(decoder: Decoder, autoencoder: Autoencoder, scale: int = 4, size: int = 64) -> None:
+    """Verify the text of `Decoder`.
+
+    Args:
+        decoder: What is checked.
+        autoencoder: The autoencoder whose latents it decodes.
+        scale: How many times larger its pixels are than the LR clip.
+        size: Side of the square clips, a multiple of the spatial stride and of the scale.
+
+    Raises:
+        AssertionError: Names the first clause that is broken.
+    """
+    name = probe.require_kind(decoder, Decoder)
+    device, step, side = probe.device_of(decoder), autoencoder.strides[0], size // scale
+    with probe.evaluating(decoder), probe.evaluating(autoencoder):
+        for clips, frames in ((2, 1), (2, 1 + 2 * step)):
+            pixels, lr = (probe.example(clips, frames, 3, one, one, device=device) for one in (size, side))
+            with torch.no_grad():
+                projected = autoencoder.to_decoder_input(autoencoder.encode(pixels))
+            decode = partial(decoder, lr=lr) if decoder.sees_lr else decoder
+            with torch.no_grad():
+                probe.check_clip(name, decode(projected), tuple(pixels.shape), projected)
+            probe.check_steady(name, decode, projected)
+            probe.check_input_gradient(name, decode, projected, "the decoder inputs")
+            if decoder.sees_lr:
+                probe.check_input_gradient(name, partial(decoder, projected), lr, "the LR clip")
+            rows = torch.arange(clips, device=device)
+            probe.check_separate(name, lambda at, z=projected, x=lr: decoder(z[at], x[at]), rows)
 
 
 def check_feature_space(space: FeatureSpace, autoencoder: Autoencoder | None = None, size: int = 64) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -144,10 +145,11 @@ def _check_halves(name: str, student: Student, space: FeatureSpace | None, lr: T
     clips, frames, scale = *lr.shape[:2], student.scale
     stride = student.temporal_stride
     padded = frames + -(frames - 1) % stride
+    decode = _with_lr(student, student.decode, lr)
     with torch.no_grad():
         feature = student.encode(lr)
         probe.check_clip(f"{name}.encode", feature, (clips, frames if stride == 1 else None, None, None, None), lr)
-        hr = student.decode(feature)
+        hr = decode(feature)
         probe.check_clip(f"{name}.decode", hr, (clips, padded, 3, scale * lr.shape[-2], scale * lr.shape[-1]), feature)
         whole = student.restore(lr)
         require(probe.close(hr[:, :frames], whole), f"{name}.restore", "must be decode(encode(lr)) without its padding")
@@ -158,19 +160,26 @@ def _check_halves(name: str, student: Student, space: FeatureSpace | None, lr: T
     trainable = [parameter for parameter in student.parameters() if parameter.requires_grad]
     require(bool(trainable), name, "must have parameters to train; none requires gradients")
     probe.check_gradient(f"{name}.encode", lambda: student.encode(lr), trainable, "the parameters")
-    probe.check_input_gradient(f"{name}.decode", student.decode, feature, "the feature")
+    probe.check_input_gradient(f"{name}.decode", decode, feature, "the feature")
+
+
+def _with_lr(student: Student, function: Any, lr: Tensor) -> Any:
+    """`Student.decode` or `LatentStudent.decode_latents`, given the LR clip if the decoder sees it."""
+    return partial(function, lr=lr) if student.decoder_sees_lr else function
 
 
 def _check_decode_latents(name: str, student: Any, autoencoder: Autoencoder, size: int) -> None:
     subject = f"{name}.decode_latents"
     side = size * student.scale
-    pixels = probe.example(2, 1, 3, side, side, device=probe.device_of(student))
+    device = probe.device_of(student)
+    pixels = probe.example(2, 1, 3, side, side, device=device)
+    decode = _with_lr(student, student.decode_latents, probe.example(2, 1, 3, size, size, device=device))
     with torch.no_grad(), probe.evaluating(autoencoder):
         projected = autoencoder.to_decoder_input(autoencoder.encode(pixels))
-        probe.check_clip(subject, student.decode_latents(projected), tuple(pixels.shape), projected)
+        probe.check_clip(subject, decode(projected), tuple(pixels.shape), projected)
     require(isinstance(getattr(student, "decoder", None), nn.Module), f"{name}.decoder", "must be a module")
     parameters = [parameter for parameter in student.decoder.parameters() if parameter.requires_grad]
-    probe.check_gradient(subject, lambda: student.decode_latents(projected), parameters, "the parameters of decoder")
+    probe.check_gradient(subject, lambda: decode(projected), parameters, "the parameters of decoder")
 
 
 def _check_prunable(name: str, student: Student) -> None:
@@ -193,12 +202,13 @@ def _check_prunable(name: str, student: Student) -> None:
         f"must begin with an image (B, 3, h, w); got {tuple(image.shape)}",
     )
     with torch.no_grad():
-        result = plan.network(*arguments)
-    tensor = isinstance(result, Tensor) and len(result) == len(image)
-    require(tensor, f"{subject}.network", f"must return pixels or features of {len(image)} images")
-    if result.ndim == image.ndim:
+        found = plan.network(*arguments)
+    results = found if isinstance(found, tuple) else (found,)
+    tensors = all(isinstance(result, Tensor) and len(result) == len(image) for result in results)
+    require(tensors, f"{subject}.network", f"must return pixels or features of {len(image)} images")
+    if results[0].ndim == image.ndim:
         sides = (student.scale * image.shape[2], student.scale * image.shape[3])
-        probe.check_clip(f"{subject}.network", result, (len(image), 3, *sides), image)
+        probe.check_clip(f"{subject}.network", results[0], (len(image), 3, *sides), image)
     inside = set(plan.network.modules())
     for part, module in plan.parts.items():
         inner = [layer for layer in module.modules() if any(True for _ in layer.parameters(recurse=False))]

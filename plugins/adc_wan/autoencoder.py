@@ -26,13 +26,20 @@ class WanAutoencoder(Autoencoder):
     module). Pixels are not clamped, so that their gradients are not cut off.
     """
 
-    def __init__(self, source: str | None = None, config: dict[str, Any] | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        source: str | None = None,
+        config: dict[str, Any] | None = None,
+        seed: int = 0,
+        decoder: bool = True,
+    ) -> None:
         """
         Args:
             source: The weights: a folder in diffusers' layout, itself or in ``vae/``, or one file (``.safetensors``,
                 ``.pth``) with diffusers' or the published names; null draws them.
             config: Entries that differ from Wan 2.1's ``vae/config.json``; a folder has its own.
             seed: Of the weights that are drawn.
+            decoder: Whether it has its decoder; one that only encodes is enough for a student with its own.
 
         Raises:
             FileNotFoundError: If there is no such source.
@@ -55,6 +62,8 @@ class WanAutoencoder(Autoencoder):
             load(self.vae, _read(Path(source)) if home is None else read_weights(home), source)
         self.config: dict[str, Any] = _plain(self.vae.config)
         self.init_args = {"source": None, "config": self.config}
+        if not decoder:
+            self.take_decoder()
         self.strides = (
             2 ** sum(self.config["temperal_downsample"]),
             2 ** (len(self.config["dim_mult"]) - 1) * (self.config["patch_size"] or 1),
@@ -71,7 +80,7 @@ class WanAutoencoder(Autoencoder):
         if pixels.shape[-2] % side or pixels.shape[-1] % side:
             size = f"{pixels.shape[-1]}x{pixels.shape[-2]}"
             raise ValueError(f"pixels: frames of {size}; WanAutoencoder takes multiples of {side}, pad them.")
-        x, cache = self._patches(pixels.transpose(1, 2)), self._cache(self.vae.encoder)
+        x, cache = self._patches(pixels.transpose(1, 2)), new_cache(self.vae.encoder)
         parts = x.split([1] + [step] * ((x.shape[2] - 1) // step), dim=2)
         codes = [self.vae.encoder(part, feat_cache=cache, feat_idx=[0]) for part in parts]
         mean = self.vae.quant_conv(torch.cat(codes, dim=2)).chunk(2, dim=1)[0].transpose(1, 2)
@@ -96,34 +105,69 @@ class WanAutoencoder(Autoencoder):
         Yields:
             ``(B, 1, 3, 8 h, 8 w)`` for the first, then ``(B, 4, 3, 8 h, 8 w)`` for each.
         """
-        cache = self._cache(self.vae.decoder)
-        for index, latent in enumerate(latents):
-            x = self.to_decoder_input(latent).transpose(1, 2)
-            x = self.vae.decoder(x, feat_cache=cache, feat_idx=[0], first_chunk=index == 0)
-            yield self._pixels(x).transpose(1, 2)
+        decoder = self._decoder("decode")
+        yield from decoded(decoder, map(self.to_decoder_input, latents), self.config["patch_size"] or 1)
+
+    def take_decoder(self) -> Any:
+        """The decoder, which is no part of it afterwards: it then only encodes.
+
+        Raises:
+            ValueError: If it has none.
+        """
+        taken, self.vae.decoder = self._decoder("give one away"), None
+        self.init_args["decoder"] = False
+        return taken
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it has its decoder."""
+        return self.vae.decoder is not None
+
+    def _decoder(self, purpose: str) -> Any:
+        if not self.decodes:
+            raise ValueError(f"autoencoder: it has no decoder to {purpose}; leave `decoder: false` out.")
+        return self.vae.decoder
 
     def save_pretrained(self, folder: str, precision: torch.dtype = torch.float32) -> None:
-        """Write ``vae/`` in diffusers' layout."""
+        """Write ``vae/`` in diffusers' layout.
+
+        Raises:
+            ValueError: If it has no decoder.
+        """
+        self._decoder("write")
         save(self.vae, {"_class_name": "AutoencoderKLWan", **self.config}, Path(folder) / "vae", precision)
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         centre, scale = (torch.tensor(self.config[f"latents_{name}"]).view(-1, 1, 1) for name in ("mean", "std"))
         return centre.to(like), scale.to(like)
 
-    def _cache(self, half: torch.nn.Module) -> list[Any]:
-        from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
-
-        return [None] * sum(isinstance(layer, WanCausalConv3d) for layer in half.modules())
-
     def _patches(self, x: Tensor) -> Tensor:
         from diffusers.models.autoencoders.autoencoder_kl_wan import patchify
 
         return patchify(x, self.config["patch_size"] or 1)
 
-    def _pixels(self, x: Tensor) -> Tensor:
-        from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 
-        return unpatchify(x, self.config["patch_size"] or 1)
+def decoded(decoder: Any, projected: Iterable[Tensor], patch: int) -> Iterator[Tensor]:
+    """Pixels of decoder inputs, one after the other, by a decoder with caches of this call.
+
+    Args:
+        decoder: Diffusers' ``WanDecoder3d``.
+        projected: Decoder inputs ``(B, 1, Z, h, w)``, from the first of a clip.
+        patch: Pixels, in each direction, in one position of what the decoder returns.
+    """
+    from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
+
+    cache = new_cache(decoder)
+    for index, latent in enumerate(projected):
+        x = decoder(latent.transpose(1, 2), feat_cache=cache, feat_idx=[0], first_chunk=index == 0)
+        yield unpatchify(x, patch).transpose(1, 2)
+
+
+def new_cache(half: Any) -> list[Any]:
+    """What the convolutions of an encoder or decoder keep of the frames before: nothing yet."""
+    from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+
+    return [None] * sum(isinstance(layer, WanCausalConv3d) for layer in half.modules())
 
 
 def _network(config: dict[str, Any], origin: str) -> Any:

@@ -69,18 +69,22 @@ def test_it_trains_on():
     assert all(parameter.grad is not None for parameter in folded.denoiser.parameters())
 
 
-def test_feed_forward_layers_are_cut_and_the_rest_stays(tmp_path):
+def test_feed_forward_layers_and_heads_are_cut_and_the_residual_stream_stays(tmp_path):
     folded = fold(student())
     before = {name: tuple(p.shape) for name, p in folded.denoiser.named_parameters()}
     cut = prune(folded, {"denoiser": 0.5}, Magnitude())
-    assert cut["denoiser"].changed == 8
+    assert cut["denoiser"].changed == 4 * (2 + 4 + 4)
     changed = {name for name, p in folded.denoiser.named_parameters() if tuple(p.shape) != before[name]}
-    assert changed == {name for name in before if ".ffn.net." in name and "net.2.bias" not in name}
-    assert folded.denoiser.blocks[0].ffn.net[0].proj.out_features == 16
+    inner = (".to_q.", ".to_k.", ".to_v.", ".norm_q.", ".norm_k.", ".keys.", ".values.", ".net.0.proj.")
+    written = (".to_out.0.weight", ".net.2.weight")
+    assert changed == {name for name in before if name.endswith(written) or any(part in name for part in inner)}
+    for block in folded.denoiser.blocks:
+        assert (block.heads, block.attn1.heads, block.attn1.inner_dim) == (1, 1, 12)
+        assert block.ffn.net[0].proj.out_features == 16
     save_student(folded, tmp_path)
     again = load_student(str(tmp_path))
     with torch.no_grad():
-        torch.testing.assert_close(again.restore(clip()), folded.restore(clip()))
+        torch.testing.assert_close(again.restore(clip()), folded.restore(clip()), atol=1e-4, rtol=0)
     optimizer = torch.optim.SGD(again.denoiser.parameters(), lr=0.1)
     losses = []
     for _ in range(3):
@@ -90,6 +94,35 @@ def test_feed_forward_layers_are_cut_and_the_rest_stays(tmp_path):
         loss.backward()
         optimizer.step()
     assert losses[2] < losses[0]
+
+
+@torch.no_grad()
+def test_heads_go_whole_and_norms_are_put_right():
+    folded = fold(student())
+    attention, tokens = folded.denoiser.blocks[0].attn1, torch.randn(1, 512, 24)
+    for layer in (attention.to_q, attention.to_k, attention.to_v):
+        layer.weight[12:] *= 3  # a strong head, which stays
+    strong = attention.to_v.weight[12:].clone()
+    before = attention.norm_q(attention.to_q(tokens))[..., 12:]
+    weight = attention.norm_q.weight[12:].clone()
+    prune(folded, {"denoiser": 0.5}, Magnitude())
+    assert torch.equal(attention.to_v.weight, strong)
+    assert attention.norm_q.weight.mean() > 1.2 * weight.mean()
+    found = attention.norm_q(attention.to_q(tokens))
+    assert (found - before).std() < 0.1 * before.std()
+    attention.norm_q.weight.copy_(weight)
+    assert (attention.norm_q(attention.to_q(tokens)) - before).std() > 0.2 * before.std()
+
+
+@torch.no_grad()
+def test_a_ratio_that_cuts_no_head_changes_nothing():
+    folded = fold(student())
+    before = folded.encode(clip())
+    prune(folded, {"denoiser": 0.0}, Magnitude())
+    assert torch.equal(folded.encode(clip()), before)
+    norm = folded.denoiser.blocks[0].norm_q.weight.clone()
+    prune(folded, {"denoiser": 0.01}, Magnitude())  # of 24 channels 23 would stay, and so one head of 12
+    assert folded.denoiser.blocks[0].heads == 1 and not torch.equal(folded.denoiser.blocks[0].norm_q.weight, norm[:12])
 
 
 def test_what_cannot_be_folded():

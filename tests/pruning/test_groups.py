@@ -45,6 +45,14 @@ def test_heads_stay_and_shrink_alike():
     assert blocks(attention, 240, {projection: 5}) == Blocks(5)
 
 
+def test_heads_that_cannot_shrink_go_whole():
+    projection = nn.Linear(1536, 1536)
+    attention, heads, whole = group(1536, projection), {projection: 12}, {projection: 128}
+    assert [kept_units(attention, ratio, heads, whole) for ratio in (0, 0.5, 0.51, 0.99)] == [1536, 768, 640, 128]
+    assert blocks(attention, 768, heads, whole) == Blocks(12, whole=True)
+    assert blocks(attention, 240, {projection: 5}) == Blocks(5)
+
+
 @pytest.mark.parametrize(
     ("channels", "keep", "expected"),
     [(640, 480, Blocks(32)), (320, 240, Blocks(32, whole=True)), (320, 96, Blocks(32)), (64, 36, Blocks())],

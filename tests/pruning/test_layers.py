@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from adc.pruning.layers import keep, norm_groups, width
+from adc.pruning.layers import is_channelwise, keep, norm_groups, width
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,28 @@ def test_frozen_stays_frozen():
     layer.weight.requires_grad_(False)
     keep(layer, True, KEPT)
     assert not layer.weight.requires_grad and layer.bias.requires_grad
+
+
+class Scale(nn.Module):
+    """A layer of one's own with a number for each channel."""
+
+    def __init__(self, *shape, buffer=None):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.arange(float(torch.Size(shape).numel())).reshape(shape))
+        if buffer is not None:
+            self.register_buffer("mean", torch.zeros(buffer))
+
+
+def test_layers_of_other_classes_with_a_number_for_each_channel():
+    for layer in (Scale(4), Scale(4, 1, 1, 1), Scale(1, 4, 1), Scale(4, 1, buffer=4), nn.RMSNorm(4)):
+        assert is_channelwise(layer) and width(layer, True) == width(layer, False) == 4
+        keep(layer, True, KEPT)
+        assert width(layer, True) == 3
+    assert layer.normalized_shape == (3,)
+    scale = Scale(1, 4, 1)
+    keep(scale, True, KEPT)
+    assert scale.gamma.shape == (1, 3, 1) and scale.gamma.flatten().tolist() == [0, 2, 3]
+    assert is_channelwise(Scale(1, 1, 1)) and width(Scale(1, 1, 1), True) == 1
+    others = (Scale(4, 2), Scale(), Scale(1), Scale(4, buffer=5), nn.Linear(4, 1, bias=False), nn.LayerNorm(4))
+    assert not any(is_channelwise(layer) for layer in (*others, nn.Embedding(1, 4), nn.ReLU(), nn.Sequential(Scale(4))))
+    assert all(width(layer, True) is None for layer in (Scale(4, 2), Scale(1), nn.ReLU()))
