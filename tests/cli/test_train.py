@@ -19,11 +19,6 @@ from adc.training.checkpoint import AtomicCheckpointIO
 TRAINER = Path(__file__).parents[2] / "recipes" / "trainer"
 
 
-@pytest.fixture
-def run(tmp_path):
-    return tmp_path / "run"
-
-
 def weights(run):
     newest = sorted((run / "checkpoints").glob("[0-9]*.ckpt"))[-1]
     state = torch.load(newest, weights_only=True)["state_dict"]
