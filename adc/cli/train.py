@@ -53,8 +53,8 @@ class RecipeParser(OneLineErrors, LightningArgumentParser):
 class RecipeCLI(LightningCLI):
     """Trainer, stage and data module of a recipe, built but not run."""
 
-    def __init__(self, command: str, argv: list[str], held: ExitStack) -> None:
-        self.command, self.held = command, held
+    def __init__(self, command: str, argv: list[str], held: ExitStack | None = None) -> None:
+        self.command, self.held = command, held or ExitStack()
         super().__init__(
             Stage,
             pl.LightningDataModule,

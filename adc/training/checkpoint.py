@@ -134,7 +134,7 @@ def _load(path: Path) -> Any:
 
 
 def _check_space(checkpoint: Mapping[str, Any], folder: Path, path: str | Path) -> None:
-    tensors = {leaf.untyped_storage()._cdata: leaf for leaf in _tensors(checkpoint)}
+    tensors = {leaf.untyped_storage().data_ptr(): leaf for leaf in _tensors(checkpoint)}
     needed, free = MARGIN + sum(leaf.untyped_storage().nbytes() for leaf in tensors.values()), shutil.disk_usage(folder)
     if needed > free.free:
         raise OSError(

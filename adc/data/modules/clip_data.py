@@ -70,7 +70,7 @@ class ClipData(LightningDataModule, ABC):
         """Endless batches from the position on, wherever an iterator begins; ``overfit_batches`` repeats the first."""
         self.start, self._batches_at_start = self.position, self._batches()
         rank, world = self._processes()
-        repeat = self.trainer is not None and self.trainer.overfit_batches > 0
+        repeat = getattr(self.trainer, "overfit_batches", 0) > 0
         start = self.start if repeat else lambda: self.position
         sampler = PositionSampler(len(self._training_set), self.seed, rank, world, start)  # pyright: ignore[reportArgumentType]
         self._train_loader = clip_loader(
