@@ -102,7 +102,7 @@ def test_a_killed_stage_ends_as_an_undisturbed_one(runs, stage, whole, resumed):
 def compare(whole, killed):
     """Two run folders hold the same checkpoints and the same result."""
     names = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (whole, killed)]
-    assert names[0] == names[1] and len(names[0]) == 2, names
+    assert names[0] == names[1] and len(names[0]) >= 2, names
     for name in names[0]:
         first, second = (torch.load(run / "checkpoints" / name, weights_only=True) for run in (whole, killed))
         for part in ("state_dict", "optimizer_states", "callbacks", "adc", "DegradedClips"):
