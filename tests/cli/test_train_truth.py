@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from adc import runs
+
+ROOT = Path(__file__).parents[2]
 
 
 def newest(run):
@@ -223,3 +226,39 @@ def test_one_writer_at_a_time(adc, recipe, run):
     assert adc("fit", "-c", recipe())[0] == 0
     with runs.writing(run):
         pass
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_hostile_checkpoint_runs_nothing(adc, recipe, run, tmp_path, zipped):
+    mark, path = tmp_path / "mark", run / "checkpoints" / "00000008.ckpt"
+    interrupted(adc, recipe)
+    torch.save({"state_dict": {}, "adc": Bomb(mark)}, path, _use_new_zipfile_serialization=zipped)
+    for command, option in (("fit", "--resume"), ("validate", "--checkpoint")):
+        status, _, complaint = adc(command, "-c", recipe(), option, path)
+        assert status == 2 and f"{option}: {path} " in complaint and "Traceback" not in complaint
+    status, printed, complaint = adc("fit", "-c", recipe())
+    assert status == 0 and f"adc: warning: {path} " in complaint and "resuming from" in printed
+    assert not mark.exists()
+    torch.load(path.parent / "set_aside" / path.name, weights_only=False)
+    assert mark.exists()
+
+
+def test_downloaded_weights_are_read_as_data_everywhere():
+    loads = [line for place in ("adc", "plugins", "tools") for line in _loads(ROOT / place)]
+    assert loads and all("weights_only=True" in line or "allow_pickle=False" in line for line in loads), loads
+
+
+def _loads(folder):
+    files = (path for path in folder.rglob("*.py") if "testing" not in path.parts)
+    lines = (line for path in files for line in path.read_text().splitlines())
+    return [line for line in lines if "torch.load(" in line or "pickle.load" in line or "allow_pickle" in line]
