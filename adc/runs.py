@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ import yaml
 
 from adc.files import replacing
 
-FINISHED, RECIPE, ATTEMPTS = "finished.json", "recipe.json", "attempts.json"
+FINISHED, RECIPE, ATTEMPTS, LOCK = "finished.json", "recipe.json", "attempts.json", ".lock"
 TRACES = (FINISHED, RECIPE, ATTEMPTS, "checkpoints", "logs")
 
 
@@ -62,6 +66,28 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     return content
 
 
+@contextmanager
+def writing(run: str | Path) -> Iterator[None]:
+    """The right to write into a run folder, which one process at a time has; it ends with the process.
+
+    Raises:
+        ValueError: If another process has it, naming that process.
+    """
+    path = Path(run, LOCK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise ValueError(f"{run}: {holder} writes there; wait until it ends, or name another folder.") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
 def digest(recipes: Sequence[str | Path]) -> str:
     """A fingerprint of what recipes say; comments, layout and the ``trainer`` of overlays do not count."""
     contents = [read_recipe(path) for path in recipes]
@@ -72,14 +98,23 @@ def digest(recipes: Sequence[str | Path]) -> str:
 
 
 def begin(run: str | Path, recipes: Sequence[str | Path]) -> None:
-    """Note which recipe a run folder follows."""
-    write_json(Path(run, RECIPE), {"recipe": str(recipes[0]) if recipes else None, "sha256": digest(recipes)})
+    """Note which recipe a run folder follows; changes that were noted stay."""
+    noted = read_json(Path(run, RECIPE)) or {}
+    recipe = {"recipe": str(recipes[0]) if recipes else None, "sha256": digest(recipes)}
+    write_json(Path(run, RECIPE), {**recipe, "changes": noted["changes"]} if noted.get("changes") else recipe)
+
+
+def note_changes(run: str | Path, checkpoint: str, lines: Sequence[str]) -> None:
+    """Note with which changes of its recipe a run went on from a checkpoint."""
+    if lines:
+        noted = read_json(Path(run, RECIPE)) or {}
+        write_json(Path(run, RECIPE), {**noted, "changes": {**noted.get("changes", {}), checkpoint: list(lines)}})
 
 
 def follows(run: str | Path, recipes: Sequence[str | Path]) -> bool:
     """Whether a run folder follows these recipes; one without a note follows any."""
     noted = read_json(Path(run, RECIPE))
-    return noted is None or noted["sha256"] == digest(recipes)
+    return not noted or "sha256" not in noted or noted["sha256"] == digest(recipes)
 
 
 def finish(run: str | Path, **facts: Any) -> None:

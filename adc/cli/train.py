@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import warnings
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+import yaml
+from jsonargparse._util import import_object
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, LambdaCallback
@@ -20,15 +25,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from adc import runs
-from adc.cli import COMMANDS, INTERRUPTED
+from adc.cli import COMMANDS, INTERRUPTED, changes
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError
 from adc.training import Stage
+from adc.training.callbacks import goal
 from adc.training.callbacks.predictions import PredictionWriter
 from adc.training.callbacks.progress import StageProgress
-from adc.training.checkpoint import AtomicCheckpointIO, newest_checkpoint
+from adc.training.checkpoint import AtomicCheckpointIO, damage, newest_checkpoint
 
-TERMINATED = 143
+TERMINATED, STOPPED = 143, 75
 OWN_OPTIONS = ("resume", "restart", "checkpoint")
 IGNORED_MESSAGES = (
     "litlogger", "TPU available", "HPU available", "Seed set to", "`Trainer.fit` stopped", "Detected Keyboard",
@@ -47,8 +53,8 @@ class RecipeParser(OneLineErrors, LightningArgumentParser):
 class RecipeCLI(LightningCLI):
     """Trainer, stage and data module of a recipe, built but not run."""
 
-    def __init__(self, command: str, argv: list[str]) -> None:
-        self.command = command
+    def __init__(self, command: str, argv: list[str], held: ExitStack | None = None) -> None:
+        self.command, self.held = command, held or ExitStack()
         super().__init__(
             Stage,
             pl.LightningDataModule,
@@ -90,21 +96,34 @@ class RecipeCLI(LightningCLI):
         """Check the command before anything is built."""
         root = self.config.trainer.default_root_dir
         self.run_folder = Path(root) if root else None
+        self.changes: changes.Changes = {}
+        check_optimizers(self.config.model)
         if self.command != "fit":
             return
         if self.run_folder is None:
             raise UsageError(
                 "trainer.default_root_dir is not given; name the run's folder, for one runs/demo/1_decoder."
             )
+        if self.config.trainer.fast_dev_run:
+            self.run_folder = Path(self.held.enter_context(tempfile.TemporaryDirectory()))
+            self.config.trainer.default_root_dir = str(self.run_folder)
+            return
+        first = all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
+        if first:
+            self.held.enter_context(runs.writing(self.run_folder))
         if self.config.restart:
-            if all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK")):
+            if first:
                 runs.clear(self.run_folder)
             return
+        self.changes = changes.changes(self.run_folder, yaml.safe_load(self.resolved()))
         record = runs.finished(self.run_folder)
         if record is not None:
+            hint = "--restart trains it again, or name another trainer.default_root_dir."
             if not runs.follows(self.run_folder, self.recipes):
-                hint = "--restart trains it again, or name another trainer.default_root_dir."
                 raise UsageError(f"{self.run_folder} was finished with another recipe; {hint}")
+            if self.changes:
+                first_change = changes.describe(self.changes)[0]
+                raise UsageError(f"{self.run_folder} was finished with other settings ({first_change}); {hint}")
             updates = ", ".join(f"{role} {count}" for role, count in record.get("updates", {}).items())
             print(f"{self.run_folder} is finished ({updates}); --restart trains it again.")
             sys.exit(0)
@@ -136,14 +155,17 @@ class RecipeCLI(LightningCLI):
                 given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="")
         return self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
 
-    def save_recipe(self) -> None:
-        """Write the resolved recipe and its fingerprint into the run folder."""
-        assert self.run_folder is not None
+    def resolved(self) -> str:
+        """The resolved recipe, options of the command line included, as YAML."""
         config = self.config.clone()
         for option in (*OWN_OPTIONS, "config"):
             config.pop(option, None)
-        text = self.parser.dump(config, skip_none=False, skip_validation=True)
-        runs.write_text(self.run_folder / "config.yaml", text)
+        return self.parser.dump(config, skip_none=False, skip_validation=True)
+
+    def save_recipe(self) -> None:
+        """Write the resolved recipe and its fingerprint into the run folder."""
+        assert self.run_folder is not None
+        runs.write_text(self.run_folder / changes.CONFIG, self.resolved())
         if self.recipes:
             runs.begin(self.run_folder, self.recipes)
 
@@ -153,13 +175,14 @@ def main(command: str, argv: list[str]) -> None:
     silence()
     load_components(training=True)
     try:
-        cli = RecipeCLI(command, argv)
-        if command == "fit":
-            _fit(cli)
-        else:
-            options = {"return_predictions": False} if command == "predict" else {}
-            work = getattr(cli.trainer, command)
-            work(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli), weights_only=True, **options)
+        with ExitStack() as held:
+            cli = RecipeCLI(command, argv, held)
+            if command == "fit":
+                _fit(cli)
+            else:
+                options = {"return_predictions": False} if command == "predict" else {}
+                work = getattr(cli.trainer, command)
+                work(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli), weights_only=True, **options)
     except MisconfigurationException as error:
         raise UsageError(" ".join(str(error).split())) from error
 
@@ -169,43 +192,61 @@ fit, validate, test, predict = (partial(main, command) for command in ("fit", "v
 
 def _fit(cli: RecipeCLI) -> None:
     assert cli.run_folder is not None
+    trainer, stage = cli.trainer, cli.model
+    try:
+        goal.check(trainer, stage)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     checkpoint = _resume(cli)
     stopwatch = runs.Stopwatch(cli.run_folder)
-    if cli.trainer.is_global_zero:
+    if trainer.is_global_zero:
         cli.save_recipe()
         clock = LambdaCallback(
             on_train_batch_end=lambda *_: stopwatch.note(every=10.0), on_exception=lambda *_: stopwatch.note()
         )
-        cli.trainer.callbacks.append(clock)  # type: ignore[attr-defined]
+        trainer.callbacks.append(clock)  # type: ignore[attr-defined]
     try:
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(stage, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
-        status, newest = stop_status(stop), _newest(cli.run_folder)
-        way = f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
-        if cli.trainer.is_global_zero:
-            sys.stderr.write(f"adc: stopped; the same command {way}.\n")
+        status = stop_status(stop)
+        if trainer.is_global_zero:
+            sys.stderr.write(f"adc: stopped; the same command {_way_on(cli.run_folder)}.\n")
         sys.exit(status)
-    if cli.trainer.is_global_zero:
+    if trainer.is_global_zero:
         stopwatch.note()
-        facts = {"updates": cli.model.updates, "batches": cli.model.batches_seen}
+    if cli.config.trainer.fast_dev_run:
+        print(f"fast_dev_run: {goal.progress(trainer, stage)}; nothing was kept.")
+        return
+    if not goal.reached(trainer, stage):
+        if trainer.is_global_zero:
+            where = goal.progress(trainer, stage)
+            sys.stderr.write(
+                f"adc: {cli.run_folder}: stopped at {where}; the same command {_way_on(cli.run_folder)}.\n"
+            )
+        sys.exit(STOPPED)
+    if trainer.is_global_zero:
+        facts = {"updates": stage.updates, "batches": stage.batches_seen}
         runs.finish(cli.run_folder, **facts, seconds=round(stopwatch.seconds, 3))
         print(f"{cli.run_folder} is finished after {stopwatch.seconds:.0f} s.")
 
 
 def _resume(cli: RecipeCLI) -> str | None:
-    """The checkpoint to continue from."""
-    resume = cli.config.resume
-    if resume not in ("auto", "never"):
-        return _existing(resume, "--resume")
+    """The checkpoint to continue from; what the recipe changes is checked, applied, said and noted."""
+    resume, run = cli.config.resume, cli.run_folder
+    assert run is not None
     if resume == "never" or cli.config.restart:
         return None
-    assert cli.run_folder is not None
-    newest = _newest(cli.run_folder)
-    if newest is not None and cli.trainer.is_global_zero:
-        print(f"resuming from {newest}")
-        if not runs.follows(cli.run_folder, cli.recipes):
-            sys.stderr.write("adc: warning: the recipe has changed since this run began; --restart starts it over\n")
-    return newest
+    checkpoint = _newest(run) if resume == "auto" else _existing(resume, "--resume")
+    if checkpoint is None:
+        return None
+    changes.check(run, cli.changes)
+    cli.trainer.callbacks.append(changes.ApplyChanges(cli.changes))  # type: ignore[attr-defined]
+    if cli.trainer.is_global_zero:
+        print(f"resuming from {checkpoint}")
+        for line in changes.describe(cli.changes):
+            sys.stderr.write(f"adc: changed from here on: {line}\n")
+        runs.note_changes(run, Path(checkpoint).stem, changes.describe(cli.changes))
+    return checkpoint
 
 
 def _checkpoint(cli: RecipeCLI) -> str | None:
@@ -224,15 +265,40 @@ def _checkpoint(cli: RecipeCLI) -> str | None:
 
 def _newest(run: Path) -> str | None:
     newest, damaged = newest_checkpoint(run)
-    for path in damaged:
-        sys.stderr.write(f"adc: warning: {path} cannot be read and is passed over\n")
+    for path, reason in damaged.items():
+        sys.stderr.write(f"adc: warning: {path} {reason} and is passed over\n")
     return None if newest is None else str(newest)
 
 
 def _existing(path: str, option: str) -> str:
     if not Path(path).is_file():
         raise UsageError(f"{option}: there is no checkpoint {path}.")
+    if (reason := damage(path)) is not None:
+        raise UsageError(f"{option}: {path} {reason}.")
     return path
+
+
+def _way_on(run: Path) -> str:
+    newest, _ = newest_checkpoint(run)
+    return f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
+
+
+def check_optimizers(model: Any) -> None:
+    """Refuse what is no optimizer or schedule where a role names one, before it is called.
+
+    Raises:
+        UsageError: With the key and the class.
+    """
+    roles = getattr(getattr(model, "init_args", None), "roles", None) or {}
+    for role, settings in dict(roles).items():
+        for key, base in (("optimizer", torch.optim.Optimizer), ("scheduler", torch.optim.lr_scheduler.LRScheduler)):
+            named = getattr(settings, key, None)
+            if named is None:
+                continue
+            path = getattr(named, "class_path", named)
+            kind = import_object(path) if isinstance(path, str) else path
+            if not (isinstance(kind, type) and issubclass(kind, base)):
+                raise UsageError(f"model.init_args.roles.{role}.{key}: {path} is no {base.__name__} of torch.")
 
 
 def stop_status(stop: SystemExit) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.utils.data import Sampler
@@ -19,10 +19,20 @@ class PositionSampler(Sampler[tuple[int, int]]):
     position where another one ended continues it.
     """
 
-    def __init__(self, length: int, seed: int = 0, rank: int = 0, world: int = 1, start: int = 0) -> None:
+    def __init__(
+        self, length: int, seed: int = 0, rank: int = 0, world: int = 1, start: int | Callable[[], int] = 0
+    ) -> None:
+        """
+        Args:
+            length: Number of samples.
+            seed: Of the permutations.
+            rank: This process.
+            world: Number of processes.
+            start: The position of the first pair; a function is asked each time an iterator begins.
+        """
         if length < 1:
             raise ValueError("There are no samples to draw from.")
-        if not 0 <= rank < world or start < 0:
+        if not 0 <= rank < world or (not callable(start) and start < 0):
             raise ValueError(f"rank {rank} of {world} processes from position {start} makes no sense.")
         self.length, self.seed, self.rank, self.world, self.start = length, seed, rank, world, start
 
@@ -32,7 +42,8 @@ class PositionSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield (position, index) for ever."""
-        position, order, order_epoch = self.start + self.rank, [], -1
+        start = self.start() if callable(self.start) else self.start
+        position, order, order_epoch = start + self.rank, [], -1
         while True:
             epoch, place = divmod(position, self.length)
             if epoch != order_epoch:

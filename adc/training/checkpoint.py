@@ -1,31 +1,62 @@
-"""Checkpoints that are whole or not there."""
+"""Checkpoints that are whole, readable and proven so, or not there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import io
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from adc.files import replacing
 
+READ_PAUSES = (0.5, 1.0, 2.0)
+"""Seconds between the tries of a read that the disk refuses."""
+MARGIN = 2**20
+"""Bytes of a checkpoint beside its tensors."""
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, flushes to the disk, then renames.
+    """Writes beside the target, reads it back as a resumed run will, flushes to the disk, then renames.
 
-    A process killed while writing leaves a dot file, which the next write into the folder removes,
-    and never a damaged checkpoint.
+    A process killed while writing leaves a dot file, which the next write into the folder removes, and never a
+    damaged checkpoint. What could not be read back is refused when it is saved, not when it is needed.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Write a checkpoint atomically and durably."""
-        for leftover in Path(path).parent.glob(".*.partial*"):
+        """Write a checkpoint atomically and durably.
+
+        Raises:
+            OSError: If it does not fit the disk, or cannot be written; what was there before stays.
+            ValueError: If a part of it cannot be read back as data, naming that part.
+        """
+        folder = Path(path).parent
+        for leftover in folder.glob(".*.partial*"):
             leftover.unlink(missing_ok=True)
-        with replacing(path) as scratch, scratch.open("wb") as file:
-            torch.save(checkpoint, file)
+        with replacing(path) as scratch:
+            _check_space(checkpoint, folder, path)
+            try:
+                with scratch.open("wb") as file:
+                    torch.save(checkpoint, file)
+            except RuntimeError as error:  # what torch's writer makes of a disk that is full
+                free = shutil.disk_usage(folder).free
+                raise OSError(f"{path}: cannot be written ({error}); {free // 2**20} MiB are free there.") from error
+            try:
+                _load(scratch)
+            except Exception as error:
+                part, reason = _unreadable_part(checkpoint) or ("a part", _line(error))
+                raise ValueError(
+                    f"{path}: {part} cannot be read back as data, so no run could resume from it ({reason}); a "
+                    "state_dict() may hold numbers, text, tensors, lists and dicts."
+                ) from None
 
 
 def checkpoint_path(run: str | Path, batches: int) -> Path:
@@ -38,17 +69,105 @@ def checkpoints(run: str | Path) -> list[Path]:
     return sorted(Path(run, "checkpoints").glob("[0-9]" * 8 + ".ckpt"))
 
 
-def newest_checkpoint(run: str | Path) -> tuple[Path | None, list[Path]]:
-    """The newest checkpoint of a run folder that can be read, and the newer ones that cannot."""
-    damaged: list[Path] = []
-    for path in reversed(checkpoints(run)):
-        try:
-            torch.load(path, map_location="meta", weights_only=True, mmap=True)
-        except Exception:
-            damaged.append(path)
-        else:
+def newest_checkpoint(run: str | Path) -> tuple[Path | None, dict[Path, str]]:
+    """The newest checkpoint of a run folder that is whole, and why newer ones are not; None where there are none.
+
+    Raises:
+        ValueError: If there are checkpoints and none is whole.
+        OSError: If the disk refuses to read one, after several tries.
+    """
+    found, damaged = checkpoints(run), dict[Path, str]()
+    for path in reversed(found):
+        reason = damage(path)
+        if reason is None:
             return path, damaged
+        damaged[path] = reason
+    if damaged:
+        reasons = "; ".join(f"{path.name} {reason}" for path, reason in damaged.items())
+        raise ValueError(
+            f"{Path(run, 'checkpoints')}: no checkpoint there can be used: {reasons}. Put a good one there, or start "
+            "over (--restart)."
+        )
     return None, damaged
+
+
+def damage(path: str | Path) -> str | None:
+    """What is wrong with a checkpoint, as the end of a sentence that begins with its name; None if it is whole.
+
+    All of it is read, and compared with the checksums that it holds.
+
+    Raises:
+        OSError: If the disk refuses, after several tries: that says nothing about the checkpoint.
+    """
+    for pause in (*READ_PAUSES, None):
+        try:
+            return _damage(Path(path))
+        except OSError as error:
+            if pause is None or isinstance(error, FileNotFoundError | PermissionError):
+                raise
+            time.sleep(pause)
+    return None
+
+
+def _damage(path: Path) -> str | None:
+    if not path.stat().st_size:
+        return "is empty"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (member := archive.testzip()) is not None:
+                return f"is damaged: the checksum of {member} is wrong"
+        content = _load(path)
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        return f"is damaged ({_line(error)})"
+    except zipfile.BadZipFile:
+        return "is cut short, or no checkpoint"
+    except Exception as error:
+        return f"cannot be read as data ({_line(error)})"
+    known = isinstance(content, dict) and {"state_dict", "adc"} <= content.keys()
+    return None if known else "is no checkpoint of a stage"
+
+
+def _load(path: Path) -> Any:
+    return torch.load(path, map_location="meta", weights_only=True, mmap=True)
+
+
+def _check_space(checkpoint: Mapping[str, Any], folder: Path, path: str | Path) -> None:
+    tensors = {leaf.untyped_storage().data_ptr(): leaf for leaf in _tensors(checkpoint)}
+    needed, free = MARGIN + sum(leaf.untyped_storage().nbytes() for leaf in tensors.values()), shutil.disk_usage(folder)
+    if needed > free.free:
+        raise OSError(
+            f"{path}: needs {needed // 2**20} MiB and {free.free // 2**20} MiB are free there; nothing was written, "
+            "earlier checkpoints stay. Make room, and the same command goes on."
+        )
+
+
+def _tensors(checkpoint: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in tree_leaves(checkpoint) if isinstance(leaf, Tensor))
+
+
+def _unreadable_part(checkpoint: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first part of a checkpoint that cannot be read back, and why: a callback by its name."""
+    parts = {key: value for key, value in checkpoint.items() if key != "callbacks"}
+    callbacks: Mapping[str, Any] = checkpoint.get("callbacks", {})
+    parts |= {f"the state of callback {name.partition('{')[0]}": state for name, state in callbacks.items()}
+    for name, part in parts.items():
+        buffer = io.BytesIO()
+        torch.save(part, buffer)
+        buffer.seek(0)
+        try:
+            torch.load(buffer, map_location="meta", weights_only=True)
+        except Exception as error:
+            return name, _line(error)
+    return None
+
+
+def _line(error: BaseException) -> str:
+    """What an error says, without torch's advice on how to load without safety."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    _, found, detail = text.partition("WeightsUnpickler error: ")
+    return (detail.partition(" Check the documentation")[0] if found else text)[:160]
 
 
 def check_fit(

@@ -49,3 +49,7 @@ class Role:
     optimizer: OptimizerCallable
     scheduler: LRSchedulerCallable | None = None
     clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip: {self.clip}; above 0, or null to leave gradients as they are.")

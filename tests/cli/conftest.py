@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from adc import cli, registry
+from adc.cli import train  # noqa: F401 (its loggers must not hold the captured stream of one test)
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -33,6 +34,12 @@ def base_recipe(run):
             ],
         },
     }
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The run folder of `recipe`."""
+    return tmp_path / "run"
 
 
 @pytest.fixture

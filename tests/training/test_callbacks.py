@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from adc_tiny import TinyStudent, TinyTeacher
@@ -68,16 +70,62 @@ def test_the_last_state_is_written_once(tmp_path, monkeypatch):
     assert written == [2, 4, 2, 3]
 
 
-def test_checkpoints_of_an_abandoned_attempt_make_room(tmp_path):
-    """Whoever starts over in the same folder must not resume from what is ahead."""
+def test_checkpoints_of_an_abandoned_attempt_are_set_aside(tmp_path):
+    """Whoever starts over in the same folder must not resume from what is ahead; nothing of it is lost."""
     train(regression(), 9, folder=tmp_path, callbacks=[SaveEvery("network", 2)])
     assert names(tmp_path) == [8, 9]
     train(regression(), 3, folder=tmp_path, callbacks=[SaveEvery("network", 2)])
     assert names(tmp_path) == [2, 3]
+    assert sorted(path.name for path in (tmp_path / "checkpoints" / "set_aside").iterdir()) == [
+        "00000008.ckpt",
+        "00000009.ckpt",
+    ]
+
+
+def test_only_what_is_proven_replaced_is_removed(tmp_path):
+    """Checkpoints that this process neither wrote nor read stay until two newer ones are known to be whole."""
+    train(regression(), 6, folder=tmp_path, callbacks=[SaveEvery("network", 2, keep=3)])
+    assert names(tmp_path) == [2, 4, 6]
+    history, note = [], AfterBatch(lambda *_: history.append(names(tmp_path)))
+    resume = checkpoint_path(tmp_path, 4)
+    train(regression(), 10, folder=tmp_path, callbacks=[SaveEvery("network", 2), note], resume=resume)
+    assert history[1] == [2, 4, 6] and history[2] == [4, 6] and names(tmp_path) == [8, 10]
+    fresh = tmp_path / "fresh"
+    fresh.joinpath("checkpoints").mkdir(parents=True)
+    for number in (1, 2):
+        checkpoint_path(fresh, number).write_bytes(b"unknown")
+    history.clear()
+    note.function = lambda *_: history.append(names(fresh))
+    train(regression(), 5, folder=fresh, callbacks=[SaveEvery("network", 3), note])
+    assert history[3] == [1, 2, 3] and names(fresh) == [3, 5]
+
+
+def test_several_savers_each_keep_their_own(tmp_path):
+    savers = [SaveEvery("network", 6, keep=3), SaveEvery("network", 1, keep=2)]
+    train(regression(), 22, folder=tmp_path, callbacks=savers)
+    assert names(tmp_path) == [12, 18, 21, 22]
+    train(regression(), 25, folder=tmp_path, callbacks=savers, resume=checkpoint_path(tmp_path, 22))
+    assert names(tmp_path) == [22, 24, 25]
+
+
+def test_impossible_counts_are_refused():
+    for make in (lambda: StopAfter("student", -5), lambda: SaveEvery("student", 0), lambda: StudentEMA(decay=1.5)):
+        with pytest.raises(ValueError, match=r"(StopAfter|SaveEvery|StudentEMA)\.\w+: "):
+            make()
+    with pytest.raises(ValueError, match=r"clip: 0\.0; above 0"):
+        Role(Adam, clip=0.0)
+
+
+def test_a_schedule_shorter_than_the_stage_is_refused_at_the_start():
+    short = Role(Adam, partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1e-2, total_steps=6))
+    stage = regression(role=short)
+    with pytest.raises(ValueError, match=r"roles.network.scheduler: OneCycleLR ends after 6 updates .* give it 12"):
+        train(stage, 12)
+    assert stage.updates == {"network": 0}
 
 
 def test_one_checkpoint_is_not_enough():
-    with pytest.raises(ValueError, match="keep: 1 checkpoints; at least 2"):
+    with pytest.raises(ValueError, match=r"SaveEvery\.keep: 1 checkpoints; at least 2"):
         SaveEvery("student", 10, keep=1)
 
 

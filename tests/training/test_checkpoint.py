@@ -1,7 +1,10 @@
+import errno
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint
 from training import Adam, AfterBatch, decoding, distillation, regression, same, train, weights
 
@@ -117,22 +120,104 @@ def test_an_average_of_another_role_is_refused(tmp_path):
         train(distillation(), 9, folder=tmp_path, resume=path, callbacks=[StudentEMA("discriminators")])
 
 
-def test_the_newest_checkpoint_that_can_be_read(tmp_path):
-    assert newest_checkpoint(tmp_path) == (None, [])
-    first, second, third = (checkpoint_path(tmp_path, count) for count in (9, 10, 100))
-    first.parent.mkdir()
-    for path in (first, second, third):
-        torch.save({"weights": torch.rand(1000), "adc": {}}, path)
+CONTENT = {"state_dict": {"weight": torch.rand(1000)}, "adc": {}}
+
+
+def three(folder):
+    """Three whole checkpoints, oldest first."""
+    paths = [checkpoint_path(folder, count) for count in (9, 10, 100)]
+    paths[0].parent.mkdir()
+    for path in paths:
+        torch.save(CONTENT, path)
+    return paths
+
+
+def flipped(whole):
+    """The file with one bit of a tensor changed, which still unpickles."""
+    place = whole.index(CONTENT["state_dict"]["weight"].numpy().tobytes()) + 1234
+    return whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda whole: b"", "is empty"),
+        (lambda whole: whole[:10], "is cut short, or no checkpoint"),
+        (lambda whole: whole[: len(whole) // 2], "is cut short, or no checkpoint"),
+        (lambda whole: whole[:-1], "is cut short, or no checkpoint"),
+        (lambda whole: b"no checkpoint", "is cut short, or no checkpoint"),
+        (flipped, "is damaged: the checksum of"),
+    ],
+)
+def test_the_newest_checkpoint_that_is_whole(tmp_path, harm, reason):
+    assert newest_checkpoint(tmp_path) == (None, {})
+    first, second, third = three(tmp_path)
     torch.save({}, first.with_name("best.ckpt"))
-    assert newest_checkpoint(tmp_path) == (third, [])
+    assert newest_checkpoint(tmp_path) == (third, {})
     whole = third.read_bytes()
-    for length in (0, 10, len(whole) // 2, len(whole) - 1):
-        third.write_bytes(whole[:length])
-        assert newest_checkpoint(tmp_path) == (second, [third])
-    second.write_text("no checkpoint")
-    assert newest_checkpoint(tmp_path) == (first, [third, second])
+    third.write_bytes(harm(whole))
+    found, damaged = newest_checkpoint(tmp_path)
+    assert found == second and list(damaged) == [third] and damaged[third].startswith(reason)
+    torch.save([1, 2], second)
+    found, damaged = newest_checkpoint(tmp_path)
+    assert found == first and damaged[second] == "is no checkpoint of a stage"
     first.unlink()
-    assert newest_checkpoint(tmp_path) == (None, [third, second])
+    with pytest.raises(
+        ValueError, match=f"no checkpoint there can be used: 00000100.ckpt {reason}.*; 00000010"
+    ) as caught:
+        newest_checkpoint(tmp_path)
+    assert "--restart" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_disk_that_refuses_is_asked_again_and_says_nothing_about_the_file(tmp_path, monkeypatch):
+    *_, third = three(tmp_path)
+    failures, load = [2], checkpoint._load
+
+    def hiccup(path):
+        if path == third and failures[0]:
+            failures[0] -= 1
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return load(path)
+
+    monkeypatch.setattr(checkpoint, "_load", hiccup)
+    monkeypatch.setattr(checkpoint, "READ_PAUSES", (0.0, 0.0, 0.0))
+    assert newest_checkpoint(tmp_path) == (third, {})
+    failures[0] = 4
+    with pytest.raises(OSError, match="Input/output error"):
+        newest_checkpoint(tmp_path)
+
+
+class Odd(Callback):
+    """A state that the rules of reading refuse."""
+
+    def state_dict(self):
+        return {"best": np.float64(1.0)}
+
+
+def test_a_state_that_cannot_be_read_back_is_refused_when_it_is_saved(tmp_path):
+    with pytest.raises(ValueError, match="the state of callback Odd cannot be read back as data") as caught:
+        train(distillation(), 2, folder=tmp_path, callbacks=[SaveEvery("student", 1), Odd()])
+    assert "\n" not in str(caught.value) and "weights_only" not in str(caught.value)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch):
+    *_, third = three(tmp_path)
+    usage = checkpoint.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    path = checkpoint_path(tmp_path, 200)
+    with pytest.raises(OSError, match=r"00000200\.ckpt: needs 5 MiB and 1 MiB are free there; nothing was written"):
+        AtomicCheckpointIO().save_checkpoint({"a": torch.ones(2**20)}, path)
+    assert not path.exists() and third.exists()
+
+
+def test_what_torch_says_of_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def fail(content, file):
+        raise RuntimeError("[enforce fail at inline_container.cc:783] . unexpected pos 155648 vs 155536")
+
+    monkeypatch.setattr(checkpoint.torch, "save", fail)
+    with pytest.raises(OSError, match=r"00000001\.ckpt: cannot be written .*MiB are free"):
+        AtomicCheckpointIO().save_checkpoint({"a": torch.ones(1)}, checkpoint_path(tmp_path, 1))
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -155,7 +240,7 @@ def test_what_a_killed_write_left_is_swept_by_the_next(tmp_path):
     path.parent.mkdir()
     leftover = path.with_name(".00000001.ckpt.abc.partial")
     leftover.write_bytes(b"half")
-    assert newest_checkpoint(tmp_path) == (None, [])
+    assert newest_checkpoint(tmp_path) == (None, {})
     AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert path.stat().st_mode & 0o777 == 0o644

@@ -67,10 +67,12 @@ class ClipData(LightningDataModule, ABC):
         self.start, self._batches_at_start = int(state_dict["position"]), None
 
     def train_dataloader(self) -> ClipLoader:
-        """Endless batches from the position on."""
+        """Endless batches from the position on, wherever an iterator begins; ``overfit_batches`` repeats the first."""
         self.start, self._batches_at_start = self.position, self._batches()
         rank, world = self._processes()
-        sampler = PositionSampler(len(self._training_set), self.seed, rank, world, self.start)  # pyright: ignore[reportArgumentType]
+        repeat = getattr(self.trainer, "overfit_batches", 0) > 0
+        start = self.start if repeat else lambda: self.position
+        sampler = PositionSampler(len(self._training_set), self.seed, rank, world, start)  # pyright: ignore[reportArgumentType]
         self._train_loader = clip_loader(
             self._training_set, self.batch_size, self.workers, sampler, pin_memory=self._on_gpu()
         )

@@ -27,6 +27,8 @@ class StudentEMA(pl.Callback):
             role: The role whose parameters are averaged.
             decay: Share of the average that stays at each update.
         """
+        if not 0 <= decay < 1:
+            raise ValueError(f"StudentEMA.decay: {decay}; from 0 to below 1.")
         self.role, self.decay = role, decay
         self.average: list[Tensor] = []
         self.count = 0

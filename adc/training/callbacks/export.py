@@ -8,10 +8,14 @@ import lightning.pytorch as pl
 
 from adc.interfaces import Student
 from adc.training.callbacks.ema import StudentEMA
+from adc.training.callbacks.goal import reached
 
 
 class Export(pl.Callback):
-    """Writes the stage's restorer into a folder at the end; its average if there is one."""
+    """Writes the stage's restorer into a folder when its goal is met; its average if there is one.
+
+    A stage that is stopped before writes nothing: the next one must not begin with it.
+    """
 
     def __init__(self, folder: str | None = None) -> None:
         """
@@ -22,6 +26,8 @@ class Export(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write it on the first process; a sharded one is put together by all of them."""
+        if not reached(trainer, pl_module):
+            return
         averages = [callback for callback in trainer.callbacks if isinstance(callback, StudentEMA)]  # type: ignore[attr-defined]
         for average in averages:
             average.swap_in(pl_module)

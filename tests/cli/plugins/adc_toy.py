@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from adc.data import ClipData
 from adc.interfaces import Teacher
 from adc.stages import Regression
 
@@ -29,6 +30,25 @@ class ToyClips(LightningDataModule):
         return DataLoader(_Clips(self.size), batch_size=self.batch_size)
 
 
+class ToyPositions(ClipData):
+    """The same noise, each clip at its position."""
+
+    def __init__(self, size: int = 8, batch_size: int = 2) -> None:
+        """
+        Args:
+            size: Side of the small clips.
+            batch_size: Clips in a batch.
+        """
+        super().__init__(batch_size, workers=0, seed=0)
+        self.size = size
+
+    def training_set(self):
+        return _Clips(self.size)
+
+    def validation_set(self):
+        return None
+
+
 class _Clips(Dataset):
     def __init__(self, size):
         self.size = size
@@ -36,7 +56,8 @@ class _Clips(Dataset):
     def __len__(self):
         return 8
 
-    def __getitem__(self, index):
+    def __getitem__(self, key):
+        index = key[1] if isinstance(key, tuple) else key
         generator = torch.Generator().manual_seed(index)
         hr = torch.rand(1, 3, 4 * self.size, 4 * self.size, generator=generator) * 2 - 1
         return {"lr": hr[..., ::4, ::4], "hr": hr, "name": str(index)}
