@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adc.interfaces import DiffusionRestorer, Restorer, Scorer
 from adc.metrics.temporal import sharpness
+from adc.ops.random import generator_of
 from adc.ops.sampling import draw_noise
 from adc.ops.statistics import frechet_distance
 
@@ -25,7 +26,7 @@ def latent_figures(
     scorer: Scorer | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, dict[str, float]]:
-    """Figures of diffusion restorers and of others beside them.
+    """Figures of diffusion restorers and of others beside them; each clip has noise of its own, the same for all.
 
     - ``frechet``: Frechet distance of latent positions to the truth's, each channel in deviations of the truth's
       (Heusel et al., 2017, on latents); those of a restorer without latents are encoded from its pixels;
@@ -54,10 +55,10 @@ def latent_figures(
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in (*restorers, "truth")}
     tokens: dict[str, list[Tensor]] = {name: [] for name in rows}
     with torch.inference_mode():
-        for batch in clips:
+        for number, batch in enumerate(clips):
             lr, hr = batch["lr"], batch["hr"]
             truth = base.conditioner.clean({"lr": lr, "hr": hr, "name": batch["name"]})
-            noises = draw_noise(truth), draw_noise(truth, torch.Generator().manual_seed(SEED))
+            noises = [draw_noise(truth, generator_of(SEED + draw, number)) for draw in range(2)]
             condition = base.conditioner.condition({"lr": lr, "hr": hr, "name": batch["name"]})
             end = base.sample(condition, noises[0])
             decoded = base.conditioner.autoencoder.decode(truth).clamp(-1, 1)
