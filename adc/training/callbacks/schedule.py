@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from adc.training.checkpoint import checkpoint_path, checkpoints
+from adc.training.guard import check_finite
 
 
 def count(stage: Any, role: str) -> int:
@@ -76,6 +77,7 @@ class SaveEvery(Checkpoint):
 
     def save(self, trainer: pl.Trainer, stage: Any) -> None:
         """Write a checkpoint now; older ones make room, and those ahead are of another attempt."""
+        check_finite(stage)
         path = checkpoint_path(trainer.default_root_dir, stage.batches_seen)
         trainer.save_checkpoint(path)
         self._written = stage.batches_seen
