@@ -188,6 +188,10 @@ def _fit(cli: RecipeCLI) -> None:
     if cli.trainer.is_global_zero:
         stopwatch.note()
         facts = {"updates": cli.model.updates, "batches": cli.model.batches_seen}
+        facts |= {
+            "skipped_updates": cli.model.guard.skipped,
+            "skipped_files": getattr(cli.datamodule, "causes", dict)(),
+        }
         runs.finish(cli.run_folder, **facts, seconds=round(stopwatch.seconds, 3))
         print(f"{cli.run_folder} is finished after {stopwatch.seconds:.0f} s.")
 

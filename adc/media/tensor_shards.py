@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from adc.files import replacing, save_tensors
+from adc.media.retry import retried
 
 INDEX, FACTS = "shards.json", "facts"
 
@@ -110,9 +111,13 @@ class CachedTensors:
         """The clip of a number, or of a pair (position, number); floats are in float32."""
         number = key[1] if isinstance(key, tuple) else key
         path, place = self._places[number]
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_slice(name)[place] for name in file.keys()}  # noqa: SIM118 - no mapping
+        tensors = retried(lambda: _clip(path, place), path)
         return {**{name: tensor.float() for name, tensor in tensors.items()}, "name": self.facts[number]["name"]}
+
+
+def _clip(path: Path, place: int) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_slice(name)[place] for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
 def _shards(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,7 @@ class Guard:
         skipped: Updates of each role that were skipped.
         in_a_row: Those of them since its last update; skips of a gradient scaler that looks for its scale do not count.
         attempts: Updates of each role that this process tried.
+        norms: The norm of each role's last gradient, before it was clipped.
         skips: Those that were skipped on the present batch.
     """
 
@@ -57,6 +58,7 @@ class Guard:
         self.skipped = dict.fromkeys(roles, 0)
         self.in_a_row = dict.fromkeys(roles, 0)
         self.attempts = dict.fromkeys(roles, 0)
+        self.norms: dict[str, Tensor] = {}
         self.skips: list[Skip] = []
         self._refused: set[str] = set()
         self._dropped: set[str] = set()
@@ -77,8 +79,8 @@ class Guard:
         """Skip the next update of these roles: a loss was not finite on one of the processes."""
         self._refused.update(roles)
 
-    def limit(self, role: str, parameters: Sequence[nn.Parameter], clip: float | None) -> Tensor:
-        """The norm of a role's gradient, which is dropped if it is not finite, else clipped; the same on all processes.
+    def limit(self, role: str, parameters: Sequence[nn.Parameter], clip: float | None) -> None:
+        """Take the norm of a role's gradient; drop one that is not finite, or clip it. The same on all processes.
 
         Args:
             role: The role that is about to be updated.
@@ -86,14 +88,13 @@ class Guard:
             clip: The largest norm, or None.
         """
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        whole = full(norm)
-        if role in self._refused or not whole.isfinite().item():
+        self.norms[role] = full(norm)
+        if role in self._refused or not self.norms[role].isfinite().item():
             self._dropped.add(role)
             for parameter in parameters:
                 parameter.grad = None
         elif clip is not None:
             nn.utils.clip_grads_with_norm_(parameters, clip, norm)
-        return whole
 
     def took(self, role: str, phase: str, batches: int, losses: Losses, scaler: Any = None) -> bool:
         """Whether the update that a role was due happened; if not, it is counted, and buffers are put back.
@@ -141,10 +142,12 @@ def total(stage: str, phase: str, losses: Any) -> Tensor:
     Raises:
         ValueError: If they are anything else; the message names the loss.
     """
-    if not isinstance(losses, Mapping) or not losses:
-        found = "none" if losses == {} else f"a {type(losses).__name__}"
-        raise ValueError(f"{stage}: phase {phase!r} gave {found} for losses; it must give scalar tensors by name.")
-    checked: Mapping[str, Any] = losses
+    if not isinstance(losses, Mapping):
+        kind = type(losses).__name__
+        raise ValueError(f"{stage}: phase {phase!r} gave a {kind} for losses; it must give scalar tensors by name.")
+    checked = cast(Mapping[str, Any], losses)
+    if not checked:
+        raise ValueError(f"{stage}: phase {phase!r} gave no losses; it must give scalar tensors by name.")
     for name, value in checked.items():
         check_scalar(f"{stage}: phase {phase!r}, loss {name!r}", value)
     return torch.stack([loss.float() for loss in checked.values()]).sum()

@@ -55,7 +55,7 @@ class Buffers:
         """Put them back; graphs that are still to be differentiated do not notice."""
         for module, name, buffer, saved in self._saved:
             buffer.data.copy_(saved)
-            module._buffers[name] = buffer
+            setattr(module, name, buffer)
 
 
 def buffered(network: nn.Module) -> list[nn.Module]:

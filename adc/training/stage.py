@@ -231,8 +231,8 @@ class Stage(pl.LightningModule):
         """What stops a run whose updates are skipped again and again, unless the trainer has one."""
         from adc.training.callbacks.divergence import Divergence
 
-        callbacks: list[pl.Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        return [] if any(isinstance(callback, Divergence) for callback in callbacks) else [Divergence()]
+        trainer: Any = self.trainer
+        return [] if any(isinstance(callback, Divergence) for callback in trainer.callbacks) else [Divergence()]
 
     def on_fit_start(self) -> None:
         """On a CPU, keep freed memory for the next step."""
@@ -275,8 +275,10 @@ class Stage(pl.LightningModule):
                 self.guard.refuse(phase.updates)
             self.manual_backward(value / self.accumulate)
         self.log_dict({f"{name}/{key}": value.detach() for key, value in losses.items()})
-        if step and all([self._step(role, name, losses) for role in phase.updates]):
-            self.on_phase_end(name)
+        if step:
+            took = [self._step(role, name, losses) for role in phase.updates]
+            if all(took):
+                self.on_phase_end(name)
 
     def _step(self, role: str, phase: str, losses: Losses) -> bool:
         """Update a role; whether it was, and not skipped."""
@@ -288,9 +290,9 @@ class Stage(pl.LightningModule):
         self.updates[role] += took
         if took and role in self._schedulers:
             self._schedulers[role].step()
-        numbers = {"updates": self.updates[role], "skipped": self.guard.skipped[role]}
-        self.log_dict({f"{key}/{role}": float(number) for key, number in numbers.items()})
-        self.log(f"rate/{role}", optimizer.param_groups[0]["lr"])
+        counts = {"updates": float(self.updates[role]), "skipped": float(self.guard.skipped[role])}
+        numbers = {**counts, "gradient": self.guard.norms[role], "rate": optimizer.param_groups[0]["lr"]}
+        self.log_dict({f"{key}/{role}": number for key, number in numbers.items()})
         return took
 
     @property
@@ -302,8 +304,7 @@ class Stage(pl.LightningModule):
         """Clip by role, once gradients are unscaled; gradients that are not finite are dropped."""
         if self._scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             self._scaler.unscale_(optimizer)  # fused optimizers otherwise do it while they step
-        role = self._stepping
-        self.log(f"gradient/{role}", self.guard.limit(role, self._trainable[role], self.roles[role].clip))
+        self.guard.limit(self._stepping, self._trainable[self._stepping], self.roles[self._stepping].clip)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Fidelity of the restorer on validation clips, and how steady those of more than one frame are."""

@@ -21,7 +21,7 @@ from adc.training.guard import Skip, non_finite
 
 FOLDER = "diverged"
 ALWAYS, CHANCE, MARGIN = 0.98, 0.02, 0.05
-"""The accuracy above which a head dominates; how near to 0.5 it is, and how small its margin, where it has collapsed."""
+"""The accuracy above which a head dominates; how near it is to 0.5, and its margin to 0, where it has collapsed."""
 log = logging.getLogger(__name__)
 
 
@@ -90,12 +90,12 @@ class Divergence(pl.Callback):
         for head, values in self._heads.items():
             if len(values) < self.window:
                 continue
-            margin, accuracy = torch.stack(values).mean(0).tolist()
+            margin, accuracy = (figure.item() for figure in torch.stack(values).mean(0))
             values.clear()
             if trainer.is_global_zero and (line := verdict(head, margin, accuracy)) is not None:
                 log.warning("%s", line)
-                for logger in trainer.loggers:
-                    experiment: Any = logger.experiment
+                loggers: list[Any] = trainer.loggers
+                for experiment in (logger.experiment for logger in loggers):
                     if hasattr(experiment, "add_text"):
                         experiment.add_text("divergence", line, stage.batches_seen)
 
