@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ from adc.training.guard import Skip, non_finite
 FOLDER = "diverged"
 ALWAYS, CHANCE, MARGIN = 0.98, 0.02, 0.05
 """The accuracy above which a head dominates; how near it is to 0.5, and its margin to 0, where it has collapsed."""
+GRACE = 2.0
+"""Seconds that other processes wait before they exit: the launcher ends the first one soon after the first that does."""
 log = logging.getLogger(__name__)
 
 
@@ -79,6 +82,7 @@ class Divergence(pl.Callback):
         count = stage.guard.in_a_row[skip.role]
         texts = _gathered((_is_here(skip), f"{skip}; {count} updates in a row were skipped. {report}."))
         if not trainer.is_global_zero:
+            time.sleep(GRACE)
             raise SystemExit(1)
         text = next((text for here, text in texts if here), texts[0][1])
         raise ValueError(f"{text} {_way_out(trainer, stage, skip.role)}")
