@@ -47,11 +47,23 @@ class WorkerDiedError(OSError):
 _DIED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: ([^.]+)|exited)")
 
 
-def _as_died(error: RuntimeError) -> WorkerDiedError | None:
-    """The error of a worker that ended, made of what torch says of it."""
-    if (found := _DIED.search(str(error))) is None:
-        return None
-    who, signal_name = found[1], found[2]
+def _as_died(error: BaseException, workers: Sequence[Any] = ()) -> WorkerDiedError | None:
+    """The error of a worker that ended, if that is what is behind an error: torch says so, or a worker is gone.
+
+    What a worker was handing over when it ended arrives as an end of file or a broken connection.
+    """
+    found = _DIED.search(str(error))
+    if found is not None and found[2]:
+        return _died(found[1], found[2])
+    if found is not None or isinstance(error, EOFError | OSError):
+        for worker in workers:
+            worker.join(0.5)
+            if worker.exitcode:
+                return _died(str(worker.pid), signal.strsignal(-worker.exitcode) if worker.exitcode < 0 else None)
+    return None if found is None else _died(found[1], None)
+
+
+def _died(who: str, signal_name: str | None) -> WorkerDiedError:
     how = f"was killed by the signal {signal_name}" if signal_name else "exited unexpectedly"
     if signal_name == "Bus error":
         cause = "shared memory (/dev/shm) is full: enlarge it, or lower workers or batch_size"
@@ -99,13 +111,17 @@ class ClipLoader(DataLoader[Any]):
             yield batch
 
     def _items(self) -> Iterator[Any]:
+        iterator: Any = None
         try:
             iterator = super().__iter__()
             if self.num_workers:
                 _name_dead_workers()
             yield from iterator
-        except RuntimeError as error:
-            if (died := _as_died(error)) is None:
+        except (RuntimeError, EOFError, OSError) as error:
+            if (
+                isinstance(error, WorkerDiedError)
+                or (died := _as_died(error, getattr(iterator, "_workers", ()))) is None
+            ):
                 raise
             raise died from None
 

@@ -24,7 +24,7 @@ class Skip:
         phase: The phase that computed the gradient.
         batches: Batches seen before.
         what: ``loss`` or ``gradient``: what was not finite.
-        losses: The values of the phase's losses on this process, of the last batch.
+        losses: The values of the phase's losses on this process, of the batch where they were not finite, or the last.
         scaled: Whether a gradient scaler can still lower its scale; such a skip is not unusual.
     """
 
@@ -60,7 +60,7 @@ class Guard:
         self.attempts = dict.fromkeys(roles, 0)
         self.norms: dict[str, Tensor] = {}
         self.skips: list[Skip] = []
-        self._refused: set[str] = set()
+        self._refused: dict[str, dict[str, float]] = {}
         self._dropped: set[str] = set()
         self._buffers: dict[str, Buffers] = {}
 
@@ -75,9 +75,9 @@ class Guard:
         if first or not self._buffers:
             self._buffers = {role: Buffers(held) for role, held in modules.items()}
 
-    def refuse(self, roles: Sequence[str]) -> None:
+    def refuse(self, roles: Sequence[str], losses: Losses) -> None:
         """Skip the next update of these roles: a loss was not finite on one of the processes."""
-        self._refused.update(roles)
+        self._refused |= dict.fromkeys(roles, _values(losses))
 
     def limit(self, role: str, parameters: Sequence[nn.Parameter], clip: float | None) -> None:
         """Take the norm of a role's gradient; drop one that is not finite, or clip it. The same on all processes.
@@ -111,10 +111,9 @@ class Guard:
             self.in_a_row[role] = 0
             return True
         what = "loss" if role in self._refused else "gradient"
-        values = {key: value.item() for key, value in losses.items()}
+        values = self._refused.pop(role, {}) or _values(losses)
         scaled = scaler is not None and what == "gradient" and scaler.get_scale() > 1
         self.skips.append(Skip(role, phase, batches, what, values, scaled))
-        self._refused.discard(role)
         self._dropped.discard(role)
         self._buffers[role].restore()
         self.skipped[role] += 1
@@ -128,7 +127,11 @@ class Guard:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on counting; a checkpoint of before has no counts."""
         self.skipped |= state.get("skipped", {})
-        self._refused = set(state.get("refused", ()))
+        self._refused = {role: {} for role in state.get("refused", ())}
+
+
+def _values(losses: Losses) -> dict[str, float]:
+    return {key: value.item() for key, value in losses.items()}
 
 
 def total(stage: str, phase: str, losses: Any) -> Tensor:

@@ -272,7 +272,7 @@ class Stage(pl.LightningModule):
             losses = phase.loss(prepared)
             value = total(type(self).__name__, name, losses)
             if not math.isfinite(self.all_reduce_mean(value.detach().clone()).item()):
-                self.guard.refuse(phase.updates)
+                self.guard.refuse(phase.updates, losses)
             self.manual_backward(value / self.accumulate)
         self.log_dict({f"{name}/{key}": value.detach() for key, value in losses.items()})
         if step:

@@ -126,6 +126,11 @@ def test_one_bad_batch_of_an_accumulated_update_skips_it(what):
     assert equal(states.seen[1], states.seen[3]) and not same(states.seen[3]["weights"], states.seen[5]["weights"])
 
 
+def test_the_batch_whose_loss_was_not_finite_is_told_at_the_end_of_its_update(tmp_path):
+    with pytest.raises(ValueError, match=r"the loss is not finite after 2 batches \(Planted nan\)"):
+        train(planted("nan", (2,), accumulate=3), 1, folder=tmp_path, callbacks=[Divergence(limit=0)])
+
+
 def test_an_update_that_is_to_be_skipped_is_so_after_resuming(tmp_path):
     path = tmp_path / "half.ckpt"
     save = AfterBatch(lambda trainer, stage: stage.batches_seen == 3 and trainer.save_checkpoint(path))

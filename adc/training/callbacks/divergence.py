@@ -24,7 +24,7 @@ FOLDER = "diverged"
 ALWAYS, CHANCE, MARGIN = 0.98, 0.02, 0.05
 """The accuracy above which a head dominates; how near it is to 0.5, and its margin to 0, where it has collapsed."""
 GRACE = 2.0
-"""Seconds that other processes wait before they exit: the launcher ends the first one soon after the first that does."""
+"""Seconds that other processes wait before they exit: the launcher ends the first one soon after one of them does."""
 log = logging.getLogger(__name__)
 
 
