@@ -46,7 +46,7 @@ def test_what_is_not_finite_on_one_process_is_skipped_by_both(folder, strategy, 
 def test_the_first_process_says_what_the_second_met(folder, strategy):
     first, second = read(folder, f"{strategy}-stop")
     assert (first["end"], second["end"]) == ("ValueError", "SystemExit")
-    assert "the loss is not finite after 1 batches (L1_feature_teacher nan, " in first["text"]
+    assert "the loss is not finite after 1 batches (BadOnOne_feature_teacher nan, " in first["text"]
     assert "2 updates in a row were skipped. Batch of rank 1: " in first["text"] and "\n" not in first["text"]
     dumps = sorted(path.name for path in (folder / f"{strategy}-stop" / "diverged").iterdir())
     assert dumps == ["00000001_rank0.safetensors", "00000001_rank1.safetensors"]
