@@ -75,8 +75,8 @@ class Divergence(pl.Callback):
             try:
                 dump_batch(path, cast(Mapping[str, Any], batch))
                 report += f", written to {path}"
-            except OSError as error:
-                report += f", which could not be written to {path} ({error.strerror or error})"
+            except Exception as error:  # what stops the run must be said, whatever the disk does
+                report += f", which could not be written to {path} ({' '.join(str(error).split())})"
         if (tensor := non_finite(stage)) is not None:
             report += f"; of the weights themselves {tensor} is not finite"
         count = stage.guard.in_a_row[skip.role]
@@ -133,11 +133,7 @@ def named(batch: Any) -> str:
 
 
 def dump_batch(path: Path, batch: Mapping[str, Any]) -> None:
-    """Write a batch as a safetensors file: its tensors, and all else as JSON in the metadata.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Write a batch as a safetensors file: its tensors, and all else as JSON in the metadata."""
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in batch.items() if _is_tensor(value)}
     texts = {key: json.dumps(value, default=str) for key, value in batch.items() if not _is_tensor(value)}
     save_tensors(tensors, path, texts)
