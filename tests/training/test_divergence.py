@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -390,3 +391,12 @@ def test_a_head_that_dominates_is_named_once_in_each_window(caplog):
         train(regression(), 7, callbacks=[AfterBatch(separate), Divergence(window=3)])
     lines = [record.getMessage() for record in caplog.records if "separates" in record.getMessage()]
     assert len(lines) == 2 and lines[0].startswith("head pixel_realism: the discriminator separates")
+
+
+def test_a_verdict_is_written_into_the_logger():
+    written = []
+    logger = SimpleNamespace(experiment=SimpleNamespace(add_text=lambda *text: written.append(text)))
+    stage = SimpleNamespace(separation={"detail": torch.tensor([0.0, 0.5])}, batches_seen=7)
+    Divergence(window=1)._watch_heads(SimpleNamespace(is_global_zero=True, loggers=[logger]), stage)
+    ((key, line, batches),) = written
+    assert (key, batches) == ("divergence", 7) and line.startswith("head detail: the discriminator has collapsed")
