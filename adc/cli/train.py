@@ -225,7 +225,8 @@ def _fit(cli: RecipeCLI) -> None:
             )
         sys.exit(STOPPED)
     if trainer.is_global_zero:
-        facts = {"updates": stage.updates, "batches": stage.batches_seen}
+        facts = {"updates": stage.updates, "batches": stage.batches_seen, "skipped_updates": stage.guard.skipped}
+        facts |= {"skipped_files": getattr(cli.datamodule, "causes", dict)()}
         runs.finish(cli.run_folder, **facts, seconds=round(stopwatch.seconds, 3))
         print(f"{cli.run_folder} is finished after {stopwatch.seconds:.0f} s.")
 

@@ -122,7 +122,8 @@ def _row(figures: Figures) -> dict[str, Any]:
 
 def _spent(run: str) -> dict[str, Any]:
     facts = runs.finished(run) or {}
-    return {"training_seconds": facts.get("seconds"), "updates": facts.get("updates", {})}
+    skips = {key: facts[key] for key in ("skipped_updates", "skipped_files") if any(facts.get(key, {}).values())}
+    return {"training_seconds": facts.get("seconds"), "updates": facts.get("updates", {}), **skips}
 
 
 def _kept(table: dict[str, Figures]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from adc.files import replacing
+from adc.media.retry import retried
 from adc.media.tar_shards import CAPTION, TarMember, members
 from adc.ops.clip import to_unit
 
@@ -51,19 +52,14 @@ def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[Image.Image]:
     path = path if isinstance(path, TarMember) else Path(path)
     held = path.shard if isinstance(path, TarMember) else path
     try:
-        if not held.exists():
-            raise FileNotFoundError(f"{held}: no such file.")
-        if not held.is_file():
-            kind = "a folder" if held.is_dir() else "a pipe, a socket or a device"
-            raise BrokenImageError(f"{held}: is {kind}, not an image file.")
+        retried(lambda: _check_file(held), held)
     except OSError as error:
         if error.errno is None:
             raise
         raise BrokenImageError(f"{held}: cannot be read ({error.strerror}).") from None
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing pyiqa switches it on for the whole process
     try:
-        with Image.open(io.BytesIO(path.read()) if isinstance(path, TarMember) else path) as image:
-            image.load()
+        with retried(lambda: _loaded(path), path) as image:
             yield image
     except UnidentifiedImageError:
         raise BrokenImageError(f"{path}: not an image, or of an unknown format. Remove it or replace it.") from None
@@ -73,8 +69,28 @@ def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[Image.Image]:
         OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, struct.error, zlib.error,
         Image.DecompressionBombError,
     ) as error:  # fmt: skip
+        if isinstance(error, OSError) and error.errno is not None:
+            raise BrokenImageError(f"{path}: cannot be read ({error.strerror}).") from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenImageError(f"{path}: cannot be read as an image ({reason}). Replace it.") from None
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file.")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+        raise BrokenImageError(f"{path}: is {kind}, not an image file.")
+
+
+def _loaded(path: Path | TarMember) -> Image.Image:
+    image = Image.open(io.BytesIO(path.read()) if isinstance(path, TarMember) else path)
+    try:
+        image.load()
+    except BaseException:
+        image.close()
+        raise
+    return image
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
@@ -209,14 +225,17 @@ def caption_of(path: Path | TarMember) -> str:
     Raises:
         FileNotFoundError: If there is none.
     """
-    if isinstance(path, TarMember):
-        text = path.text()
-    else:
-        beside = path.with_suffix(CAPTION)
-        text = beside.read_text(encoding="utf-8") if beside.is_file() else None
+    text = retried(lambda: _text_beside(path), path)
     if text is None:
         raise FileNotFoundError(f"{path}: no caption beside it; add a file that ends in {CAPTION}.")
     return text.strip()
+
+
+def _text_beside(path: Path | TarMember) -> str | None:
+    if isinstance(path, TarMember):
+        return path.text()
+    beside = path.with_suffix(CAPTION)
+    return beside.read_text(encoding="utf-8") if beside.is_file() else None
 
 
 def _is_image(name: str) -> bool:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from adc.files import replacing, save_tensors
+from adc.media.retry import retried
 
 INDEX, FACTS = "shards.json", "facts"
 
@@ -105,8 +106,7 @@ class CachedTensors:
         about = read_index(folder)
         self._places: list[tuple[Path, int]] = []
         self.facts: list[dict[str, Any]] = []
-        for path in sorted(Path(folder).glob("[0-9]*.safetensors")):
-            facts = _facts(path, about)
+        for path, facts in _shards(Path(folder), about):
             self._places += [(path, place) for place in range(len(facts))]
             self.facts += facts
         if not self._places:
@@ -119,9 +119,18 @@ class CachedTensors:
         """The clip of a number, or of a pair (position, number); floats are in float32."""
         number = key[1] if isinstance(key, tuple) else key
         path, place = self._places[number]
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_slice(name)[place] for name in file.keys()}  # noqa: SIM118 - no mapping
+        tensors = retried(lambda: _clip(path, place), path)
         return {**{name: tensor.float() for name, tensor in tensors.items()}, "name": self.facts[number]["name"]}
+
+
+def _clip(path: Path, place: int) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_slice(name)[place] for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def _shards(folder: Path, about: Mapping[str, Any]) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    for path in sorted(folder.glob("[0-9]*.safetensors")):
+        yield path, _facts(path, about)
 
 
 def _facts(path: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:

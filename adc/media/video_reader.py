@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from adc.media.images import to_frame
+from adc.media.retry import retried
 from adc.media.video_color import UPRIGHT, Color, to_rgb, transform_of
 
 if TYPE_CHECKING:
@@ -111,12 +112,12 @@ class VideoReader:
 
         self.path = Path(path)
         self.damage: list[Damage] = []
-        if not self.path.exists():
+        if not retried(self.path.exists, path):
             raise FileNotFoundError(f"{path}: no such file.")
         if not self.path.is_file():
             raise BrokenVideoError(f"{path}: is a folder, not a video file.")
         try:
-            self.container = av.open(str(self.path), metadata_errors="replace")
+            self.container = retried(lambda: av.open(str(self.path), metadata_errors="replace"), path)
         except PermissionError:
             raise PermissionError(f"{path}: no permission to read it.") from None
         except (av.FFmpegError, ValueError):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from adc.media.retry import retried
 from adc.media.video_color import Transform, to_rgb, transform_of
 from adc.media.video_reader import BrokenVideoError, VideoReader, is_displayed
 
+T = TypeVar("T")
 OPTIONS = {"err_detect": "crccheck"}
 """Options of decoders; without output_corrupt no frame is delivered whose references are missing."""
 
@@ -63,16 +64,13 @@ class VideoFile:
             FileNotFoundError: If there is no such file.
             BrokenVideoError: If it is no video or ends early.
         """
-        with self._opened() as reader:
-            packets = [_Packet(packet) for packet in reader.container.demux(reader.stream) if packet.size]
-            reorders = bool(reader.stream.codec_context.has_b_frames)
-        if len(packets) < reader.count:
+        packets, expected, reorders = self._read(_packets)
+        if len(packets) < expected:
             raise BrokenVideoError(
-                f"{self.path}: ends after {len(packets)} of its {reader.count} frames. Replace it, or convert it."
+                f"{self.path}: ends after {len(packets)} of its {expected} frames. Replace it, or convert it."
             )
         if not _has_times(packets, reorders):
-            with self._opened() as reader:
-                count = sum(1 for _ in reader.container.decode(reader.stream))
+            count = self._read(lambda reader: sum(1 for _ in reader.container.decode(reader.stream)))
             return FrameIndex(tuple(range(count)), (0,), (0,), counted=True)
         keys = sorted((packet.pts, packet.dts) for packet in packets if packet.is_key)
         if not keys:
@@ -80,16 +78,19 @@ class VideoFile:
         starts = sorted({packet.pts for packet in packets if packet.is_displayed and packet.pts >= keys[0][0]})
         return FrameIndex(tuple(starts), tuple(key for key, _ in keys), tuple(decoded for _, decoded in keys))
 
-    @contextmanager
-    def _opened(self) -> Iterator[VideoReader]:
+    def _read(self, read: Callable[[VideoReader], T]) -> T:
+        """What a function reads from the video; a file system that fails for a moment is tried again."""
         import av
 
         try:
-            with VideoReader(self.path) as reader:
-                reader.stream.codec_context.options = OPTIONS
-                yield reader
+            return retried(lambda: self._once(read), self.path)
         except av.FFmpegError as error:
             raise BrokenVideoError(f"{self.path}: cannot be read ({error.strerror}). Replace it.") from None
+
+    def _once(self, read: Callable[[VideoReader], T]) -> T:
+        with VideoReader(self.path) as reader:
+            reader.stream.codec_context.options = OPTIONS
+            return read(reader)
 
     @property
     def keyframes(self) -> list[int]:
@@ -126,26 +127,27 @@ class VideoFile:
         """Frames by their starts, when decoding begins at a place; none if something is damaged."""
         import av
 
-        found: dict[int, np.ndarray] = {}
         try:
-            with VideoReader(self.path) as reader:
-                reader.stream.codec_context.options = OPTIONS
-                if place is not None:
-                    reader.container.seek(place, stream=reader.stream)
-                for number, av_frame in enumerate(self._decoded(reader, starts[0])):
-                    if av_frame.is_corrupt:
-                        return {}
-                    start = number if self.index.counted else av_frame.pts
-                    if start in starts:
-                        if self._transform is None:
-                            self._transform = transform_of(av_frame)
-                        size = reader.width, reader.height
-                        rgb = to_rgb(av_frame, reader.color, *size, False, self._transform)
-                        found[start] = np.ascontiguousarray(rgb)
-                    if start is not None and start >= starts[-1]:
-                        break
+            return retried(lambda: self._once(lambda reader: self._found(reader, place, starts)), self.path)
         except av.FFmpegError:
             return {}
+
+    def _found(self, reader: VideoReader, place: int | None, starts: Sequence[int]) -> dict[int, np.ndarray]:
+        found: dict[int, np.ndarray] = {}
+        if place is not None:
+            reader.container.seek(place, stream=reader.stream)
+        for number, av_frame in enumerate(self._decoded(reader, starts[0])):
+            if av_frame.is_corrupt:
+                return {}
+            start = number if self.index.counted else av_frame.pts
+            if start in starts:
+                if self._transform is None:
+                    self._transform = transform_of(av_frame)
+                size = reader.width, reader.height
+                rgb = to_rgb(av_frame, reader.color, *size, False, self._transform)
+                found[start] = np.ascontiguousarray(rgb)
+            if start is not None and start >= starts[-1]:
+                break
         return found
 
     def _decoded(self, reader: VideoReader, first: int) -> Iterator[Any]:
@@ -155,6 +157,12 @@ class VideoFile:
             needed = self.index.counted or packet.pts is None or packet.pts >= first
             context.skip_frame = "DEFAULT" if needed else "NONREF"
             yield from packet.decode()
+
+
+def _packets(reader: VideoReader) -> tuple[list[_Packet], int, bool]:
+    """The packets of a video, how many it says there are, and whether frames are reordered."""
+    packets = [_Packet(packet) for packet in reader.container.demux(reader.stream) if packet.size]
+    return packets, reader.count, bool(reader.stream.codec_context.has_b_frames)
 
 
 class _Packet:

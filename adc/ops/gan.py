@@ -36,6 +36,24 @@ def generator_loss(logits: Tensor, form: Form) -> Tensor:
     return discriminator_loss(logits, 1, "non_saturating") if form == "non_saturating" else -logits.float().mean()
 
 
+def separation(logits: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    """How far logits separate real from fake: their margin and their accuracy, without gradients.
+
+    The margin is the mean logit of real clips less that of fake ones; the accuracy is the share of logits on the right
+    side of 0, the mean of that of real and that of fake clips, so that one answer for all is right in half.
+
+    Args:
+        logits: Logits of any shape with their label, 1 for real and -1 for fake; at least one of each.
+    """
+    means: dict[int, Tensor] = {}
+    shares: list[Tensor] = []
+    for label in (1, -1):
+        own = torch.cat([found.detach().float().flatten() for found, given in logits if given == label])
+        means[label] = own.mean()
+        shares.append((label * own > 0).float().mean())
+    return means[1] - means[-1], torch.stack(shares).mean()
+
+
 def adaptive_weight(
     reconstruction: Tensor, adversarial: Tensor, last: Tensor, average: Callable[[Tensor], Tensor] = lambda x: x
 ) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from adc.interfaces import Batch, Discriminator, FeatureSpace, Loss, Prompt, Restorer, Source, Student, Teacher
 from adc.ops import gan
-from adc.stages.views import DOMAINS, Views
+from adc.stages.views import DOMAINS, Views, weighted
 from adc.training import Losses, Phase, Role, Stage, enable_gradient_checkpointing, unique_names
+from adc.training.heads import log_heads
 
 
 @dataclass
@@ -122,8 +123,8 @@ class AdversarialDistillation(Stage):
 
     def _student_terms(self, views: Views) -> Iterator[tuple[str, Tensor]]:
         for loss in self.losses:
-            value = loss(views.prediction(loss.domain), views.target(loss.against, loss.domain))
-            yield f"{type(loss).__name__}_{loss.domain}_{loss.against}", loss.weight * value
+            value = weighted(loss, views.prediction(loss.domain), views.target(loss.against, loss.domain))
+            yield f"{type(loss).__name__}_{loss.domain}_{loss.against}", value
         for discriminator in self.discriminators:
             for head, logits in views.logits(discriminator, views.prediction(discriminator.domain)).items():
                 value = gan.generator_loss(logits, self.adversarial)
@@ -134,17 +135,22 @@ class AdversarialDistillation(Stage):
         return unique_names(self._discriminators_terms(views))
 
     def _discriminators_terms(self, views: Views) -> Iterator[tuple[str, Tensor]]:
+        heads: list[tuple[str, list[tuple[Tensor, int]]]] = []
         for discriminator in self.discriminators:
+            found: dict[str, list[tuple[Tensor, int]]] = {head: [] for head in discriminator.heads}
+            heads += [(f"{discriminator.domain}_{head}", pairs) for head, pairs in found.items()]
             for kind, example in self.examples.items():
                 labels = {head: example.labels[head] for head in discriminator.heads if example.labels[head]}
                 if not labels:
                     continue
                 logits = views.logits(discriminator, self._example(example, discriminator.domain, views))
                 for head, label in labels.items():
+                    found[head].append((logits[head], label))
                     yield (
                         f"{discriminator.domain}_{head}_{kind}",
                         gan.discriminator_loss(logits[head], label, self.adversarial),
                     )
+        log_heads(self, unique_names(heads))
 
     @staticmethod
     def _example(example: Example, domain: Any, views: Views) -> Tensor:

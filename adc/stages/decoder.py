@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from adc.interfaces import Autoencoder, Batch, Discriminator, LatentStudent, Loss, Restorer, Student
 from adc.ops import gan
 from adc.ops.sharded import gathered
+from adc.stages.views import head_logits, weighted
 from adc.training import Losses, Phase, Role, Stage, unique_names
+from adc.training.heads import log_heads
 
 
 class DecoderPretraining(Stage):
@@ -122,7 +124,7 @@ class DecoderPretraining(Stage):
         restored = self.student.decode_latents(views["projected"], **lr)
         views["restored"] = restored.detach()
         size = real[0].numel() if self.summed else 1
-        losses = unique_names((type(loss).__name__, size * loss.weight * loss(restored, real)) for loss in self.losses)
+        losses = unique_names((type(loss).__name__, size * weighted(loss, restored, real)) for loss in self.losses)
         if self.adversarial_active:
             logits = self._logits(restored)
             generator_loss = gan.generator_loss(logits, "hinge")
@@ -132,17 +134,21 @@ class DecoderPretraining(Stage):
                 with gathered(self.module_of("decoder").get_submodule(self.last_layer)) as last:
                     weight = last.get_parameter("weight")
                     balance = gan.adaptive_weight(reconstruction, generator_loss, weight, self.all_reduce_mean)
+                self.log("gan/gradient_ratio", 1 / balance)
             losses["adv"] = self.adversarial_weight * balance * generator_loss
         return losses
 
     def discriminator_loss(self, views: dict[str, Tensor]) -> Losses:
         """Half of both hinges."""
+        assert self.discriminator is not None
+        real, fake = self._logits(views["real"]), self._logits(views["restored"])
+        log_heads(self, {f"pixel_{self.discriminator.heads[0]}": [(real, 1), (fake, -1)]})
         return {
-            "real": 0.5 * gan.discriminator_loss(self._logits(views["real"]), 1, "hinge"),
-            "fake": 0.5 * gan.discriminator_loss(self._logits(views["restored"]), -1, "hinge"),
+            "real": 0.5 * gan.discriminator_loss(real, 1, "hinge"),
+            "fake": 0.5 * gan.discriminator_loss(fake, -1, "hinge"),
         }
 
     def _logits(self, pixels: Tensor) -> Tensor:
         assert self.discriminator is not None
-        (logits,) = self.discriminator(pixels).values()
+        (logits,) = head_logits(self.discriminator, pixels).values()
         return logits

@@ -15,8 +15,10 @@ from adc.ops import gan
 from adc.ops.dmd import dmd_direction, dmd_loss
 from adc.ops.flow import TimeLaw, add_noise, clean_from_velocity, velocity_of
 from adc.ops.targets import clip_mean, guided_velocity
+from adc.stages.views import head_logits
 from adc.training import Losses, Phase, Role, enable_gradient_checkpointing
 from adc.training.denoising import DenoiserStage, Latents, predict_velocity
+from adc.training.heads import log_heads
 
 Features = dict[str, list[Tensor]]
 """The taps of both scores, ``real`` and ``fake``."""
@@ -190,12 +192,12 @@ class DualStreamDistillation(DenoiserStage):
         self, head: ScoreDiscriminator, real: Features, fake: Features, sample: Sample, latents: Latents
     ) -> Losses:
         self._check_widths(head, fake)
-        logits_real, logits_fake = head(real, sample.t), head(fake, sample.t)
+        logits_real, logits_fake = (head_logits(head, features, sample.t) for features in (real, fake))
         losses: Losses = {}
         for name in head.heads:
             losses[f"{name}_real"] = gan.discriminator_loss(logits_real[name], 1, self.adversarial)
             losses[f"{name}_fake"] = gan.discriminator_loss(logits_fake[name], -1, self.adversarial)
-            self.log(f"gan/{name}_margin", logits_real[name].detach().mean() - logits_fake[name].detach().mean())
+        log_heads(self, {name: [(logits_real[name], 1), (logits_fake[name], -1)] for name in head.heads})
         if self.r1_weight:
             moved = sample.real + self.r1_sigma * latents.random.normal(sample.real)
             with torch.no_grad():
@@ -223,7 +225,7 @@ class DualStreamDistillation(DenoiserStage):
             fake = {"real": real_of_fake, "fake": fake_of_fake}
             if weights.adversarial:
                 self._check_widths(self.head, fake)
-                logits = self.head(fake, sample.t)
+                logits = head_logits(self.head, fake, sample.t)
                 terms = [gan.generator_loss(logits[name], self.adversarial) for name in self.head.heads]
                 losses["adversarial"] = weights.adversarial * torch.stack(terms).mean()
             if weights.matching:
@@ -270,9 +272,13 @@ class DualStreamDistillation(DenoiserStage):
     def _log_sample(self, sample: Sample, latents: Latents, losses: Losses) -> None:
         every = self.gradient_norms_every
         if every and self.updates["student"] % every == 0:
+            norms: dict[str, Tensor] = {}
             for name, loss in losses.items():
                 (gradient,) = torch.autograd.grad(loss, sample.clean, retain_graph=True)
-                self.log(f"gradient_at_sample/{name}", gradient.float().square().sum().sqrt())
+                norms[name] = gradient.float().square().sum().sqrt()
+                self.log(f"gradient_at_sample/{name}", norms[name])
+            if (adversarial := norms.pop("adversarial", None)) is not None and norms:
+                self.log("gan/gradient_ratio", adversarial / torch.stack(list(norms.values())).sum())
         for name, latent in (("student", sample.clean.detach()), ("real", latents.clean)):
             self.log_dict({f"latents/{name}_mean": latent.float().mean(), f"latents/{name}_std": latent.float().std()})
 

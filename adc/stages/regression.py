@@ -8,6 +8,7 @@ from typing import cast
 from torch import nn
 
 from adc.interfaces import Batch, Loss, Restorer
+from adc.stages.views import weighted
 from adc.training import Losses, Phase, Role, Stage, unique_names
 
 
@@ -54,4 +55,4 @@ class Regression(Stage):
     def network_loss(self, batch: Batch) -> Losses:
         """The weighted losses."""
         restored = self.network.restore(batch["lr"])
-        return unique_names((type(loss).__name__, loss.weight * loss(restored, batch["hr"])) for loss in self.losses)
+        return unique_names((type(loss).__name__, weighted(loss, restored, batch["hr"])) for loss in self.losses)

@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from adc.interfaces import Batch, Discriminator, FeatureSpace, Prompt, Source, Student, Teacher
+from adc.interfaces import (
+    Batch,
+    Discriminator,
+    FeatureSpace,
+    Loss,
+    Prompt,
+    ScoreDiscriminator,
+    Source,
+    Student,
+    Teacher,
+)
 from adc.teacher_cache.teacher import UnknownClipError
+from adc.training.guard import check_scalar
 
 DOMAINS = ("feature", "pixel")
+
+
+def weighted(loss: Loss, prediction: Tensor, target: Tensor) -> Tensor:
+    """A loss times its weight.
+
+    Raises:
+        ValueError: If it is no scalar tensor; the message names the loss.
+    """
+    value = loss(prediction, target)
+    check_scalar(f"losses: {type(loss).__name__}", value)
+    return loss.weight * value
+
+
+def head_logits(discriminator: Discriminator | ScoreDiscriminator, *views: Any) -> dict[str, Tensor]:
+    """The logits of a discriminator by head.
+
+    Args:
+        discriminator: The discriminator.
+        views: What it takes.
+
+    Raises:
+        ValueError: If it does not give one tensor for each of its heads; the message names it.
+    """
+    logits: Any = discriminator(*views)
+    heads = ", ".join(discriminator.heads)
+    if not isinstance(logits, Mapping):
+        found = f"a {type(logits).__name__}"
+    elif set(cast(Mapping[str, Any], logits)) != set(discriminator.heads):
+        found = f"logits for {', '.join(map(str, cast(Mapping[str, Any], logits))) or 'no head'}"
+    else:
+        return cast(dict[str, Tensor], logits)
+    raise ValueError(f"{type(discriminator).__name__}: gave {found}; it must give logits for each head: {heads}.")
 
 
 class Views:
@@ -73,7 +116,7 @@ class Views:
 
     def logits(self, discriminator: Discriminator, view: Tensor) -> dict[str, Tensor]:
         """A discriminator's logits of a view, by head."""
-        return discriminator(view, self._condition)
+        return head_logits(discriminator, view, self._condition)
 
     def _run_teacher(self, domain: str) -> None:
         teacher, lr = self._teacher, self.batch["lr"]

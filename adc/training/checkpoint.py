@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import shutil
-import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,9 +16,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from adc.files import replacing
+from adc.media.retry import retried
 
-READ_PAUSES = (0.5, 1.0, 2.0)
-"""Seconds between the tries of a read that the disk refuses."""
 MARGIN = 2**20
 """Bytes of a checkpoint beside its tensors."""
 
@@ -99,14 +97,7 @@ def damage(path: str | Path) -> str | None:
     Raises:
         OSError: If the disk refuses, after several tries: that says nothing about the checkpoint.
     """
-    for pause in (*READ_PAUSES, None):
-        try:
-            return _damage(Path(path))
-        except OSError as error:
-            if pause is None or isinstance(error, FileNotFoundError | PermissionError):
-                raise
-            time.sleep(pause)
-    return None
+    return retried(lambda: _damage(Path(path)), path)
 
 
 def _damage(path: Path) -> str | None:

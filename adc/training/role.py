@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 Losses = dict[str, Tensor]
+T = TypeVar("T")
 
 
-def unique_names(terms: Iterable[tuple[str, Tensor]]) -> Losses:
-    """Losses by name; of terms with one name the second is called ``name_2``, so that none is lost."""
-    losses: Losses = {}
+def unique_names(terms: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """Losses, or other terms, by name; of those with one name the second is called ``name_2``, so that none is lost."""
+    named: dict[str, T] = {}
     count: Counter[str] = Counter()
     for name, value in terms:
         count[name] += 1
-        losses[name if count[name] == 1 else f"{name}_{count[name]}"] = value
-    return losses
+        named[name if count[name] == 1 else f"{name}_{count[name]}"] = value
+    return named
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -22,8 +21,10 @@ from adc.interfaces import Batch, Restorer
 from adc.ops.clip import quantize
 from adc.ops.sharded import full
 from adc.training.checkpoint import check_fit
+from adc.training.guard import Guard, total
 from adc.training.memory import keep_freed_memory
-from adc.training.role import Phase, Role
+from adc.training.role import Losses, Phase, Role
+from adc.training.routing import buffered, unmoved, without_gradients
 from adc.training.sharding import Whole, broadcast_weights, divided_like, is_sharded, refuse_unsupported, shard
 
 
@@ -37,6 +38,8 @@ class Stage(pl.LightningModule):
     Attributes:
         updates: Optimizer steps taken, for each role. Everything that stops, saves, logs or
             averages counts by these; Lightning's ``global_step`` counts all roles together.
+        guard: Skips and counts updates whose loss or gradient is not finite; they leave all as it was.
+        separation: Margin and accuracy of each head of discriminators since a callback took them.
         batches_seen: Batches seen by each process.
         active_phases: The phases that run on the present batch.
         seed: The seed of the run (``seed_everything``); a resumed run keeps the first one.
@@ -67,6 +70,9 @@ class Stage(pl.LightningModule):
         self.active_phases: tuple[str, ...] = ()
         self._resumed: dict[str, Any] | None = None
         self._trainable: dict[str, list[nn.Parameter]] = {}
+        self._buffered: dict[str, list[nn.Module]] = {}
+        self.guard, self._stepping = Guard(list(roles)), ""
+        self.separation: dict[str, Tensor] = {}
         self._whole: dict[nn.Module, Whole] = {}
         self.seed = torch.initial_seed()
 
@@ -111,7 +117,7 @@ class Stage(pl.LightningModule):
         return True
 
     def on_phase_end(self, phase: str) -> None:
-        """Called when a phase has updated its roles."""
+        """Called when a phase has updated its roles; not if an update of one of them was skipped."""
 
     def all_reduce_mean(self, tensor: Tensor) -> Tensor:
         """The mean of what each process holds."""
@@ -194,7 +200,7 @@ class Stage(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for each role, in the order of the recipe; parameters are collected here, after sharding."""
-        self._trainable = {}
+        self._trainable, self._buffered = {}, {role: buffered(self.module_of(role)) for role in self.roles}
         roles: dict[str, Any] = dict(self.roles)
         optimizers = [role.optimizer(self.parameters_of(name)) for name, role in roles.items()]
         self._begun_without_state = [name for name, own in zip(self.roles, optimizers, strict=True) if not own.state]
@@ -221,6 +227,13 @@ class Stage(pl.LightningModule):
             group["lr"] = group.get("initial_lr", group["lr"])
         self._schedule(role, optimizer)
 
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """What stops a run whose updates are skipped again and again, unless the trainer has one."""
+        from adc.training.callbacks.divergence import Divergence
+
+        trainer: Any = self.trainer
+        return [] if any(isinstance(callback, Divergence) for callback in trainer.callbacks) else [Divergence()]
+
     def on_fit_start(self) -> None:
         """On a CPU, keep freed memory for the next step."""
         if self.device.type == "cpu":
@@ -244,70 +257,54 @@ class Stage(pl.LightningModule):
         """Run the phases whose turn it is."""
         window, place = divmod(self.batches_seen, self.accumulate)
         self.active_phases = tuple(name for name in self.cycle[window % len(self.cycle)] if self.should_run(name))
-        with torch.set_grad_enabled(self.prepare_with_gradients):
-            prepared = self.prepare(batch)
         phases = self.phases()
+        self.guard.begin(self._buffered, first=place == 0)
+        updated = [role for name in self.active_phases for role in phases[name].updates]
+        with unmoved(self._buffered, updated), torch.set_grad_enabled(self.prepare_with_gradients):
+            prepared = self.prepare(batch)
         for name in self.active_phases:
             self._run(name, phases[name], prepared, step=place == self.accumulate - 1)
         self.batches_seen += 1
 
     def _run(self, name: str, phase: Phase, prepared: Any, step: bool) -> None:
-        with self._only(phase.updates):
+        others = [p for role, own in self._trainable.items() if role not in phase.updates for p in own]
+        with without_gradients(others), unmoved(self._buffered, phase.updates):
             losses = phase.loss(prepared)
-            total = torch.stack([loss.float() for loss in losses.values()]).sum()
-            if not math.isfinite(total.item()):
-                values = ", ".join(f"{key} {value.item():.4g}" for key, value in losses.items())
-                raise ValueError(
-                    f"phase {name!r}: the loss is not finite after {self.batches_seen} batches ({values})."
-                )
-            self.manual_backward(total / self.accumulate)
+            value = total(type(self).__name__, name, losses)
+            if not math.isfinite(self.all_reduce_mean(value.detach().clone()).item()):
+                self.guard.refuse(phase.updates, losses)
+            self.manual_backward(value / self.accumulate)
         self.log_dict({f"{name}/{key}": value.detach() for key, value in losses.items()})
         if step:
-            for role in phase.updates:
-                self._step(role)
-            self.on_phase_end(name)
+            took = [self._step(role, name, losses) for role in phase.updates]
+            if all(took):
+                self.on_phase_end(name)
 
-    def _step(self, role: str) -> None:
+    def _step(self, role: str, phase: str, losses: Losses) -> bool:
+        """Update a role; whether it was, and not skipped."""
         optimizer = self.optimizer_of(role)
+        self._stepping = role
         optimizer.step()
         optimizer.zero_grad()
-        self.updates[role] += 1
-        if role in self._schedulers:
+        took = self.guard.took(role, phase, self.batches_seen, losses, self._scaler)
+        self.updates[role] += took
+        if took and role in self._schedulers:
             self._schedulers[role].step()
-        self.log_dict({f"updates/{role}": float(self.updates[role]), f"rate/{role}": optimizer.param_groups[0]["lr"]})
+        counts = {"updates": float(self.updates[role]), "skipped": float(self.guard.skipped[role])}
+        numbers = {**counts, "gradient": self.guard.norms[role], "rate": optimizer.param_groups[0]["lr"]}
+        self.log_dict({f"{key}/{role}": number for key, number in numbers.items()})
+        return took
+
+    @property
+    def _scaler(self) -> Any:
+        """The gradient scaler of float16, if there is one."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip by role, once gradients are unscaled."""
-        for role, parameters in self._trainable.items():
-            clip = self.roles[role].clip
-            if clip is not None and parameters[0] is optimizer.param_groups[0]["params"][0]:
-                norm = full(nn.utils.clip_grad_norm_(parameters, clip))
-                self.log(f"gradient/{role}", norm)
-
-    @contextmanager
-    def _only(self, roles: tuple[str, ...]) -> Generator[None, None, None]:
-        """Gradients reach these roles' parameters; networks of other roles only pass them on to their inputs.
-
-        A sharded network notes once which of its parameters need gradients; there those of other roles are dropped.
-        """
-        others = [p for name, parameters in self._trainable.items() if name not in roles for p in parameters]
-        if any(isinstance(parameter, DTensor) for parameter in others):
-            pending = [parameter.grad for parameter in others]
-            for parameter in others:
-                parameter.grad = None
-            try:
-                yield
-            finally:
-                for parameter, gradient in zip(others, pending, strict=True):
-                    parameter.grad = gradient
-            return
-        for parameter in others:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in others:
-                parameter.requires_grad_(True)
+        """Clip by role, once gradients are unscaled; gradients that are not finite are dropped."""
+        if self._scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            self._scaler.unscale_(optimizer)  # fused optimizers otherwise do it while they step
+        self.guard.limit(self._stepping, self._trainable[self._stepping], self.roles[self._stepping].clip)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Fidelity of the restorer on validation clips, and how steady those of more than one frame are."""
@@ -340,6 +337,7 @@ class Stage(pl.LightningModule):
             "schedulers": {name: _plain(scheduler.state_dict()) for name, scheduler in self._schedulers.items()},
             "seed": self.seed,
             "gradients": self._pending_gradients(),
+            "guard": self.guard.state_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -356,6 +354,7 @@ class Stage(pl.LightningModule):
         state = checkpoint["adc"]
         self.batches_seen, self.updates, self.seed = state["batches"], dict(state["updates"]), state["seed"]
         self._restarted |= state.get("restarted", {})  # checkpoints of before restarts have none
+        self.guard.load_state_dict(state.get("guard", {}))
         self._resumed = state
 
     def on_train_start(self) -> None:

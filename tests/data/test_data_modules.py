@@ -144,7 +144,7 @@ def test_skipped_files_are_named_at_the_end(folder, caplog):
         pass
     with caplog.at_level(logging.WARNING):
         data.teardown("fit")
-    assert f"1 broken files were skipped: {folder}/3.png" in caplog.text
+    assert f"1 broken files were skipped (decoding 1): {folder}/3.png" in caplog.text
 
 
 def test_an_error_of_a_worker_reaches_the_caller_as_it_was_raised(folder, tmp_path):

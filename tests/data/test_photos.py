@@ -144,7 +144,7 @@ def test_a_broken_file_stops_or_is_skipped_by_name(folder, workers):
     loader = clip_loader(dataset, 1, workers, PositionSampler(5))
     names = [batch["name"][0] for batch in islice(loader, 10)]
     assert sorted(names) == ["0", "0", "1", "1", "2", "2", "4", "4", "4", "4"]
-    assert loader.skipped == [f"{folder}/3.png"]
+    assert loader.skipped == {f"{folder}/3.png": "decoding"}
 
 
 def test_a_folder_of_broken_files_does_not_hang(tmp_path):

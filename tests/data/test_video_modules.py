@@ -175,7 +175,7 @@ def test_what_was_passed_over_is_named_at_the_end(tmp_path, caplog):
     assert batches(data, 3)[0]["name"] == ["a", "a"]
     with caplog.at_level(logging.WARNING):
         data.teardown("fit")
-    assert f"1 broken files were skipped: {tmp_path}/b.mp4" in caplog.text
+    assert f"1 broken files were skipped (decoding 1): {tmp_path}/b.mp4" in caplog.text
 
 
 def test_an_error_of_a_worker_reaches_the_caller_as_it_was_raised(folder):

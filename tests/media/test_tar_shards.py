@@ -68,7 +68,7 @@ def test_a_truncated_photo_in_a_shard_is_skipped_once_and_named(tmp_path, folder
             archive.add(path, path.name)
     clips = training_clips(NoDegradation(), str(tmp_path / "a.tar"), size=32, broken="skip")
     assert clips[1]["name"] == "2" and clips[1]["name"] == "2"
-    assert clips.skipped == {f"{tmp_path}/a.tar:1.png"}
+    assert clips.skipped == {f"{tmp_path}/a.tar:1.png": "decoding"}
     with pytest.raises(ValueError, match=r"a\.tar:1\.png: cannot be read as an image"):
         training_clips(NoDegradation(), str(tmp_path / "a.tar"), size=32)[1]
 
@@ -77,7 +77,7 @@ def test_a_photo_that_vanished_is_skipped(folder):
     clips, strict = (training_clips(NoDegradation(), str(folder), size=32, broken=how) for how in ("skip", "error"))
     (folder / "1.png").unlink()
     assert clips[1]["name"] == "2"
-    assert clips.skipped == {str(folder / "1.png")}
+    assert clips.skipped == {str(folder / "1.png"): "vanished"}
     with pytest.raises(FileNotFoundError, match=r"1\.png: no such file"):
         strict[1]
 

@@ -59,3 +59,16 @@ def test_adaptive_weight_of_averaged_gradients():
     last = torch.ones(2, requires_grad=True)
     weight = gan.adaptive_weight(last.sum(), last[0], last, average=lambda gradient: gradient * 0.5)
     assert weight.item() == pytest.approx(0.5 * math.sqrt(2) / (0.5 + 1e-4), rel=1e-6)
+
+
+def test_margin_and_accuracy_in_closed_form():
+    real = [(torch.tensor([2.0, -1.0]), 1), (torch.tensor([[3.0, 4.0]]), 1)]
+    fake = [(torch.tensor([-1.0, 0.0]), -1)]
+    margin, accuracy = gan.separation(real + fake)
+    assert margin.item() == pytest.approx((2 - 1 + 3 + 4) / 4 - (-1 + 0) / 2)
+    assert accuracy.item() == pytest.approx((3 / 4 + 1 / 2) / 2)
+
+
+def test_one_answer_for_all_is_right_in_half():
+    _, accuracy = gan.separation([(torch.ones(9), 1), (torch.ones(1), -1)])
+    assert accuracy.item() == 0.5

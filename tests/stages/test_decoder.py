@@ -41,7 +41,8 @@ def test_the_step_is_latent_diffusions(summed):
     """``nll + clamp(|d nll| / (|d g| + 1e-4)) * 0.5 * g``, ``g = -mean D(y)``, both gradients at the last layer."""
     stage = decoding(summed=summed, adversarial_weight=0.5)
     stage.trainer = type("Alone", (), {"strategy": type("One", (), {"reduce": staticmethod(lambda x, **_: x)})})
-    views = prepared(stage)
+    views, logged = prepared(stage), {}
+    stage.log = logged.__setitem__
     losses = stage.decoder_loss(views)
 
     twin = copy.deepcopy(stage.student)
@@ -52,6 +53,7 @@ def test_the_step_is_latent_diffusions(summed):
     g = -logits.mean()
     norms = [torch.autograd.grad(term, last, retain_graph=True)[0].norm() for term in (nll, g)]
     weight = (norms[0] / (norms[1] + 1e-4)).clamp(0, 1e4)
+    assert logged["gan/gradient_ratio"].item() == pytest.approx((1 / weight).item(), rel=1e-4)
     assert losses["L1"].item() == pytest.approx(nll.item(), rel=1e-5)
     assert losses["adv"].item() == pytest.approx((0.5 * weight * g).item(), rel=1e-4)
 

@@ -232,13 +232,18 @@ def test_what_is_logged():
     one.student_loss(latents)
     names = {f"gradient_at_sample/{name}" for name in ("dmd", "adversarial", "matching")}
     names |= {f"latents/{name}_{figure}" for name in ("student", "real") for figure in ("mean", "std")}
-    names |= {f"matching/{score}_{tap}" for score in ("real", "fake") for tap in (0, 1)} | {"dmd/difference"}
+    names |= {f"matching/{score}_{tap}" for score in ("real", "fake") for tap in (0, 1)}
+    names |= {"dmd/difference", "gan/gradient_ratio"}
     assert set(one.logged) == names
     assert all(one.logged[name] > 0 for name in names if name.startswith("gradient"))
+    norms = {name: one.logged[f"gradient_at_sample/{name}"] for name in ("dmd", "adversarial", "matching")}
+    ratio = norms["adversarial"] / (norms["dmd"] + norms["matching"])
+    assert one.logged["gan/gradient_ratio"] == pytest.approx(ratio)
     assert one.logged["latents/real_std"] == pytest.approx(latents.clean.std().item())
     latents = prepared(one)
     one.auxiliary_loss(latents)
-    assert set(one.logged) == {"gan/realism_margin"}
+    assert set(one.logged) == {"gan/realism_margin", "gan/realism_accuracy"}
+    assert one.separation["realism"].tolist() == pytest.approx(list(one.logged.values()))
 
 
 def test_r1_is_a_loss_of_the_head():

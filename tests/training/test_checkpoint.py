@@ -8,6 +8,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint
 from training import Adam, AfterBatch, decoding, distillation, regression, same, train, weights
 
+from adc.media import retry
 from adc.training import Role, checkpoint
 from adc.training.callbacks import SaveEvery, StudentEMA
 from adc.training.checkpoint import AtomicCheckpointIO, checkpoint_path, checkpoints, newest_checkpoint
@@ -180,9 +181,9 @@ def test_a_disk_that_refuses_is_asked_again_and_says_nothing_about_the_file(tmp_
         return load(path)
 
     monkeypatch.setattr(checkpoint, "_load", hiccup)
-    monkeypatch.setattr(checkpoint, "READ_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
     assert newest_checkpoint(tmp_path) == (third, {})
-    failures[0] = 4
+    failures[0] = 5
     with pytest.raises(OSError, match="Input/output error"):
         newest_checkpoint(tmp_path)
 

@@ -8,6 +8,7 @@ from training import SGD, AfterBatch, Clips, Watch, decoding, distillation, regr
 
 from adc.ops.clip import upsample_bicubic
 from adc.training import Role, unique_names
+from adc.training.callbacks import Divergence
 
 
 def roles(**options):
@@ -117,11 +118,12 @@ def test_what_is_logged():
     assert {"student/L1_feature_teacher", "discriminators/feature_realism_real", "gradient/student"} <= set(told)
 
 
-def test_a_loss_that_is_not_finite_stops_in_one_line():
+def test_a_loss_that_is_not_finite_stops_in_one_line(tmp_path):
     stage = distillation()
     stage.losses[0].weight = float("nan")
-    with pytest.raises(ValueError, match="phase 'student': the loss is not finite after 0 batches") as caught:
-        train(stage, 1)
+    found = "phase 'student', role 'student': the loss is not finite after 0 batches"
+    with pytest.raises(ValueError, match=found) as caught:
+        train(stage, 1, folder=tmp_path, callbacks=[Divergence(limit=0)])
     assert "\n" not in str(caught.value)
     assert "L1_feature_teacher nan, MSE_pixel_real 0." in str(caught.value)
 

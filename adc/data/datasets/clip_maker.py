@@ -79,7 +79,8 @@ class ClipMaker:
     """Base class of sources of clips by number; all randomness comes from a generator.
 
     Attributes:
-        skipped: Files passed over so far: broken ones, with ``broken="skip"``, and those without a window free of cuts.
+        skipped: Files passed over so far, each with its cause: broken ones, with ``broken="skip"`` (see `cause_of`),
+            and those without a window free of cuts (``cuts``).
     """
 
     def __init__(self, files: Sequence[Any], spec: ClipSpec, folder: str | None, read: VideoSourceReader) -> None:
@@ -91,7 +92,7 @@ class ClipMaker:
             read: Reader of frames.
         """
         self.files, self.spec, self.folder, self.read = files, spec, folder, read
-        self.skipped: set[str] = set()
+        self.skipped: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.files)
@@ -114,14 +115,14 @@ class ClipMaker:
             number = (index + offset) % len(self)
             try:
                 taken = take(number)
-            except BROKEN:
+            except BROKEN as error:
                 if self.spec.broken == "error":
                     raise
-                self.skipped.add(str(self.path(number)))
+                self.skipped[str(self.path(number))] = cause_of(error)
                 continue
             if taken is not None:
                 return number, taken
-            self.skipped.add(f"{self.path(number)} (cuts in all clips that were drawn)")
+            self.skipped[f"{self.path(number)} (cuts in all clips that were drawn)"] = "cuts"
         raise BrokenVideoError(
             f"{self.folder}: not one of its {len(self)} files gives a clip: they are broken or all cuts."
         )
@@ -149,6 +150,18 @@ class ClipMaker:
             if not starts:
                 return None
         return None
+
+
+def cause_of(error: BaseException) -> str:
+    """Why a file cannot be used: ``vanished``, ``unreadable`` (the file system says so), or ``decoding``."""
+    if isinstance(error, FileNotFoundError):
+        return "vanished"
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno is not None:
+            return "unreadable"
+        found = found.__context__
+    return "decoding"
 
 
 def check_length(source: VideoSource, spec: ClipSpec) -> None:

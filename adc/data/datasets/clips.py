@@ -52,9 +52,9 @@ class TrainingClips(Dataset[dict[str, Any]]):
         self.captions, self.on_device = captions, on_device
 
     @property
-    def skipped(self) -> set[str]:
-        """Files passed over so far."""
-        return self.maker.skipped | (self.stills.skipped if self.stills is not None else set())
+    def skipped(self) -> dict[str, str]:
+        """Files passed over so far, each with its cause."""
+        return self.maker.skipped | (self.stills.skipped if self.stills is not None else {})
 
     def __len__(self) -> int:
         return len(self.maker)

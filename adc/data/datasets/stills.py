@@ -8,7 +8,7 @@ from itertools import cycle
 import torch
 from torch import Generator, Tensor
 
-from adc.data.datasets.clip_maker import BROKEN, ClipSpec
+from adc.data.datasets.clip_maker import BROKEN, ClipSpec, cause_of
 from adc.data.datasets.crops import crop_of, ensure_min_size
 from adc.degradation.draws import randint
 from adc.media.images import BrokenImageError, to_frame
@@ -19,12 +19,12 @@ class Stills:
     """Clips of unrelated images: crops of photos, or of key frames of videos.
 
     Attributes:
-        skipped: Broken files met so far, where the specification skips them (instead of an error).
+        skipped: Broken files met so far, each with its cause, where the specification skips them (instead of an error).
     """
 
     def __init__(self, sources: Sequence[VideoSource], spec: ClipSpec, read: VideoSourceReader | None = None) -> None:
         self.sources, self.spec, self.read = sources, spec, read or VideoSourceReader()
-        self.skipped: set[str] = set()
+        self.skipped: dict[str, str] = {}
 
     def draw(self, frames: int, generator: Generator, own: int | None = None) -> Tensor:
         """Random images ``(T, 3, size, size)`` in ``[-1, 1]``, of different files as long as there are enough.
@@ -58,10 +58,10 @@ class Stills:
             keys = source.keyframes
             number = keys[0] if isinstance(source, ImageFile) else keys[randint(generator, 0, len(keys) - 1)]
             pixels = self.read(source, [number])[0]
-        except BROKEN:
+        except BROKEN as error:
             if self.spec.broken == "error":
                 raise
-            self.skipped.add(str(source.path))
+            self.skipped[str(source.path)] = cause_of(error)
             return None
         pixels = ensure_min_size(pixels, source.path, self.spec.side, self.spec.scale, self.spec.small)
         return to_frame(crop_of(pixels, self.spec.side, generator)([pixels])[0])

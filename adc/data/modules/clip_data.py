@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from typing import Any
 
 import torch
@@ -88,9 +89,17 @@ class ClipData(LightningDataModule, ABC):
 
     def teardown(self, stage: str) -> None:
         """Name the broken files that were skipped."""
-        if self._train_loader is not None and self._train_loader.skipped:
-            names = self._train_loader.skipped
-            log.warning("%d broken files were skipped: %s", len(names), ", ".join(names))
+        if skipped := self.skipped():
+            counts = ", ".join(f"{cause} {count}" for cause, count in self.causes().items())
+            log.warning("%d broken files were skipped (%s): %s", len(skipped), counts, ", ".join(skipped))
+
+    def skipped(self) -> dict[str, str]:
+        """Files that training passed over in this process, by name, each with its cause."""
+        return {} if self._train_loader is None else self._train_loader.skipped
+
+    def causes(self) -> dict[str, int]:
+        """How many files were passed over for each cause."""
+        return dict(sorted(Counter(self.skipped().values()).items()))
 
     def _batches(self) -> int:
         return self.trainer.lightning_module.batches_seen if self.trainer else 0  # pyright: ignore[reportReturnType]

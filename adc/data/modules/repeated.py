@@ -45,8 +45,8 @@ class _Repeated(Dataset[dict[str, Any]]):
         self.clips, self.epochs = clips, epochs
 
     @property
-    def skipped(self) -> set[str]:
-        return getattr(self.clips, "skipped", set())
+    def skipped(self) -> dict[str, str]:
+        return getattr(self.clips, "skipped", {})
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from adc.interfaces import Student
 from adc.training.callbacks.ema import StudentEMA
 from adc.training.callbacks.goal import reached
+from adc.training.guard import check_finite
 
 
 class Export(pl.Callback):
@@ -32,6 +33,7 @@ class Export(pl.Callback):
         for average in averages:
             average.swap_in(pl_module)
         try:
+            check_finite(pl_module)
             restorer = pl_module.whole_restorer()
             if trainer.is_global_zero:
                 self.export(restorer, self.folder or trainer.default_root_dir)

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from adc.training.checkpoint import checkpoint_path, checkpoints
+from adc.training.guard import check_finite
 
 SET_ASIDE = "set_aside"
 """The folder beside checkpoints for those of an attempt that was given up."""
@@ -132,7 +133,9 @@ class SaveEvery(Checkpoint):
 
         Raises:
             OSError: If it cannot be written; earlier ones stay.
+            ValueError: If weights are not finite.
         """
+        check_finite(stage)
         path = checkpoint_path(trainer.default_root_dir, stage.batches_seen)
         self.files = [*(name for name in self.files if name < path.name), path.name][-self.keep :]
         trainer.save_checkpoint(path)
