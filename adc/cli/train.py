@@ -26,6 +26,8 @@ from adc.errors import UsageError
 from adc.training import Stage
 from adc.training.callbacks.predictions import PredictionWriter
 from adc.training.callbacks.progress import StageProgress
+from adc.training.callbacks.signals import StopOnSignal
+from adc.training.callbacks.validation import ValidateOnResume
 from adc.training.checkpoint import AtomicCheckpointIO, newest_checkpoint
 
 TERMINATED = 143
@@ -125,6 +127,7 @@ class RecipeCLI(LightningCLI):
             callbacks.append(StageProgress())
         if given.get("enable_checkpointing") is None and not any(isinstance(c, Checkpoint) for c in callbacks):
             given["enable_checkpointing"] = False
+        callbacks += [StopOnSignal(), ValidateOnResume()] if self.command == "fit" else [ValidateOnResume()]
         if self.command == "predict":
             callbacks.append(PredictionWriter())
         plugins = _listed(given.get("plugins"))
