@@ -68,7 +68,11 @@ class StopOnSignal(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop if any process was asked to."""
         self._trained = True
-        self._stop_if_asked(trainer)
+        if number := self._asked(trainer):
+            connector: Any = trainer._logger_connector  # pyright: ignore[reportPrivateUsage]
+            connector.on_batch_end()  # log this batch, as Lightning does next
+            connector.update_train_step_metrics()
+            raise Stopped(number)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count the validation batches that all processes have."""
@@ -81,8 +85,8 @@ class StopOnSignal(pl.Callback):
     ) -> None:
         """Stop before the next validation batch if any process was asked to."""
         self._validated += 1
-        if not trainer.sanity_checking and self._validated < self._common:
-            self._stop_if_asked(trainer)
+        if not trainer.sanity_checking and self._validated < self._common and (number := self._asked(trainer)):
+            raise Stopped(number)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Save if a signal is the reason, and say so; the handlers of before come back."""
@@ -115,9 +119,9 @@ class StopOnSignal(pl.Callback):
             self._interrupted = self._interrupted or now
         self._received = max(self._received, number)
 
-    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
-        if number := _reduced(trainer, self._received, ReduceOp.MAX):
-            raise Stopped(number)
+    def _asked(self, trainer: pl.Trainer) -> int:
+        """The signal that any process has received; 0 if none has."""
+        return _reduced(trainer, self._received, ReduceOp.MAX)
 
     def _save(self, trainer: pl.Trainer, stage: Any) -> Path | str | None:
         """The file that holds this moment; None if there is none."""

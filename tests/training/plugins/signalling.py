@@ -23,11 +23,7 @@ class Signal(Callback):
         self.batch, self.number, self.place = batch, getattr(signal, name), place
         self.times, self.rank = times, rank
 
-    def on_before_zero_grad(self, trainer, pl_module, optimizer):
-        if self.place == "step":
-            self.send(trainer, pl_module)
-
-    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if self.place == "step":
             self.send(trainer, pl_module)
 
