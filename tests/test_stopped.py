@@ -22,7 +22,7 @@ SIGNALS = {
     "in the last batch": (17, "SIGUSR1", "step", 75),
     "in the last validation": (18, "SIGINT", "validation", 130),
 }
-CLUSTER = {
+SLURM = {
     "SLURM_NTASKS": "1",
     "SLURM_NTASKS_PER_NODE": "1",
     "SLURM_JOB_NAME": "adc",
@@ -56,10 +56,22 @@ def runs(tmp_path_factory):
     }
     for attempt in [*SIGNALS, "finished"]:
         jobs[attempt] = fit("1_decoder.yaml", "stopped", *short, *often)
-    return folder, adc(folder, jobs)
+    ended = adc(folder, jobs)
+    usr1 = signals(folder / "usr1.yaml", (7, "SIGUSR1", "step"))
+    clustered = {
+        "before": fit("1_decoder.yaml", "slurm", *short, *usr1),
+        "after": fit("1_decoder.yaml", "slurm", *short, *usr1),
+        "restarted": fit("1_decoder.yaml", "restarted", *short, "--restart"),
+    }
+    (folder / "restarted").mkdir()
+    (folder / "restarted" / "hpc_ckpt_1.ckpt").write_text("what Lightning's requeue left in an older run")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SLURM.items():
+            patch.setenv(name, value)
+        return folder, ended | adc(folder, clustered)
 
 
-def told(run, name):
+def told(run):
     assert run["status"] >= 0, run["output"]
     return run["status"], [line for line in run["output"].splitlines() if line.startswith("adc:")]
 
@@ -81,7 +93,7 @@ def test_a_signal_stops_it_with_a_status_and_one_line(runs, when):
     batch, name, place, status = SIGNALS[when]
     batches = batch + (place == "step")
     line = f"adc: stopped by {name} at decoder {batches // 2} of 9, saved in stopped/checkpoints/{batches:08d}.ckpt"
-    assert told(runs[1][when], when) == (status, [f"{line}; the same command goes on."])
+    assert told(runs[1][when]) == (status, [f"{line}; the same command goes on."])
 
 
 @pytest.mark.slow
@@ -99,8 +111,25 @@ def test_the_same_command_ends_as_an_undisturbed_run(runs):
 
 
 @pytest.mark.slow
+def test_inside_slurm_it_is_the_same(runs):
+    folder, jobs = runs
+    line = "adc: stopped by SIGUSR1 at decoder 4 of 9, saved in slurm/checkpoints/00000008.ckpt"
+    assert told(jobs["before"]) == (75, [f"{line}; the same command goes on."])
+    assert jobs["after"]["status"] == 0, jobs["after"]
+    assert not list((folder / "slurm").rglob("hpc*"))
+    assert (folder / "whole/model.safetensors").read_bytes() == (folder / "slurm/model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_inside_slurm_no_checkpoint_of_a_requeue_is_loaded(runs):
+    folder, jobs = runs
+    assert jobs["restarted"]["status"] == 0, jobs["restarted"]
+    assert (folder / "whole/model.safetensors").read_bytes() == (folder / "restarted/model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
 def test_a_second_interrupt_ends_it_at_once(runs):
-    status, lines = told(runs[1]["twice"], "twice")
+    status, lines = told(runs[1]["twice"])
     assert (status, len(lines)) == (130, 1)
     assert "adc: stopped; the same command starts over" in lines[0]
     assert not Path(runs[0], "twice", "checkpoints").exists()
@@ -108,7 +137,7 @@ def test_a_second_interrupt_ends_it_at_once(runs):
 
 @pytest.mark.slow
 def test_without_checkpoints_it_says_that_nothing_was_saved(runs):
-    status, lines = told(runs[1]["unsaved"], "unsaved")
+    status, lines = told(runs[1]["unsaved"])
     assert status == 143
     assert lines == [
         "adc: stopped by SIGTERM at decoder 2 of 9; nothing was saved, since the recipe has no SaveEvery, and the same "

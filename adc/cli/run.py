@@ -79,7 +79,7 @@ def main(argv: list[str]) -> None:
     if options.start or options.restart:
         for step in steps[first : last + 1]:
             runs.clear(step.run)
-    with handled(relay := Relay()):
+    with handled(relay := Relay()), handled(relay.suspend, [signal.SIGTSTP]):
         for number, step in enumerate(steps[: last + 1], start=1):
             label = f"[{number}/{len(steps)}] {step.name}"
             if step.state == FINISHED or number - 1 < first:
@@ -224,6 +224,14 @@ class Relay:
             timer = threading.Timer(self.PATIENCE_SECONDS if interrupts == 2 else 0.0, self._kill, [self._step])
             timer.daemon = True
             timer.start()
+
+    def suspend(self, number: int, frame: FrameType | None) -> None:
+        """Pause the step and this process (Ctrl-Z); both go on together."""
+        if self._step is not None:
+            os.killpg(self._step.pid, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if self._step is not None:
+            os.killpg(self._step.pid, signal.SIGCONT)
 
     @staticmethod
     def _kill(step: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -118,6 +119,24 @@ def test_a_second_interrupt_forces_the_end(run, tmp_path):
     before = time.monotonic()
     assert end(process, tmp_path) == (130, STOPPED)
     assert time.monotonic() - before < 5
+
+
+def state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_pause_pauses_the_step_too(run, tmp_path):
+    process = run("waiting")
+    both = process.pid, int((tmp_path / "step.pid").read_text())
+    process.send_signal(signal.SIGTSTP)
+    deadline = time.monotonic() + 10
+    while {state(pid) for pid in both} != {"T"} and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [state(pid) for pid in both] == ["T", "T"]
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    assert end(process, tmp_path) == (143, STOPPED)
 
 
 def test_a_step_dies_with_the_run(run, tmp_path):
