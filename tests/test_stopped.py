@@ -15,8 +15,8 @@ SHORT = {
 }
 STOP = {"class_path": "StopAfter", "init_args": {"role": "decoder", "updates": 9}}
 SIGNALS = {
+    "when a validation is due": (4, "SIGUSR1", "step", 75),
     "in the middle of accumulation": (6, "SIGTERM", "step", 143),
-    "when a validation is due": (9, "SIGUSR1", "step", 75),
     "one interrupt": (11, "SIGINT", "step", 130),
     "in a validation": (15, "SIGTERM", "validation", 143),
     "in the last batch": (17, "SIGUSR1", "step", 75),

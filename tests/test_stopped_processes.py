@@ -13,7 +13,7 @@ from test_stopped import curves, signals
 
 OPTIONS = {
     "model": {"init_args": {"student": "TinyStudent"}},
-    "data": {"init_args": {"batch_size": 1}},
+    "data": {"init_args": {"batch_size": 1, "validation_limit": 3}},
     "trainer": {
         "devices": 2,
         "strategy": "ddp_find_unused_parameters_true",

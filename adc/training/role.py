@@ -49,3 +49,8 @@ class Role:
     optimizer: OptimizerCallable
     scheduler: LRSchedulerCallable | None = None
     clip: float | None = None
+
+
+def plain_state(state: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint keeps of a schedule's state: numbers, text, lists and tables, but no functions."""
+    return {k: v for k, v in state.items() if isinstance(v, int | float | str | list | dict | bool | None)}
