@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import NoReturn
 
 from adc.errors import UsageError, debugging, describe, suggest
 from adc.progress import visible
+from adc.signals import ending_at_once
 
 COMMANDS = {
     "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
@@ -66,7 +68,7 @@ def _dispatch(arguments: list[str]) -> int:
 
         module, function, _ = COMMANDS[name]
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # wants a kernel adc never runs
-        with visible():
+        with visible(), ending_at_once() if name == "fit" else nullcontext():
             getattr(import_module(module), function)(arguments[1:])
         return 0
     if name in {"-h", "--help", "help"}:

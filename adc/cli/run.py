@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from adc import runs
 from adc.cli import INTERRUPTED
 from adc.errors import UsageError, suggest
+from adc.signals import STATUS, STOPPED, handled
 
 PROGRAM = [sys.executable, "-m", "adc"]
 COMMAND_OF_KEY = {
@@ -74,13 +79,15 @@ def main(argv: list[str]) -> None:
     if options.start or options.restart:
         for step in steps[first : last + 1]:
             runs.clear(step.run)
-    for number, step in enumerate(steps[: last + 1], start=1):
-        label = f"[{number}/{len(steps)}] {step.name}"
-        if step.state == FINISHED or number - 1 < first:
-            print(f"{label}: finished, in {step.run}", flush=True)
-            continue
-        print(f"{label}: adc {' '.join(step.arguments)}", flush=True)
-        _run(step)
+    with handled(relay := Relay()), handled(relay.suspend, [signal.SIGTSTP]):
+        for number, step in enumerate(steps[: last + 1], start=1):
+            label = f"[{number}/{len(steps)}] {step.name}"
+            if step.state == FINISHED or number - 1 < first:
+                print(f"{label}: finished, in {step.run}", flush=True)
+                continue
+            relay.check(step.name)
+            print(f"{label}: adc {' '.join(step.arguments)}", flush=True)
+            _run(step, relay)
     for step in steps[: last + 1]:
         for name in ("report.html", "report.json", "samples.png", "profiles.png") if step.command == "report" else ():
             if (step.run / name).exists():
@@ -164,37 +171,86 @@ def _check(steps: list[Step], first: int, folder: str) -> None:
             raise UsageError(f"{step.run} was made before its inputs ({names}); {ways}")
 
 
-def _run(step: Step) -> None:
-    process = subprocess.Popen([*PROGRAM, *step.arguments], preexec_fn=_end_with_parent())
-    try:
-        status = process.wait()
-    except KeyboardInterrupt:
-        status = _wait_for_end(process)
-        sys.stderr.write(f"adc: stopped in {step.name}; the same command goes on from there.\n")
-        sys.exit(INTERRUPTED if status in (INTERRUPTED, -signal.SIGINT) else abs(status) or INTERRUPTED)
-    if status:
-        status = 128 - status if status < 0 else status
-        sys.stderr.write(f"adc: error: {step.name} failed with status {status}; the same command goes on from there.\n")
-        sys.exit(status)
-    if runs.finished(step.run) is None:
+def _run(step: Step, relay: Relay) -> None:
+    status = relay.wait(subprocess.Popen([*PROGRAM, *step.arguments], preexec_fn=_begin_step))
+    asked = relay.received[0] if relay.received else 0
+    if status < 0:
+        status = STATUS.get(-status, 128 - status) if asked == -status else 128 - status
+    if status == 0 and runs.finished(step.run) is None:
         raise ValueError(f"{step.name} ended, but {step.run} holds no {runs.FINISHED}.")
+    if status == STOPPED or (asked and status in (*STATUS.values(), relay.FORCED)):
+        sys.stderr.write(f"adc: stopped in {step.name}; the same command goes on from there.\n")
+    elif status:
+        sys.stderr.write(f"adc: error: {step.name} failed with status {status}; the same command goes on from there.\n")
+    if status:
+        sys.exit(INTERRUPTED if asked == signal.SIGINT and status == relay.FORCED else status)
 
 
-def _wait_for_end(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a step after an interrupt, which the terminal sent to it too."""
-    while True:
+class Relay:
+    """Passes the signals that stop a run on to the step that runs, and waits for its end.
+
+    A step is in a process group of its own, so that a terminal sends Ctrl-C to this process alone and the step gets
+    it once.
+
+    Attributes:
+        received: The signals so far.
+    """
+
+    FORCED = 128 + signal.SIGKILL
+    PATIENCE_SECONDS = 10.0
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._step: subprocess.Popen[bytes] | None = None
+
+    def wait(self, step: subprocess.Popen[bytes]) -> int:
+        """The return code of a step."""
+        self._step = step
+        for number in self.received:
+            step.send_signal(number)
         try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.terminate()
+            return step.wait()
+        finally:
+            self._step = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Pass a signal on; the second interrupt gives the step ten seconds, the third none."""
+        self.received.append(number)
+        if self._step is None:
+            return
+        self._step.send_signal(number)
+        interrupts = self.received.count(signal.SIGINT)
+        if number == signal.SIGINT and interrupts > 1:
+            timer = threading.Timer(self.PATIENCE_SECONDS if interrupts == 2 else 0.0, self._kill, [self._step])
+            timer.daemon = True
+            timer.start()
+
+    def suspend(self, number: int, frame: FrameType | None) -> None:
+        """Pause the step and this process (Ctrl-Z); both go on together."""
+        if self._step is not None:
+            os.killpg(self._step.pid, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if self._step is not None:
+            os.killpg(self._step.pid, signal.SIGCONT)
+
+    @staticmethod
+    def _kill(step: subprocess.Popen[bytes]) -> None:
+        if step.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(step.pid, signal.SIGKILL)
+
+    def check(self, name: str) -> None:
+        """Stop before a step begins, if a signal came after the last one had ended."""
+        if self.received:
+            sys.stderr.write(f"adc: stopped before {name}; the same command goes on from there.\n")
+            sys.exit(STATUS[self.received[0]])
 
 
-def _end_with_parent() -> Any:
-    """On Linux a step dies with this process, so that two never write into one folder."""
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)
-    return lambda: library.prctl(1, signal.SIGKILL)
+def _begin_step() -> None:
+    """Run in a step's process: a group of its own, and on Linux it dies with the parent, so that never two write."""
+    os.setpgid(0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _index(steps: list[Step], name: str, option: str) -> int:

@@ -25,16 +25,22 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from adc import runs
-from adc.cli import COMMANDS, INTERRUPTED, changes
+from adc.cli import COMMANDS, INTERRUPTED, changes, clusters
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError
 from adc.training import Stage
 from adc.training.callbacks import goal
 from adc.training.callbacks.predictions import PredictionWriter
 from adc.training.callbacks.progress import StageProgress
+from adc.training.callbacks.signals import StopOnSignal
+from adc.training.callbacks.validation import ValidateOnResume
 from adc.training.checkpoint import AtomicCheckpointIO, damage, newest_checkpoint
 
 TERMINATED, STOPPED = 143, 75
+EXIT_STATUSES = (
+    "Exit statuses: 0 finished, 1 failed, 2 wrong usage or recipe, 75 stopped by SIGUSR1 or before its goal, 130 by "
+    "Ctrl-C, 143 by SIGTERM. After 75, 130 and 143 the same command goes on; docs/clusters.md has more."
+)
 OWN_OPTIONS = ("resume", "restart", "checkpoint")
 IGNORED_MESSAGES = (
     "litlogger", "TPU available", "HPU available", "Seed set to", "`Trainer.fit` stopped", "Detected Keyboard",
@@ -61,7 +67,7 @@ class RecipeCLI(LightningCLI):
             save_config_callback=None,
             trainer_defaults={"max_epochs": -1, "use_distributed_sampler": False, "enable_model_summary": False},
             seed_everything_default=0,
-            parser_kwargs={"prog": f"adc {command}", "description": COMMANDS[command][2], **PARSER_OPTIONS},
+            parser_kwargs={"prog": f"adc {command}", "description": _description(command), **PARSER_OPTIONS},
             parser_class=RecipeParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -144,16 +150,20 @@ class RecipeCLI(LightningCLI):
             callbacks.append(StageProgress())
         if given.get("enable_checkpointing") is None and not any(isinstance(c, Checkpoint) for c in callbacks):
             given["enable_checkpointing"] = False
+        callbacks += [StopOnSignal(), ValidateOnResume()] if self.command == "fit" else [ValidateOnResume()]
         if self.command == "predict":
             callbacks.append(PredictionWriter())
         plugins = _listed(given.get("plugins"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
+        plugins += clusters.slurm_environment(plugins, given.get("strategy"))
         if given.get("logger") in (None, True):
             given["logger"] = False
             if self.command == "fit" and self.run_folder is not None:
                 given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="")
-        return self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
+        trainer = self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
+        clusters.ignore_requeue_checkpoints(trainer)
+        return trainer
 
     def resolved(self) -> str:
         """The resolved recipe, options of the command line included, as YAML."""
@@ -313,6 +323,10 @@ def stop_status(stop: SystemExit) -> int:
 
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _description(command: str) -> str:
+    return COMMANDS[command][2] + (f" {EXIT_STATUSES}" if command == "fit" else "")
 
 
 def silence() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -147,4 +148,20 @@ def clip_loader(
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
         collate_fn=_collate,
+        worker_init_fn=_outlive_signals,
     )
+
+
+def _outlive_signals(worker: int) -> None:
+    """Let the main process decide when a worker ends; a signal to all processes of a job would end it before."""
+    for name in {"SIGINT", "SIGUSR1"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_wait_for_main, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_for_main(main: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
+        pass
+    os._exit(0)

@@ -54,3 +54,8 @@ class Role:
     def __post_init__(self) -> None:
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip: {self.clip}; above 0, or null to leave gradients as they are.")
+
+
+def plain_state(state: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint keeps of a schedule's state: numbers, text, lists and tables, but no functions."""
+    return {k: v for k, v in state.items() if isinstance(v, int | float | str | list | dict | bool | None)}

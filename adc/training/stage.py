@@ -23,7 +23,7 @@ from adc.ops.sharded import full
 from adc.training.checkpoint import check_fit
 from adc.training.guard import Guard, total
 from adc.training.memory import keep_freed_memory
-from adc.training.role import Losses, Phase, Role
+from adc.training.role import Losses, Phase, Role, plain_state
 from adc.training.routing import buffered, unmoved, without_gradients
 from adc.training.sharding import Whole, broadcast_weights, divided_like, is_sharded, refuse_unsupported, shard
 
@@ -306,6 +306,9 @@ class Stage(pl.LightningModule):
             self._scaler.unscale_(optimizer)  # fused optimizers otherwise do it while they step
         self.guard.limit(self._stepping, self._trainable[self._stepping], self.roles[self._stepping].clip)
 
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep half-accumulated gradients, which Lightning would drop before a validation."""
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Fidelity of the restorer on validation clips, and how steady those of more than one frame are."""
         self._measure("validation", batch)
@@ -334,7 +337,7 @@ class Stage(pl.LightningModule):
             "batches": self.batches_seen,
             "updates": dict(self.updates),
             "restarted": dict(self._restarted),
-            "schedulers": {name: _plain(scheduler.state_dict()) for name, scheduler in self._schedulers.items()},
+            "schedulers": {name: plain_state(scheduler.state_dict()) for name, scheduler in self._schedulers.items()},
             "seed": self.seed,
             "gradients": self._pending_gradients(),
             "guard": self.guard.state_dict(),
@@ -393,7 +396,3 @@ class Stage(pl.LightningModule):
             if not p.requires_grad and not name.startswith(kept)
         }
         return {key for key in self.state_dict() if key in untrained or key.startswith(parts)}
-
-
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in state.items() if isinstance(v, int | float | str | list | dict | bool | None)}

@@ -262,3 +262,12 @@ def test_everything_is_frozen_before_processes_join():
     stage.setup("fit")
     asking = [name for name, p in stage.named_parameters() if p.requires_grad]
     assert all(name.startswith(("student.decoder.", "discriminator.")) for name in asking)
+
+
+def test_a_validation_keeps_half_accumulated_gradients():
+    def trained(**options):
+        stage = regression(accumulate=2)
+        train(stage, 3, check_val_every_n_epoch=None, num_sanity_val_steps=0, **options)
+        return weights(stage)
+
+    assert same(trained(), trained(val_check_interval=3, limit_val_batches=1))

@@ -1,0 +1,65 @@
+"""Signals that ask a run to stop, and the exit statuses that they lead to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+STOPPED = 75
+"""Stopped before the goal, and the same command goes on: EX_TEMPFAIL of sysexits.h, "try again"."""
+_BY_NAME = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": STOPPED}
+STATUS: dict[int, int] = {int(getattr(signal, name)): code for name, code in _BY_NAME.items() if hasattr(signal, name)}
+"""The exit status of a run that a signal stopped, by the signal's number."""
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+Handler = Callable[[int, FrameType | None], Any]
+
+
+def name_of(number: int) -> str:
+    """A signal's name, such as ``SIGTERM``."""
+    return signal.Signals(number).name
+
+
+def install(handlers: dict[int, Any]) -> dict[int, Any]:
+    """Install handlers, which only the main thread can; those that they replace, to put them back.
+
+    Args:
+        handlers: For each signal a function, or what `signal.getsignal` gave.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    replaced = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    return replaced
+
+
+@contextmanager
+def handled(handler: Handler, numbers: Iterable[int] = tuple(STATUS)) -> Iterator[None]:
+    """Signals handled by a function inside a ``with`` block.
+
+    Args:
+        handler: Called with the signal's number and the frame.
+        numbers: The signals.
+    """
+    replaced = install(dict.fromkeys(numbers, handler))
+    try:
+        yield
+    finally:
+        install(replaced)
+
+
+def end_at_once(number: int, frame: FrameType | None = None) -> None:
+    """End this process with the signal's status and one line of the first process: nothing is there to be saved."""
+    if all(os.environ.get(name, "0") == "0" for name in RANKS):
+        os.write(2, f"adc: stopped by {name_of(number)} outside training; the same command goes on.\n".encode())
+    os._exit(STATUS[number])
+
+
+def ending_at_once() -> Any:
+    """A ``with`` block in which SIGTERM and SIGUSR1 end the process at once; an interrupt stays what it is."""
+    return handled(end_at_once, [number for number in STATUS if number != signal.SIGINT])
