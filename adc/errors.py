@@ -8,6 +8,8 @@ import re
 import sys
 from collections.abc import Iterable
 
+PLACE = "adc_place"
+
 
 class UsageError(ValueError):
     """The command line or the recipe is wrong: exit status 2."""
@@ -22,8 +24,18 @@ def describe(error: BaseException) -> str:
     """An error in one line.
 
     An error that was not raised by `adc` or a plugin on purpose may be a bug: the line then
-    says how to see where it came from.
+    says how to see where it came from. Where a place was named (`name_place`), the line begins with it.
     """
+    place = getattr(error, PLACE, None)
+    return _line(error) if place is None else f"{place}: {_line(error)}"
+
+
+def name_place(error: BaseException, place: str) -> None:
+    """Let the line of an error begin with a place, for one the rank of a job of several processes."""
+    setattr(error, PLACE, place)
+
+
+def _line(error: BaseException) -> str:
     text = str(error).strip()
     if text.startswith("Caught ") and "Original Traceback" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text.splitlines()[-1]
@@ -43,6 +55,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def _is_deliberate(error: BaseException) -> bool:
     if isinstance(error, UsageError):
         return True
+    if not isinstance(error, (ValueError, OSError, ImportError)):
+        return False
     if files := re.findall(r'File "([^"]+)"', str(error)):  # a worker's error, with its traceback as text
         return os.path.dirname(__file__) in files[-1]  # noqa: PTH120
     step = error.__traceback__

@@ -24,6 +24,7 @@ from adc.cli import COMMANDS, INTERRUPTED
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError
 from adc.training import Stage
+from adc.training.callbacks.heartbeat import add_heartbeat
 from adc.training.callbacks.predictions import PredictionWriter
 from adc.training.callbacks.progress import StageProgress
 from adc.training.checkpoint import AtomicCheckpointIO, newest_checkpoint
@@ -134,7 +135,7 @@ class RecipeCLI(LightningCLI):
             given["logger"] = False
             if self.command == "fit" and self.run_folder is not None:
                 given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="")
-        return self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
+        return add_heartbeat(self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, []))
 
     def save_recipe(self) -> None:
         """Write the resolved recipe and its fingerprint into the run folder."""
