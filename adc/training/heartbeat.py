@@ -275,8 +275,9 @@ class Monitor:
         """
         self._send([peer for peer in self._peers if peer is not source], {"kind": "end", "rank": rank, "line": line})
         self._finished, self._quiet = True, True
-        if source is not None:
-            self._drop(source)
+        for peer in self._peers:
+            if peer is source or peer.rank == rank:  # need not be waited for
+                self._drop(peer)
         if rank == self.rank:
             line = f"{self.place} was given up by the others, which have ended: {line}"
         if self.rank == 0:

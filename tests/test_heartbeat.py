@@ -1,0 +1,250 @@
+"""A job whose rank dies, stops, fails or is cut off ends on every rank with one line that says so."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+
+from adc.training.heartbeat import Monitor
+
+HERE = Path(__file__).parent
+TINY = HERE.parent / "recipes" / "tiny"
+TIMEOUT = 3.0
+TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_true"]
+DIED = r"its process \(\d+\) has died"
+SILENT = r"not heard of for 3 s: its process \(\d+\) is stopped, or the link to it is cut"
+ENVIRONMENT = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "training" / "plugins"), "OMP_NUM_THREADS": "1"}
+
+
+class Job:
+    """Monitors of several ranks in this process; what each ended with."""
+
+    def __init__(self, ranks, timeout=0.5):
+        self.lines = {}
+        self.ranks = [Monitor(rank, ranks, timeout, self._end(rank)) for rank in range(ranks)]
+        self.address = self.ranks[0].listen("localhost")
+        for monitor in self.ranks[1:]:
+            monitor.connect(self.address)
+
+    def _end(self, rank):
+        return lambda line: self.lines.setdefault(rank, line)
+
+    def ended(self, ranks, within):
+        limit = time.monotonic() + within
+        while time.monotonic() < limit and not set(ranks) <= set(self.lines):
+            time.sleep(0.01)
+        return {rank: self.lines.get(rank, "").replace(self.ranks[0].host, "HOST") for rank in ranks}
+
+    def leave(self):
+        leaving = [Thread(target=monitor.leave) for monitor in self.ranks]
+        for thread in leaving:
+            thread.start()
+        for thread in leaving:
+            thread.join(5)
+        return not any(thread.is_alive() for thread in leaving)
+
+
+def test_ranks_that_live_do_not_alarm():
+    job = Job(3)
+    time.sleep(1.2)
+    assert job.leave() and not job.lines
+
+
+def test_ranks_that_leave_at_different_times_do_not_alarm():
+    job = Job(3, timeout=0.3)
+    job.ranks[1].leave()
+    first = Thread(target=job.ranks[0].leave)
+    first.start()
+    time.sleep(0.8)
+    assert first.is_alive() and not job.lines
+    job.ranks[2].leave()
+    first.join(2)
+    assert not first.is_alive() and not job.lines
+
+
+@pytest.mark.parametrize(("rank", "others"), [(0, (1, 2)), (1, (0, 2))])
+def test_a_failure_is_known_at_once(rank, others):
+    job = Job(3, timeout=30.0)
+    begin = time.monotonic()
+    job.ranks[rank].fail("no space left")
+    assert time.monotonic() - begin < 1.0
+    assert set(job.ended(others, 1.0).values()) == {f"rank {rank} on HOST: no space left"}
+
+
+def test_a_failed_rank_that_does_not_end_is_ended():
+    job = Job(2)
+    job.ranks[1].fail("no space left")
+    assert job.ended([1], 2.0)[1] == "rank 1 on HOST: no space left"
+
+
+@pytest.mark.parametrize(("rank", "others"), [(0, (1, 2)), (2, (0, 1))])
+def test_a_closed_connection_is_a_death(rank, others):
+    job = Job(3, timeout=30.0)
+    time.sleep(0.1)
+    for peer in job.ranks[rank]._connected():
+        os.set_blocking(peer.connection.fileno(), True)
+        peer.connection.shutdown(2)
+    for line in job.ended(others, 1.0).values():
+        assert re.fullmatch(rf"rank {rank} on HOST: {DIED}", line)
+
+
+def test_a_rank_that_never_comes_is_named():
+    lines = []
+    monitor = Monitor(0, 2, 0.3, lines.append)
+    monitor.listen("localhost")
+    time.sleep(1.0)
+    assert lines == ["rank 1: never heard of in 0.3 s: its process did not start the heartbeat"]
+
+
+def test_an_unreachable_first_rank_is_named():
+    server = Monitor(0, 2, 30.0, print)
+    address = server.listen("localhost")
+    with pytest.raises(ConnectionError, match=r"^heartbeat: rank 1 on .* cannot reach rank 0 at localhost, port 1 in"):
+        Monitor(1, 2, 0.3, print).connect(address._replace(names=["localhost"], port=1))
+
+
+def test_strangers_are_not_heard():
+    job = Job(2)
+    stranger = Monitor(1, 2, 30.0, print)
+    stranger.connect(job.address._replace(token="guess"))
+    time.sleep(0.3)
+    stranger.fail("a lie")
+    time.sleep(0.2)
+    assert not job.lines and job.leave()
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan")])
+def test_a_timeout_is_above_zero(timeout):
+    with pytest.raises(ValueError, match="timeout"):
+        Monitor(0, 2, timeout, print)
+
+
+def recipe(folder, name, *callbacks, **data):
+    """The command that trains the tiny decoder with some callbacks more."""
+    listed = [{"class_path": kind, "init_args": arguments} for kind, arguments in callbacks]
+    overlay = folder / f"{name}.yaml"
+    overlay.write_text(yaml.safe_dump({"trainer": {"callbacks+": listed}, "data": {"init_args": data}}))
+    return ["fit", "-c", str(TINY / "1_decoder.yaml"), "-c", str(overlay), "--trainer.default_root_dir", name]
+
+
+PRUNE = ["prune", "-c", str(TINY / "0_prune.yaml")]
+HARM = {
+    "kill 0": {"rank": 0, "how": "kill"},
+    "kill 1": {"rank": 1, "how": "kill"},
+    "kill 1, with data workers": {"rank": 1, "how": "kill"},
+    "stop 0": {"rank": 0, "how": "stop"},
+    "stop 1": {"rank": 1, "how": "stop"},
+    "fail 0": {"rank": 0, "how": "full"},
+    "fail 1": {"rank": 1, "how": "fail"},
+    "long step": {"rank": 1, "how": "step", "seconds": TIMEOUT + 1},
+    "long end": {"rank": 1, "how": "end", "seconds": TIMEOUT + 1},
+}
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory):
+    """What became of two ranks, one of which was harmed."""
+    folder = tmp_path_factory.mktemp("jobs")
+    planned = [{"ranks": 1, "argv": PRUNE}]
+    for name, harm in HARM.items():
+        workers = int("workers" in name)
+        argv = recipe(folder, name, ("Harm", harm), ("Heartbeat", {"timeout": TIMEOUT}), workers=workers)
+        planned.append({"ranks": 2, "argv": [*argv, *TWO]})
+    command = [sys.executable, str(HERE / "ranks.py"), json.dumps(planned)]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    (prune,), *results = json.loads(done.stdout)
+    assert prune["status"] == 0, prune
+    for name, ranks in zip(HARM, results, strict=True):
+        harm = folder / name / "harm"
+        for rank in ranks:
+            if rank["end"] is not None and harm.exists():
+                rank["seconds"] = rank["end"] - float(harm.read_text().split()[0])
+    return folder, dict(zip(HARM, results, strict=True))
+
+
+def lines(output):
+    """What `adc` said, the host left out; nothing else may look like an error."""
+    assert "Traceback" not in output and "GLHF" not in output, output
+    return [re.sub(r"(rank \d) on \S+?(?=:| was)", r"\1", line) for line in output.splitlines() if "adc: " in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "cause", "seconds"),
+    [
+        ("kill 0", f"rank 0: {DIED}", 2),
+        ("kill 1", f"rank 1: {DIED}", 2),
+        ("kill 1, with data workers", f"rank 1: {DIED}", 2),
+        ("fail 0", "rank 0: runs/1.ckpt: No space left on device", 2),
+        ("fail 1", "rank 1: the loss is not finite", 2),
+        ("stop 0", f"rank 0: {SILENT}", TIMEOUT + 2),
+        ("stop 1", f"rank 1: {SILENT}", TIMEOUT + 2),
+    ],
+)
+def test_every_rank_says_why_and_ends(jobs, name, cause, seconds):
+    how, harmed = name.split(",")[0].split()
+    for rank, end in enumerate(jobs[1][name]):
+        assert end["status"] == (-signal.SIGKILL if (how, harmed) == ("kill", str(rank)) else 1), end
+        assert end["seconds"] < seconds, end
+        if end["status"] == 1:
+            (line,) = lines(end["output"])
+            given_up = f"rank {rank} was given up by the others, which have ended: " if name == f"stop {rank}" else ""
+            assert re.fullmatch(f"adc: error: {given_up}{cause}", line), line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["long step", "long end"])
+def test_long_steps_and_unequal_ends_are_no_alarm(jobs, name):
+    folder, ends = jobs
+    assert [end["status"] for end in ends[name]] == [0, 0], ends[name]
+    assert [lines(end["output"]) for end in ends[name]] == [[], []]
+    assert json.loads((folder / name / "finished.json").read_text())["updates"]["decoder"] == 24
+
+
+def family(process):
+    """The processes below one, from /proc."""
+    below = Path(f"/proc/{process}/task/{process}/children")
+    own = [int(child) for child in below.read_text().split()] if below.exists() else []
+    return own + [member for child in own for member in family(child)]
+
+
+def alive(process):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("rank", "how", "status", "cause"),
+    [(0, "kill", -signal.SIGKILL, f"rank 0: {DIED}"), (1, "stop", 1, f"rank 1: {SILENT}")],
+)
+def test_a_job_that_adc_launches_leaves_no_process(jobs, tmp_path, rank, how, status, cause):
+    (tmp_path / "runs").symlink_to(jobs[0] / "runs")
+    argv = recipe(tmp_path, "run", ("Harm", {"rank": rank, "how": how}), ("Heartbeat", {"timeout": TIMEOUT}))
+    with (tmp_path / "output").open("w") as output:
+        command = [sys.executable, "-m", "adc", *argv, *TWO]
+        job = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=output, stderr=output)
+        members = {job.pid}
+        while job.poll() is None:
+            members.update(family(job.pid))
+            time.sleep(0.05)
+        end = time.monotonic()
+    while any(map(alive, members)) and time.monotonic() < end + 2:
+        time.sleep(0.05)
+    assert len(members) == 2 and not [member for member in members if alive(member)]
+    assert job.returncode == status
+    assert end - float((tmp_path / "run" / "harm").read_text().split()[0]) < (0 if how == "kill" else TIMEOUT) + 2
+    (line,) = lines((tmp_path / "output").read_text())
+    assert re.fullmatch(f"adc: error: {cause}", line), line
