@@ -7,21 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from threading import Thread
 
 import pytest
-import yaml
+from harmed import DIED, ENVIRONMENT, PRUNE, SILENT, TIMEOUT, TWO, alive, family, lines, recipe, run_ranks
 
 from adc.training.heartbeat import Monitor
-
-HERE = Path(__file__).parent
-TINY = HERE.parent / "recipes" / "tiny"
-TIMEOUT = 3.0
-TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_true"]
-DIED = r"its process \(\d+\) has died"
-SILENT = r"not heard of for 3 s: its process \(\d+\) is stopped, or the link to it is cut"
-ENVIRONMENT = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "training" / "plugins"), "OMP_NUM_THREADS": "1"}
 
 
 class Job:
@@ -127,15 +118,6 @@ def test_a_timeout_is_above_zero(timeout):
         Monitor(0, 2, timeout, print)
 
 
-def recipe(folder, name, *callbacks, **data):
-    """The command that trains the tiny decoder with some callbacks more."""
-    listed = [{"class_path": kind, "init_args": arguments} for kind, arguments in callbacks]
-    overlay = folder / f"{name}.yaml"
-    overlay.write_text(yaml.safe_dump({"trainer": {"callbacks+": listed}, "data": {"init_args": data}}))
-    return ["fit", "-c", str(TINY / "1_decoder.yaml"), "-c", str(overlay), "--trainer.default_root_dir", name]
-
-
-PRUNE = ["prune", "-c", str(TINY / "0_prune.yaml")]
 HARM = {
     "kill 0": {"rank": 0, "how": "kill"},
     "kill 1": {"rank": 1, "how": "kill"},
@@ -153,28 +135,14 @@ HARM = {
 def jobs(tmp_path_factory):
     """What became of two ranks, one of which was harmed."""
     folder = tmp_path_factory.mktemp("jobs")
-    planned = [{"ranks": 1, "argv": PRUNE}]
+    planned = {"prune": (1, PRUNE)}
     for name, harm in HARM.items():
         workers = int("workers" in name)
         argv = recipe(folder, name, ("Harm", harm), ("Heartbeat", {"timeout": TIMEOUT}), workers=workers)
-        planned.append({"ranks": 2, "argv": [*argv, *TWO]})
-    command = [sys.executable, str(HERE / "ranks.py"), json.dumps(planned)]
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr
-    (prune,), *results = json.loads(done.stdout)
-    assert prune["status"] == 0, prune
-    for name, ranks in zip(HARM, results, strict=True):
-        harm = folder / name / "harm"
-        for rank in ranks:
-            if rank["end"] is not None and harm.exists():
-                rank["seconds"] = rank["end"] - float(harm.read_text().split()[0])
-    return folder, dict(zip(HARM, results, strict=True))
-
-
-def lines(output):
-    """What `adc` said, the host left out; nothing else may look like an error."""
-    assert "Traceback" not in output and "GLHF" not in output, output
-    return [re.sub(r"(rank \d) on \S+?(?=:| was)", r"\1", line) for line in output.splitlines() if "adc: " in line]
+        planned[name] = (2, [*argv, *TWO])
+    results = run_ranks(folder, planned)
+    assert results["prune"][0]["status"] == 0, results["prune"]
+    return folder, results
 
 
 @pytest.mark.slow
@@ -208,20 +176,6 @@ def test_long_steps_and_unequal_ends_are_no_alarm(jobs, name):
     assert [end["status"] for end in ends[name]] == [0, 0], ends[name]
     assert [lines(end["output"]) for end in ends[name]] == [[], []]
     assert json.loads((folder / name / "finished.json").read_text())["updates"]["decoder"] == 24
-
-
-def family(process):
-    """The processes below one, from /proc."""
-    below = Path(f"/proc/{process}/task/{process}/children")
-    own = [int(child) for child in below.read_text().split()] if below.exists() else []
-    return own + [member for child in own for member in family(child)]
-
-
-def alive(process):
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return False
 
 
 @pytest.mark.slow

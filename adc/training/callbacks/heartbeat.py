@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import faulthandler
+import multiprocessing
 import os
 import re
 import signal
@@ -100,6 +101,8 @@ class Heartbeat(pl.Callback):
         saving = threading.Thread(target=self._save_logs, daemon=True)
         saving.start()
         self._failed = True
+        for worker in multiprocessing.active_children():  # of data loaders
+            worker.kill()
         self._end_children()
         saving.join(LINGER)
         os._exit(1)
