@@ -1,4 +1,4 @@
-"""A heartbeat between the ranks of a job: each hears whether the others are alive, and why one of them ends."""
+"""A heartbeat between the ranks of a job: whether each is alive, and why one of them ends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Address(NamedTuple):
 class Peer:
     """What a rank knows of another one."""
 
-    heard: float
+    last_sign: float
     rank: int | None = None
     host: str = ""
     process: int = 0
@@ -149,7 +149,7 @@ class Monitor:
                 raise ConnectionError(f"heartbeat: {self.place} cannot reach rank 0 at {place} in {self.timeout:g} s.")
             time.sleep(min(self._interval, 1.0))
         connection.setblocking(False)
-        peer.connection, peer.heard = connection, time.monotonic()
+        peer.connection, peer.last_sign = connection, time.monotonic()
         self._register(connection, peer)
         hello = {"kind": "hello", "token": address.token, "rank": self.rank, "host": self.host, "process": os.getpid()}
         self._send([peer], hello)
@@ -203,7 +203,7 @@ class Monitor:
             now = time.monotonic()
             if now - last > 2 * self._interval:  # this process did not run
                 for peer in self._peers:
-                    peer.heard += now - last - self._interval
+                    peer.last_sign += now - last - self._interval
             last = now
             if now >= next_beat:
                 self._send(self._peers, {"kind": "beat"})
@@ -254,7 +254,7 @@ class Monitor:
             self._conclude(self._deadline[1], None)
         if self._quiet or self._finished:
             return
-        lost = next((peer for peer in self._peers if not peer.left and now - peer.heard > self.timeout), None)
+        lost = next((peer for peer in self._peers if not peer.left and now - peer.last_sign > self.timeout), None)
         if lost is not None:
             seconds = f"{self.timeout:g} s"
             if lost.process:
@@ -293,7 +293,7 @@ class Monitor:
 
     def _take(self, peer: Peer, message: dict[str, Any]) -> None:
         """Act on a message."""
-        peer.heard, kind = time.monotonic(), message["kind"]
+        peer.last_sign, kind = time.monotonic(), message["kind"]
         if kind == "bye":
             peer.left = True
             if self.rank == 0:
@@ -307,16 +307,16 @@ class Monitor:
             self._deadline = self._deadline or (time.monotonic() + self.timeout, message["line"])
             self._send([other for other in self._peers if other is not peer], message)
 
-    def _welcome(self, stranger: Peer, message: dict[str, Any]) -> Peer:
+    def _welcome(self, unknown: Peer, message: dict[str, Any]) -> Peer:
         """The rank that a connection is of; one without the secret is closed."""
-        known = next((peer for peer in self._peers if peer.rank == message["rank"]), stranger)
+        known = next((peer for peer in self._peers if peer.rank == message["rank"]), unknown)
         genuine = secrets.compare_digest(str(message["token"]), self._token)
-        if stranger.connection is None or known.connection is not None or not genuine:
-            self._drop(stranger)
-            return stranger
-        known.host, known.process, known.connection = message["host"], message["process"], stranger.connection
-        known.heard, known.received = time.monotonic(), stranger.received
-        self._selector.modify(stranger.connection, selectors.EVENT_READ, known)
+        if unknown.connection is None or known.connection is not None or not genuine:
+            self._drop(unknown)
+            return unknown
+        known.host, known.process, known.connection = message["host"], message["process"], unknown.connection
+        known.last_sign, known.received = time.monotonic(), unknown.received
+        self._selector.modify(unknown.connection, selectors.EVENT_READ, known)
         return known
 
     def _accept(self) -> None:

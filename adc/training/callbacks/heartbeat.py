@@ -135,7 +135,7 @@ def add_heartbeat(trainer: pl.Trainer) -> pl.Trainer:
 
     A process that rank 0 of its host has launched ends with it from here on.
     """
-    callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009
     if trainer.num_devices * trainer.num_nodes < 2:
         return trainer
     if not any(isinstance(callback, Heartbeat) for callback in callbacks):
