@@ -1,7 +1,6 @@
 """A job whose rank dies, stops, fails or is cut off ends on every rank with one line that says so."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -79,9 +78,9 @@ def test_a_failed_rank_that_does_not_end_is_ended():
 @pytest.mark.parametrize(("rank", "others"), [(0, (1, 2)), (2, (0, 1))])
 def test_a_closed_connection_is_a_death(rank, others):
     job = Job(3, timeout=30.0)
-    time.sleep(0.1)
-    for peer in job.ranks[rank]._connected():
-        os.set_blocking(peer.connection.fileno(), True)
+    while not all(peer.connection for monitor in job.ranks for peer in monitor._peers):
+        time.sleep(0.01)
+    for peer in job.ranks[rank]._peers:
         peer.connection.shutdown(2)
     for line in job.ended(others, 1.0).values():
         assert re.fullmatch(rf"rank {rank} on HOST: {DIED}", line)

@@ -9,13 +9,13 @@ import selectors
 import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from adc.errors import describe
+from adc.training.sockets import Address, close_in_forks, open_connection, open_server
 
 LINGER = 1.0
 """Seconds for which a rank that ends the job waits until the others have read why."""
@@ -23,30 +23,7 @@ LINGER = 1.0
 BEATS = 10
 """Beats within the time after which a silent rank counts as lost."""
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LONGEST_LINE, LONGEST_MESSAGE = 2000, 65536
-
-_open_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-
-
-def _close_in_fork() -> None:
-    """Close the copies that a data worker has inherited: they would hold a connection open when its rank dies."""
-    for own in list(_open_sockets):
-        own.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_in_fork)
-
-
-class Address(NamedTuple):
-    """Where rank 0 listens: its host and process, names to reach it by, the port, a secret that every rank knows."""
-
-    host: str
-    process: int
-    names: list[str]
-    port: int
-    token: str
 
 
 @dataclass(eq=False)
@@ -59,6 +36,7 @@ class Peer:
     process: int = 0
     connection: socket.socket | None = None
     left: bool = False
+    closed: bool = False
     received: bytes = b""
     pending: bytes = b""
 
@@ -104,12 +82,13 @@ class Monitor:
         self._server: socket.socket | None = None
         self._token = ""
         self._register(self._waking, None)
-        _open_sockets.add(self._wake)
+        close_in_forks(self._wake)
         self._thread = threading.Thread(target=self._run, name="adc-heartbeat", daemon=True)
         self._requests: list[tuple[str, str]] = []
         self._published = threading.Event()
         self._quiet = self._finished = self._goodbye = self._collective_failed = False
         self._deadline: tuple[float, str] | None = None
+        self._last_word: dict[str, Any] | None = None
 
     @property
     def place(self) -> str:
@@ -125,12 +104,11 @@ class Monitor:
         Raises:
             OSError: If no port can be opened.
         """
-        server = socket.create_server(("127.0.0.1", 0)) if host in LOOPBACK else _open_to_all()
-        self._server, self._token = server, secrets.token_hex(16)
-        self._register(server, None)
+        self._server, address = open_server(host)
+        self._token = address.token
+        self._register(self._server, None)
         self._thread.start()
-        names = [host, self.host] if host else [self.host, "localhost"]
-        return Address(self.host, os.getpid(), names, server.getsockname()[1], self._token)
+        return address
 
     def connect(self, address: Address) -> None:
         """Begin as another rank.
@@ -143,7 +121,7 @@ class Monitor:
         """
         (peer,) = self._peers
         peer.host, peer.process, limit = address.host, address.process, time.monotonic() + self.timeout
-        while (connection := _connection(address, limit - time.monotonic())) is None:
+        while (connection := open_connection(address, limit - time.monotonic())) is None:
             if time.monotonic() > limit:
                 place = f"{' or '.join(address.names)}, port {address.port}"
                 raise ConnectionError(f"heartbeat: {self.place} cannot reach rank 0 at {place} in {self.timeout:g} s.")
@@ -212,7 +190,7 @@ class Monitor:
             while self._requests and not self._finished:
                 self._serve(*self._requests.pop(0))
             if not self._finished:
-                self._judge(now)
+                self._check(now)
 
     def _receive(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
@@ -232,7 +210,8 @@ class Monitor:
         elif not self._quiet:
             self._quiet, self._collective_failed = True, False
             self._deadline = time.monotonic() + self.timeout, line
-            self._send(self._peers, {"kind": "end" if kind == "fail" else "stop", "rank": self.rank, "line": line})
+            self._last_word = {"kind": "end" if kind == "fail" else "stop", "rank": self.rank, "line": line}
+            self._send(self._peers, self._last_word)
             if kind == "fail":
                 self._linger()
             self._published.set()
@@ -242,13 +221,14 @@ class Monitor:
         self._send(self._peers, {"kind": "bye"})
         if self.rank:
             self._quiet = True
-            for peer in self._connected():
-                assert peer.connection is not None
-                peer.connection.shutdown(socket.SHUT_WR)
+            (peer,) = self._peers
+            if peer.connection is not None:
+                with suppress(OSError):  # rank 0 may have ended
+                    peer.connection.shutdown(socket.SHUT_WR)
             self._linger()
             self._finished = True
 
-    def _judge(self, now: float) -> None:
+    def _check(self, now: float) -> None:
         """End the process if a rank is lost; rank 0 is done when all have said goodbye."""
         if self._deadline is not None and (now > self._deadline[0] or self._collective_failed):
             self._conclude(self._deadline[1], None)
@@ -273,7 +253,8 @@ class Monitor:
             rank: The rank that is lost.
             source: Who said so, if it was not found here.
         """
-        self._send([peer for peer in self._peers if peer is not source], {"kind": "end", "rank": rank, "line": line})
+        self._last_word = {"kind": "end", "rank": rank, "line": line}
+        self._send([peer for peer in self._peers if peer is not source], self._last_word)
         self._finished, self._quiet = True, True
         for peer in self._peers:
             if peer is source or peer.rank == rank:  # need not be waited for
@@ -287,7 +268,7 @@ class Monitor:
     def _linger(self) -> None:
         """Wait until the others have closed their connections, for a short while."""
         limit = time.monotonic() + LINGER
-        while any(True for _ in self._connected()) and (rest := limit - time.monotonic()) > 0:
+        while not all(peer.closed for peer in self._peers) and (rest := limit - time.monotonic()) > 0:
             self._receive(min(rest, LINGER / 10))
             self._send(self._peers, None)
 
@@ -311,19 +292,21 @@ class Monitor:
         """The rank that a connection is of; one without the secret is closed."""
         known = next((peer for peer in self._peers if peer.rank == message["rank"]), unknown)
         genuine = secrets.compare_digest(str(message["token"]), self._token)
-        if unknown.connection is None or known.connection is not None or not genuine:
+        if unknown.connection is None or known.connection is not None or known.closed or not genuine:
             self._drop(unknown)
             return unknown
         known.host, known.process, known.connection = message["host"], message["process"], unknown.connection
         known.last_sign, known.received = time.monotonic(), unknown.received
         self._selector.modify(unknown.connection, selectors.EVENT_READ, known)
+        self._send([known], self._last_word)
         return known
 
     def _accept(self) -> None:
         assert self._server is not None
-        connection, _ = self._server.accept()
-        connection.setblocking(False)
-        self._register(connection, Peer(time.monotonic(), connection=connection))
+        with suppress(OSError):  # gone again
+            connection, _ = self._server.accept()
+            connection.setblocking(False)
+            self._register(connection, Peer(time.monotonic(), connection=connection))
 
     def _read(self, peer: Peer) -> None:
         if peer.connection is None:
@@ -354,16 +337,14 @@ class Monitor:
             self._conclude(f"{peer.place}: its process{_number(peer)} has died", peer.rank)
 
     def _drop(self, peer: Peer) -> None:
+        peer.closed = True
         if peer.connection is not None:
             self._selector.unregister(peer.connection)
             peer.connection.close()
             peer.connection = None
 
-    def _connected(self) -> Iterable[Peer]:
-        return (peer for peer in self._peers if peer.connection is not None)
-
     def _register(self, own: socket.socket, peer: Peer | None) -> None:
-        _open_sockets.add(own)
+        close_in_forks(own)
         self._selector.register(own, selectors.EVENT_READ, peer)
 
     def _send(self, peers: Iterable[Peer], message: dict[str, Any] | None) -> None:
@@ -378,18 +359,3 @@ class Monitor:
 
 def _number(peer: Peer) -> str:
     return f" ({peer.process})" if peer.process else ""
-
-
-def _open_to_all() -> socket.socket:
-    """A server on a free port of all interfaces, of IPv6 too where there is one."""
-    if socket.has_dualstack_ipv6():
-        with suppress(OSError):
-            return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", 0))
-
-
-def _connection(address: Address, seconds: float) -> socket.socket | None:
-    for name in address.names:
-        with suppress(OSError):
-            return socket.create_connection((name, address.port), timeout=max(seconds / len(address.names), 0.1))
-    return None
