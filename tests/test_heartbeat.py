@@ -80,18 +80,24 @@ def test_a_closed_connection_is_a_death(rank, others):
     job = Job(3, timeout=30.0)
     while not all(peer.connection for monitor in job.ranks for peer in monitor._peers):
         time.sleep(0.01)
-    for peer in job.ranks[rank]._peers:
-        peer.connection.shutdown(2)
+    job.ranks[rank]._finished = True
+    job.ranks[rank]._request("", "")
     for line in job.ended(others, 1.0).values():
         assert re.fullmatch(rf"rank {rank} on HOST: {DIED}", line)
 
 
-def test_a_rank_that_never_comes_is_named():
-    lines = []
-    monitor = Monitor(0, 2, 0.3, lines.append)
-    monitor.listen("localhost")
-    time.sleep(1.0)
-    assert lines == ["rank 1: never heard of in 0.3 s: its process did not start the heartbeat"]
+def test_a_rank_counts_once_it_has_come():
+    found, given_up = [], []
+    first = Monitor(0, 2, 0.3, found.append)
+    address = first.listen("localhost")
+    time.sleep(0.8)
+    assert not found
+    second = Monitor(1, 2, 30.0, given_up.append)
+    second.connect(address)
+    time.sleep(0.8)
+    (line,) = found
+    assert re.fullmatch(r"rank 1 on \S+: not heard of for 0.3 s: its process \(\d+\) is stopped, or .*", line)
+    assert [f"rank 1 on {second.host} was given up by the others, which have ended: {line}"] == given_up
 
 
 def test_an_unreachable_first_rank_is_named():

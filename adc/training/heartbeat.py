@@ -52,7 +52,7 @@ class Monitor:
     Rank 0 is connected with each other rank, over sockets that nothing else uses. Each side beats ten times within
     the timeout. A rank counts as lost when its connection closes without a goodbye (its process has died) or when
     nothing has come from it for the timeout (it is stopped, or the link is cut). Rank 0 passes on to all what it
-    finds or is told, so all end with the same line: ``rank 1 on HOST: CAUSE``.
+    finds or is told, so all end with the same line: ``rank 1 on HOST: CAUSE``. A rank counts from its `connect` on.
 
     The beat comes from a thread, so that a step may take as long as it likes. What holds Python's interpreter lock for
     longer than the timeout silences a rank and ends the job: the timeout has to be longer. Time in which this process
@@ -234,14 +234,11 @@ class Monitor:
             self._conclude(self._deadline[1], None)
         if self._quiet or self._finished:
             return
-        lost = next((peer for peer in self._peers if not peer.left and now - peer.last_sign > self.timeout), None)
+        began = (peer for peer in self._peers if peer.process and not peer.left)
+        lost = next((peer for peer in began if now - peer.last_sign > self.timeout), None)
         if lost is not None:
-            seconds = f"{self.timeout:g} s"
-            if lost.process:
-                cause = f"not heard of for {seconds}: its process{_number(lost)} is stopped, or the link to it is cut"
-            else:
-                cause = f"never heard of in {seconds}: its process did not start the heartbeat"
-            self._conclude(f"{lost.place}: {cause}", lost.rank)
+            why = f"its process ({lost.process}) is stopped, or the link to it is cut"
+            self._conclude(f"{lost.place}: not heard of for {self.timeout:g} s: {why}", lost.rank)
         elif self._goodbye and all(peer.left for peer in self._peers):
             self._finished = True
 
@@ -334,7 +331,7 @@ class Monitor:
         """A connection has ended: without a goodbye, so has the process behind it."""
         self._drop(peer)
         if peer.rank is not None and not (peer.left or self._quiet or self._finished):
-            self._conclude(f"{peer.place}: its process{_number(peer)} has died", peer.rank)
+            self._conclude(f"{peer.place}: its process ({peer.process}) has died", peer.rank)
 
     def _drop(self, peer: Peer) -> None:
         peer.closed = True
@@ -355,7 +352,3 @@ class Monitor:
                 peer.pending += data
                 with suppress(OSError):  # full, or closed: reading says which
                     peer.pending = peer.pending[peer.connection.send(peer.pending) :]
-
-
-def _number(peer: Peer) -> str:
-    return f" ({peer.process})" if peer.process else ""

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -54,7 +55,7 @@ class Heartbeat(pl.Callback):
         self.timeout = timeout
         self._monitor: Monitor | None = None
         self._trainer: pl.Trainer | None = None
-        self._failed = False
+        self._grace = 10 * LINGER
         atexit.register(self._end_children)  # before the strategy registers what frees its process group
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -68,6 +69,7 @@ class Heartbeat(pl.Callback):
         if address is not None and monitor.rank:
             monitor.connect(address)
         self._monitor = monitor
+        trainer.strategy.barrier()
         _end_with_parent(0)  # from here on the heartbeat does it, and says why
         for thread in threading.enumerate():
             if thread.name == "child-process-observer":  # Lightning's would end rank 0 before it has said why
@@ -75,16 +77,18 @@ class Heartbeat(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Let the other ranks know; an error of a collective waits for word of the rank that caused it."""
-        if (monitor := self._monitor) is None:
-            return
-        self._failed = True
+        monitor = self._monitor
         if isinstance(exception, (KeyboardInterrupt, SystemExit)):
-            monitor.stop("stopped by a signal")
+            if monitor is not None:
+                monitor.stop("stopped by a signal")
             return
-        if is_collective(exception):
-            monitor.await_verdict(min(VERDICT, self.timeout))
-        monitor.fail(describe(exception))
-        name_place(exception, monitor.place)
+        if monitor is not None:
+            self._grace = 5 * LINGER
+            if is_collective(exception):
+                monitor.await_verdict(min(VERDICT, self.timeout))
+            monitor.fail(describe(exception))
+        if trainer.world_size > 1:
+            name_place(exception, f"rank {trainer.global_rank} on {socket.gethostname()}")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Say goodbye; rank 0 waits for the others."""
@@ -100,7 +104,7 @@ class Heartbeat(pl.Callback):
             faulthandler.dump_traceback()
         saving = threading.Thread(target=self._save_logs, daemon=True)
         saving.start()
-        self._failed = True
+        self._grace = LINGER
         for worker in multiprocessing.active_children():  # of data loaders
             worker.kill()
         self._end_children()
@@ -115,7 +119,7 @@ class Heartbeat(pl.Callback):
         """Wait for the processes that this one launched; kill those that stay."""
         launcher: Any = self._trainer.strategy.launcher if self._trainer is not None else None
         children: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
-        limit = time.monotonic() + (LINGER if self._failed else 10 * LINGER)
+        limit = time.monotonic() + self._grace
         for child in children:
             try:
                 child.wait(max(limit - time.monotonic(), 0.0))
