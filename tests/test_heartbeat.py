@@ -123,6 +123,7 @@ def test_a_timeout_is_above_zero(timeout):
         Monitor(0, 2, timeout, print)
 
 
+SLACK = 3.0  # for a busy machine; on an idle one it takes tenths of a second
 LONG = "a long step and a long end"
 HARM = {
     "kill 0": [{"rank": 0, "how": "kill"}],
@@ -153,12 +154,12 @@ def jobs(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "cause", "seconds"),
     [
-        ("kill 0", f"rank 0: {DIED}", 2),
-        ("kill 1, with data workers", f"rank 1: {DIED}", 2),
-        ("fail 0", "rank 0: runs/1.ckpt: No space left on device", 2),
-        ("fail 1", "rank 1: the loss is not finite", 2),
-        ("stop 0", f"rank 0: {SILENT}", TIMEOUT + 2),
-        ("stop 1", f"rank 1: {SILENT}", TIMEOUT + 2),
+        ("kill 0", f"rank 0: {DIED}", SLACK),
+        ("kill 1, with data workers", f"rank 1: {DIED}", SLACK),
+        ("fail 0", "rank 0: runs/1.ckpt: No space left on device", SLACK),
+        ("fail 1", "rank 1: the loss is not finite", SLACK),
+        ("stop 0", f"rank 0: {SILENT}", TIMEOUT + SLACK),
+        ("stop 1", f"rank 1: {SILENT}", TIMEOUT + SLACK),
     ],
 )
 def test_every_rank_says_why_and_ends(jobs, name, cause, seconds):
@@ -201,6 +202,6 @@ def test_a_job_that_adc_launches_leaves_no_process(jobs, tmp_path, rank, how, st
         time.sleep(0.05)
     assert len(members) == 2 and not [member for member in members if alive(member)]
     assert job.returncode == status
-    assert end - float((tmp_path / "run" / "harm").read_text().split()[0]) < (0 if how == "kill" else TIMEOUT) + 2
+    assert end - float((tmp_path / "run" / "harm").read_text().split()[0]) < (0 if how == "kill" else TIMEOUT) + SLACK
     (line,) = lines((tmp_path / "output").read_text())
     assert re.fullmatch(f"adc: error: {cause}", line), line
