@@ -12,6 +12,7 @@ import yaml
 HERE = Path(__file__).parent
 TINY = HERE.parent / "recipes" / "tiny"
 TIMEOUT = 3.0
+SLACK = 3.0  # for a busy machine; on an idle one it takes tenths of a second
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_true"]
 DIED = r"its process \(\d+\) has died"
 SILENT = r"not heard of for 3 s: its process \(\d+\) is stopped, or the link to it is cut"
