@@ -7,6 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from types import TracebackType
+
+PLACE = "adc_place"
+MEANT = (ValueError, OSError, ImportError)
+"""Kinds of errors that are raised on purpose; others are bugs, of `adc`, a plugin or a library."""
 
 
 class UsageError(ValueError):
@@ -22,15 +27,33 @@ def describe(error: BaseException) -> str:
     """An error in one line.
 
     An error that was not raised by `adc` or a plugin on purpose may be a bug: the line then
-    says how to see where it came from.
+    says how to see where it came from. Where a place was named (`name_place`), the line begins with it.
     """
+    place = getattr(error, PLACE, None)
+    return _line(error) if place is None else f"{place}: {_line(error)}"
+
+
+def name_place(error: BaseException, place: str) -> None:
+    """Let the line of an error begin with a place, for one the rank of a job of several processes."""
+    setattr(error, PLACE, place)
+
+
+def _line(error: BaseException) -> str:
     text = str(error).strip()
     if text.startswith("Caught ") and "Original Traceback" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text.splitlines()[-1]
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
     line = " ".join(text.split()) or type(error).__name__
-    return line if _is_deliberate(error) else f"{line} ({type(error).__name__}; ADC_DEBUG=1 shows where)"
+    return line if _is_deliberate(error) else f"{line} ({type(error).__name__}{_where(error)}; ADC_DEBUG=1 shows where)"
+
+
+def _where(error: BaseException) -> str:
+    """The file and line that an error of a kind that nobody raises on purpose came from."""
+    if isinstance(error, MEANT) or (step := _last(error)) is None:
+        return ""
+    folder, name = os.path.split(step.tb_frame.f_code.co_filename)
+    return f" at {os.path.basename(folder)}/{name}:{step.tb_lineno}"  # noqa: PTH119
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -40,14 +63,21 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
 
 
-def _is_deliberate(error: BaseException) -> bool:
-    if isinstance(error, UsageError):
-        return True
-    if files := re.findall(r'File "([^"]+)"', str(error)):  # a worker's error, with its traceback as text
-        return os.path.dirname(__file__) in files[-1]  # noqa: PTH120
+def _last(error: BaseException) -> TracebackType | None:
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
+    return step
+
+
+def _is_deliberate(error: BaseException) -> bool:
+    if isinstance(error, UsageError):
+        return True
+    if not isinstance(error, MEANT):
+        return False
+    if files := re.findall(r'File "([^"]+)"', str(error)):  # a worker's error, with its traceback as text
+        return os.path.dirname(__file__) in files[-1]  # noqa: PTH120
+    step = _last(error)
     package = step.tb_frame.f_globals.get("__name__", "").partition(".")[0] if step is not None else ""
     if package == "adc":
         return True

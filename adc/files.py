@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @contextmanager
@@ -23,7 +27,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         An empty file ``.NAME.*.partial.ENDING`` in the same folder.
 
     Raises:
-        OSError: If the file cannot be written; nothing is left behind and the old content stays.
+        OSError: If the file cannot be written; nothing is left behind and the old content stays. A disk that is full
+            or fails is named by the file, whatever the library that wrote it raised.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +39,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield scratch
         _flush(scratch)
         scratch.replace(target)
+    except Exception as error:
+        if (number := _disk_error(error)) is None:
+            raise
+        raise OSError(number, os.strerror(number), str(target)) from error
     finally:
         scratch.unlink(missing_ok=True)
     _flush(target.parent)
@@ -55,6 +64,17 @@ def save_tensors(tensors: dict[str, Any], path: Path, metadata: dict[str, str]) 
         except SafetensorError as error:
             raise OSError(f"{path}: cannot be written ({error}).") from error
         scratch.chmod(mode)
+
+
+def _disk_error(error: Exception) -> int | None:
+    """The number of the system's error if a disk is full or fails; None for others, and those that name a file."""
+    if isinstance(error, OSError):
+        number = error.errno if error.filename is None else None
+    elif found := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors
+        number = int(found[1])
+    else:  # the archive writer of torch, after a write that failed
+        number = errno.ENOSPC if "unexpected pos" in str(error) else None
+    return number if number in DISK_ERRORS else None
 
 
 def _flush(path: Path) -> None:

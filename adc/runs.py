@@ -20,7 +20,7 @@ import yaml
 from adc.files import replacing
 
 FINISHED, RECIPE, ATTEMPTS, LOCK = "finished.json", "recipe.json", "attempts.json", ".lock"
-TRACES = (FINISHED, RECIPE, ATTEMPTS, "checkpoints", "logs")
+TRACES = (FINISHED, RECIPE, ATTEMPTS, "checkpoints", "diverged", "logs")
 
 
 def write_json(path: str | Path, value: Any) -> None:

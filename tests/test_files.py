@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -34,3 +35,25 @@ def test_others_may_read_it_as_far_as_the_umask_allows(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 768 vs 662"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_named_by_the_file(tmp_path, error):
+    with pytest.raises(OSError, match="No space left on device") as raised, replacing(tmp_path / "a.ckpt"):
+        raise error
+    assert raised.value.filename == str(tmp_path / "a.ckpt") and raised.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone", "b.png"), OSError(errno.ECONNRESET, "reset")])
+def test_other_errors_stay_as_they_are(tmp_path, error):
+    with pytest.raises(OSError, match=r"gone|reset") as raised, replacing(tmp_path / "a.ckpt"):
+        raise error
+    assert raised.value is error

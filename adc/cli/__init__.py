@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = FAILED
-    except (ValueError, OSError, RuntimeError) as error:
+    except Exception as error:
         if debugging():
             raise
         sys.stderr.write(f"adc: error: {describe(error)}\n")

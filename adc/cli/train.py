@@ -28,15 +28,17 @@ from adc import runs
 from adc.cli import COMMANDS, INTERRUPTED, changes, clusters
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError
+from adc.signals import STOPPED
 from adc.training import Stage
 from adc.training.callbacks import goal
+from adc.training.callbacks.heartbeat import add_heartbeat
 from adc.training.callbacks.predictions import PredictionWriter
 from adc.training.callbacks.progress import StageProgress
 from adc.training.callbacks.signals import StopOnSignal
 from adc.training.callbacks.validation import ValidateOnResume
 from adc.training.checkpoint import AtomicCheckpointIO, damage, newest_checkpoint
 
-TERMINATED, STOPPED = 143, 75
+TERMINATED = 143
 EXIT_STATUSES = (
     "Exit statuses: 0 finished, 1 failed, 2 wrong usage or recipe, 75 stopped by SIGUSR1 or before its goal, 130 by "
     "Ctrl-C, 143 by SIGTERM. After 75, 130 and 143 the same command goes on; docs/clusters.md has more."
@@ -163,7 +165,7 @@ class RecipeCLI(LightningCLI):
                 given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="")
         trainer = self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
         clusters.ignore_requeue_checkpoints(trainer)
-        return trainer
+        return add_heartbeat(trainer)
 
     def resolved(self) -> str:
         """The resolved recipe, options of the command line included, as YAML."""

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from adc import __version__, cli
+from adc.errors import name_place
 
 
 def test_help_imports_nothing_heavy():
@@ -90,10 +91,27 @@ def test_traceback_when_asked(monkeypatch):
         cli.main(["run"])
 
 
-def test_a_bug_is_not_hidden(monkeypatch):
-    monkeypatch.setattr("adc.cli.run.main", raising(AttributeError("bug")))
-    with pytest.raises(AttributeError, match="bug"):
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, KeyError, ImportError, AttributeError, ZeroDivisionError])
+def test_a_bug_is_one_line_with_its_kind_and_place(adc, monkeypatch, error):
+    monkeypatch.setattr("adc.cli.run.main", raising(error("bug")))
+    status, _, complaint = adc("run")
+    place = "" if error is ImportError else r" at cli/test_command.py:\d+"
+    assert status == 1
+    assert re.fullmatch(rf"adc: error: '?bug'? \({error.__name__}{place}; ADC_DEBUG=1 shows where\)\n", complaint)
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError])
+def test_a_bug_is_shown_whole_when_asked(monkeypatch, error):
+    monkeypatch.setenv("ADC_DEBUG", "1")
+    monkeypatch.setattr("adc.cli.run.main", raising(error("bug")))
+    with pytest.raises(error, match="bug"):
         cli.main(["run"])
+
+
+def test_a_named_place_begins_the_line():
+    error = cli.UsageError("no such thing")
+    name_place(error, "rank 1 on host")
+    assert cli.describe(error) == "rank 1 on host: no such thing"
 
 
 def test_worker_errors_are_told_by_their_last_line():

@@ -1,5 +1,6 @@
 """Wrong recipes: one line that names key, value and way out."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -184,10 +185,14 @@ def test_no_yaml(adc, toy, tmp_path, text, says):
     assert complaint.count("\n") == 1
 
 
-def test_a_bug_in_a_constructor_keeps_its_traceback(recipe, capsys):
+def test_a_bug_in_a_constructor_is_one_line_and_keeps_its_traceback_for_who_asks(adc, recipe, monkeypatch):
     from adc import cli
 
     path = recipe(lambda c: init(c).update(network={"class_path": "ToyBug"}))
+    status, _, complaint = adc("fit", "-c", path)
+    assert status == 1 and complaint.count("\n") == 1
+    assert re.search(r"'key' \(KeyError at plugins/\w+\.py:\d+; ADC_DEBUG=1 shows where\)", complaint), complaint
+    monkeypatch.setenv("ADC_DEBUG", "1")
     with pytest.raises(KeyError, match="key"):
         cli.main(["fit", "-c", path])
 

@@ -4,7 +4,8 @@ from adc.training.callbacks.divergence import Divergence
 from adc.training.callbacks.ema import StudentEMA
 from adc.training.callbacks.export import Export
 from adc.training.callbacks.head_probe import HeadProbe
+from adc.training.callbacks.heartbeat import Heartbeat
 from adc.training.callbacks.samples import Samples
 from adc.training.callbacks.schedule import SaveEvery, StopAfter
 
-__all__ = ["Divergence", "Export", "HeadProbe", "Samples", "SaveEvery", "StopAfter", "StudentEMA"]
+__all__ = ["Divergence", "Export", "HeadProbe", "Heartbeat", "Samples", "SaveEvery", "StopAfter", "StudentEMA"]
