@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from adc_sd21.folder import WEIGHTS, load, read_weights, save
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from adc.interfaces import Denoiser
 from adc.weights import read_checkpoint
@@ -100,29 +99,9 @@ class WanDenoiser(Denoiser):
         Returns:
             The velocity, and features ``(B, T', C, h / 2, w / 2)`` for each tap.
         """
-        network = self.network
         channels = torch.cat([z_t, condition["lr"].to(z_t)], dim=2) if self.lr_channels else z_t
-        latents = channels.transpose(1, 2)
-        patches = network.patch_embedding(latents)
-        grid, places = patches.shape[2:], network.rope(latents)
-        tokens = patches.flatten(2).transpose(1, 2).contiguous()
-        time, modulation, text, _ = network.condition_embedder(STEPS * t.float(), condition["text"].to(tokens), None)
-        modulation = modulation.unflatten(1, (6, -1))
-        features: dict[int, Tensor] = {}
-        for number, block in enumerate(network.blocks[: max(taps, default=-1) + 1] if stop_early else network.blocks):
-            if self.checkpoint_activations and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, text, modulation, places, use_reentrant=False)
-            else:
-                tokens = block(tokens, text, modulation, places)
-            if number in taps:
-                features[number] = tokens.transpose(1, 2).unflatten(2, grid).transpose(1, 2)
-        found = [features[tap] for tap in taps]
-        return (None if stop_early else self._velocity(tokens, time, grid)), found
-
-    def _velocity(self, tokens: Tensor, time: Tensor, grid: torch.Size) -> Tensor:
-        shift, scale = (self.network.scale_shift_table + time[:, None]).chunk(2, dim=1)
-        normed = (self.network.norm_out(tokens.float()) * (1 + scale) + shift).type_as(tokens)
-        return unpatchify(self.network.proj_out(normed), grid, self.config["patch_size"])
+        time, recompute = STEPS * t.float(), self.checkpoint_activations
+        return self.network(channels.transpose(1, 2), time, condition["text"], taps, stop_early, recompute)
 
     def save_pretrained(self, folder: str, precision: torch.dtype = torch.float32) -> None:
         """Write ``transformer/`` in diffusers' layout."""
@@ -131,10 +110,10 @@ class WanDenoiser(Denoiser):
 
 
 def new_network(config: dict[str, Any]) -> Any:
-    """Diffusers' transformer of a whole configuration."""
-    from diffusers import WanTransformer3DModel
+    """Diffusers' transformer of a whole configuration, with taps."""
+    from adc_wan.network import TappedWan
 
-    return WanTransformer3DModel(**config)
+    return TappedWan(**config)
 
 
 def complete(config: dict[str, Any], origin: str, lr_channels: bool) -> dict[str, Any]:
@@ -163,13 +142,6 @@ def complete(config: dict[str, Any], origin: str, lr_channels: bool) -> dict[str
             raise ValueError(f"{origin}: {key} is of an image-to-video model; WanDenoiser takes a text-to-video one.")
     whole["in_channels"] = whole["out_channels"] * (2 if lr_channels else 1)
     return whole
-
-
-def unpatchify(patches: Tensor, grid: Sequence[int], patch: Sequence[int]) -> Tensor:
-    """Patches ``(B, N, P)`` of a grid of frames, rows and columns to latents ``(B, T', Z, h, w)``."""
-    split = patches.unflatten(1, grid).unflatten(-1, (*patch, -1))
-    _, frames, rows, columns, p, q, r, channels = split.shape  # a patch is p frames of q x r positions
-    return split.permute(0, 1, 4, 7, 2, 5, 3, 6).reshape(-1, frames * p, channels, rows * q, columns * r)
 
 
 def _widened(weights: dict[str, Tensor], channels: int) -> dict[str, Tensor]:

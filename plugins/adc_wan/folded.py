@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from adc.interfaces import Denoiser
-from adc_wan.denoiser import complete, new_network, unpatchify
+from adc_wan.denoiser import complete, new_network
+from adc_wan.patches import unpatchify
 
 
 class FoldedWan(Denoiser):

@@ -1,6 +1,7 @@
 """Wan's transformer as a denoiser, its names and its texts."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from adc_wan import OneStepVideo, WanAutoencoder, WanConditioner, WanDenoiser, d
 from adc_wan.convert import transformer_to_diffusers, transformer_to_original
 from adc_wan.folder import convert
 
+from adc.inference.latent import LatentDiffusion
 from adc.pruning import load_student, save_student
-from adc.testing import check_conditioner, check_denoiser
+from adc.stages import FlowMatching
+from adc.testing import check_conditioner, check_denoiser, check_stage
+from adc.training import Role
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -138,6 +142,18 @@ def test_contracts():
     conditioner = WanConditioner(WanAutoencoder(config=TINY_VAE), length=6, width=16)
     check_denoiser(tiny(), conditioner, taps=(0, 3), size=16)
     check_conditioner(WanConditioner(TinyAutoencoder(), text="sharp", negative="soft", length=6, width=16))
+
+
+@pytest.mark.slow
+def test_processes_and_sharded_networks_agree():
+    """Every parameter is used inside the forward of its module, where a sharded one is whole."""
+    generator = torch.Generator().manual_seed(0)
+    lr, hr = (torch.rand(4, 1, 3, side, side, generator=generator) * 2 - 1 for side in (8, 32))
+    batch = {"lr": lr, "hr": hr, "name": ["a", "b", "c", "d"]}
+    conditioner = WanConditioner(WanAutoencoder(config=TINY_VAE), text="sharp", length=6, width=16)
+    role = Role(partial(torch.optim.Adam, lr=1e-3, eps=1e-4))
+    stage = FlowMatching(LatentDiffusion(tiny(), conditioner, steps=2), {"student": role}, gradient_checkpointing=True)
+    check_stage(stage, batch, batches=2, processes=2)
 
 
 def test_checkpointing_changes_no_gradient():
