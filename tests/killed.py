@@ -32,6 +32,10 @@ def killing(path, *callbacks):
     return overlay(path, {"trainer": {"callbacks+": listed}})
 
 
+def fit(name, folder, *options):
+    return ["fit", "-c", str(TINY / name), *options, "--trainer.default_root_dir", folder]
+
+
 def equal(one, other):
     """Whether two checkpoints say the same, bit by bit."""
     if isinstance(one, torch.Tensor):

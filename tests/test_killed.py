@@ -4,13 +4,9 @@ import json
 
 import pytest
 import torch
-from killed import TINY, adc, compare, killing, overlay
+from killed import TINY, adc, compare, fit, killing, overlay
 
 LONG = {"cycle": [["discriminators"], ["discriminators"], ["student"]], "accumulate": 2}
-
-
-def fit(name, folder, *options):
-    return ["fit", "-c", str(TINY / name), *options, "--trainer.default_root_dir", folder]
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from killed import TINY, adc, equal, fit, killing, overlay
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_killed import TINY, adc, equal, fit, killing, overlay
 
 SHORT = {
     "model": {"init_args": {"accumulate": 2, "adversarial_start": 4}},

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from test_killed import HERE, TINY, overlay
+from killed import HERE, TINY, overlay
 from test_stopped import curves, signals
 
 OPTIONS = {

@@ -304,7 +304,7 @@ class Stage(pl.LightningModule):
         """Clip by role, once gradients are unscaled; gradients that are not finite are dropped."""
         if self._scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             self._scaler.unscale_(optimizer)  # fused optimizers otherwise do it while they step
-        self.guard.limit(self._stepping, self._trainable[self._stepping], self.roles[self._stepping].clip)
+        self.guard.limit(self._stepping, self.parameters_of(self._stepping), self.roles[self._stepping].clip)
 
     def on_validation_model_zero_grad(self) -> None:
         """Keep half-accumulated gradients, which Lightning would drop before a validation."""

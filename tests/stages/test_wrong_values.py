@@ -86,6 +86,7 @@ def test_wrong_values(make, message):
         make()
 
 
+STOP = {"class_path": "StopAfter", "init_args": {"role": "student", "updates": 4}}
 WIDE = {"class_path": "TinyScoreDiscriminator", "init_args": {"taps": 2}}
 OTHER = {"class_path": "TinyDenoiser", "init_args": {"width": 8, "channels": 16}}
 
@@ -112,7 +113,7 @@ def test_networks_that_do_not_fit_together(tmp_path, capsys, change, message):
     recipe = {
         "data": {"class_path": "DegradedClips", "init_args": clips},
         "model": {"class_path": "DualStreamDistillation", "init_args": {**given, **change, "roles": roles}},
-        "trainer": {**trainer, "callbacks": [{"class_path": "Export"}]},
+        "trainer": {**trainer, "callbacks": [{"class_path": "Export"}, STOP]},
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     with pytest.raises(SystemExit) as stop:
