@@ -47,10 +47,10 @@ def equal(one, other):
     return one == other
 
 
-def compare(whole, killed, data="DegradedClips"):
-    """Two run folders hold the same checkpoints, those of their data module too, and the same result."""
+def compare(whole, killed, data="DegradedClips", kept=2):
+    """Two run folders hold the same checkpoints, so many, those of their data module too, and the same result."""
     names = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (whole, killed)]
-    assert names[0] == names[1] and len(names[0]) >= 2, names
+    assert names[0] == names[1] and len(names[0]) == kept, names
     for name in names[0]:
         first, second = (torch.load(run / "checkpoints" / name, weights_only=True) for run in (whole, killed))
         for part in ("state_dict", "optimizer_states", "callbacks", "adc", data):

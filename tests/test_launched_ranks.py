@@ -29,6 +29,7 @@ def test_a_job_that_adc_launches_leaves_no_process(tmp_path, rank, how, status, 
         end = time.monotonic()
     while any(map(alive, members)) and time.monotonic() < end + 2:
         time.sleep(0.05)
+    # a rank may have children of its own for a moment
     assert len(members) >= 2 and not [member for member in members if alive(member)]
     assert job.returncode == status
     assert end - float((tmp_path / "run" / "harm").read_text().split()[0]) < (0 if how == "kill" else TIMEOUT) + SLACK
