@@ -10,12 +10,12 @@ import warnings
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 import yaml
-from jsonargparse._util import import_object
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, LambdaCallback
@@ -309,7 +309,7 @@ def check_optimizers(model: Any) -> None:
             if named is None:
                 continue
             path = getattr(named, "class_path", named)
-            kind = import_object(path) if isinstance(path, str) else path
+            kind = resolve_name(path) if isinstance(path, str) else path
             if not (isinstance(kind, type) and issubclass(kind, base)):
                 raise UsageError(f"model.init_args.roles.{role}.{key}: {path} is no {base.__name__} of torch.")
 
