@@ -15,6 +15,7 @@ from torch import Tensor
 from adc.interfaces import Denoiser
 from adc.weights import read_checkpoint
 from adc_wan.convert import is_original, transformer_to_diffusers
+from adc_wan.network import tapped_wan
 
 WAN_1_3B: dict[str, Any] = {"num_attention_heads": 12, "attention_head_dim": 128, "ffn_dim": 8960, "num_layers": 30}
 """What differs in Wan 2.1 1.3B from diffusers' defaults, which are those of 14B."""
@@ -100,8 +101,8 @@ class WanDenoiser(Denoiser):
             The velocity, and features ``(B, T', C, h / 2, w / 2)`` for each tap.
         """
         channels = torch.cat([z_t, condition["lr"].to(z_t)], dim=2) if self.lr_channels else z_t
-        time, recompute = STEPS * t.float(), self.checkpoint_activations
-        return self.network(channels.transpose(1, 2), time, condition["text"], taps, stop_early, recompute)
+        latents, time, text = channels.transpose(1, 2), STEPS * t.float(), condition["text"]
+        return self.network(latents, time, text, taps, stop_early, self.checkpoint_activations)
 
     def save_pretrained(self, folder: str, precision: torch.dtype = torch.float32) -> None:
         """Write ``transformer/`` in diffusers' layout."""
@@ -111,9 +112,7 @@ class WanDenoiser(Denoiser):
 
 def new_network(config: dict[str, Any]) -> Any:
     """Diffusers' transformer of a whole configuration, with taps."""
-    from adc_wan.network import TappedWan
-
-    return TappedWan(**config)
+    return tapped_wan()(**config)
 
 
 def complete(config: dict[str, Any], origin: str, lr_channels: bool) -> dict[str, Any]:
