@@ -60,7 +60,8 @@ def export(
     Raises:
         FileNotFoundError: If there is no such student or file.
         UsageError: If no format is named, or variants without onnx.
-        ValueError: If a file differs from the student by more than rounding; it is removed.
+        ValueError: If the student cannot be traced for torch or onnx: no file is written. Or if a file differs from
+            the student by more than rounding; it is removed.
     """
     if variants and "onnx" not in formats:
         raise UsageError("variants: they are kinds of the ONNX file; add onnx to --formats.")
@@ -71,6 +72,9 @@ def export(
 
     folder = Path(output)
     job = _Job(Path(student), folder, None if photos is None else str(photos))
+    if "torch" in formats or "onnx" in formats:
+        job.trace()  # before a file is written
+    folder.mkdir(parents=True, exist_ok=True)
     if "diffusers" in formats:
         job.write_diffusers()
     if "torch" in formats:
@@ -102,7 +106,14 @@ class _Job:
         self.of_clips = mixes_frames(self.original.restore)
         self.parameters = sum(parameter.numel() for parameter in self.original.parameters())
         self.rows: list[dict[str, Any]] = []
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def trace(self) -> None:
+        """Make the program of files that need one.
+
+        Raises:
+            ValueError: If the student cannot be traced.
+        """
+        _ = self._program
 
     def write_diffusers(self) -> None:
         save_pretrained(self.source, self.folder)

@@ -59,6 +59,9 @@ def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedP
     """A student as a ``torch.export`` program of images `(N, 3, h, w)`, or clips `(N, T, 3, h, w)`, of any size.
 
     The student is put in evaluation mode and left on its device.
+
+    Raises:
+        ValueError: If it cannot be traced, for one because it computes frame by frame or draws noise of the size.
     """
     network = ExportNetwork(student.eval(), of_clips)
     side = 2 * max(network.multiple, SMALLEST) + 1  # no multiple, so that padding is not taken for needless
@@ -74,7 +77,14 @@ def program(student: Restorer, of_clips: bool = False) -> torch.export.ExportedP
     }
     with torch.no_grad(), _without_size_limits(student):
         options: dict[str, Any] = {"strict": False, "prefer_deferred_runtime_asserts_over_guards": True}
-        found = torch.export.export(network, (example,), dynamic_shapes=(shapes,), **options)
+        try:
+            found = torch.export.export(network, (example,), dynamic_shapes=(shapes,), **options)
+        except Exception as error:  # tracing runs the student's own code, which raises what it likes
+            raise ValueError(
+                f"{type(student).__name__} has no program of any size: it cannot be traced by torch.export"
+                f" ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})."
+                " Leave torch and onnx out: --formats '[diffusers]'."
+            ) from error
     return _without_assertions(found)
 
 

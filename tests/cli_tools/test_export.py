@@ -137,3 +137,23 @@ def test_a_student_that_is_not_there(tmp_path, capsys):
     assert run(tmp_path / "none", "-o", tmp_path / "out") == 1
     assert "none: no such folder" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_student_that_cannot_be_traced_is_refused_before_a_file_is_written(tmp_path, capsys):
+    """One that decodes latent by latent and draws noise: its folder for diffusers is what there is."""
+    from adc_wan import OneStepVideo, WanAutoencoder, WanConditioner, WanDenoiser
+
+    layers = {"num_attention_heads": 2, "attention_head_dim": 12, "ffn_dim": 32, "num_layers": 2, "text_dim": 16}
+    autoencoder = WanAutoencoder(config={"base_dim": 3, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1})
+    conditioner = WanConditioner(autoencoder, length=6, width=16)
+    student, out = tmp_path / "student", tmp_path / "out"
+    save_student(OneStepVideo(WanDenoiser(config=layers), conditioner), student)
+    assert run(student, "-o", out) == 1
+    assert "OneStepVideo has no program of any size" in (error := capsys.readouterr().err)
+    assert "--formats '[diffusers]'" in error and len(error.strip().splitlines()) == 1
+    assert not out.exists()
+    assert run(student, "-o", out, "--formats", "[diffusers]") == 0
+    clip = torch.rand(1, 5, 3, 16, 24) * 2 - 1
+    with torch.no_grad():
+        expected = load_student(str(student)).eval().restore(clip)
+        assert_close(from_pretrained(out).student.restore(clip), expected)
