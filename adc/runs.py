@@ -97,11 +97,38 @@ def digest(recipes: Sequence[str | Path]) -> str:
     return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def begin(run: str | Path, recipes: Sequence[str | Path]) -> None:
-    """Note which recipe a run folder follows; changes that were noted stay."""
-    noted = read_json(Path(run, RECIPE)) or {}
+def begin(run: str | Path, recipes: Sequence[str | Path], resumed: bool = False) -> None:
+    """Note which recipe a run folder follows, and from which finished runs it starts.
+
+    Args:
+        run: The run folder.
+        recipes: A recipe and its overlays.
+        resumed: Whether the run goes on: what was noted of its changes and of the runs it started from stays.
+    """
+    noted = (read_json(Path(run, RECIPE)) or {}) if resumed else {}
     recipe = {"recipe": str(recipes[0]) if recipes else None, "sha256": digest(recipes)}
-    write_json(Path(run, RECIPE), {**recipe, "changes": noted["changes"]} if noted.get("changes") else recipe)
+    kept = {"changes": noted["changes"]} if noted.get("changes") else {}
+    inputs = {**_inputs(run, recipes), **noted.get("inputs", {})}
+    write_json(Path(run, RECIPE), {**recipe, **kept, **({"inputs": inputs} if inputs else {})})
+
+
+def _inputs(run: str | Path, recipes: Sequence[str | Path]) -> dict[str, str]:
+    """The finished runs whose folders, or files in them, are values of recipes: when each was finished."""
+    found: dict[str, str] = {}
+    values: list[Any] = [read_recipe(path) for path in recipes]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict | list):
+            values += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str) and "/" in value and len(value) < 1000:
+            for folder in (Path(value), *Path(value).parents[:-1]):
+                if folder != Path(run) and (folder / FINISHED).is_file():
+                    found[str(folder)] = _moment(folder)
+    return found
+
+
+def _moment(run: str | Path) -> str:
+    return (finished(run) or {}).get("finished") or ""
 
 
 def note_changes(run: str | Path, checkpoint: str, lines: Sequence[str]) -> None:
@@ -135,9 +162,20 @@ def finished(run: str | Path) -> dict[str, Any] | None:
     return read_json(Path(run, FINISHED))
 
 
-def finish_time(run: str | Path) -> float:
-    """When a complete run was, in seconds since the epoch."""
-    moment = (finished(run) or {}).get("finished")
+def is_current(run: str | Path, needed: str | Path) -> bool:
+    """Whether a finished run started from another one as that is now.
+
+    By what the run noted when it began, which a clock that was set back does not change; by the times at which both
+    were finished where it noted nothing.
+    """
+    noted: dict[str, str] = (read_json(Path(run, RECIPE)) or {}).get("inputs", {})
+    if str(needed) in noted:
+        return noted[str(needed)] == _moment(needed)
+    return _finish_time(run) >= _finish_time(needed)
+
+
+def _finish_time(run: str | Path) -> float:
+    moment = _moment(run)
     return datetime.fromisoformat(moment).timestamp() if moment else Path(run, FINISHED).stat().st_mtime
 
 

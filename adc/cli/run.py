@@ -149,11 +149,9 @@ def _state(step: Step) -> str:
         return INTERRUPTED_STATE if any((step.run / name).exists() for name in runs.TRACES) else NEW
     if not runs.follows(step.run, step.recipes):
         return NEW if step.command == "report" else CHANGED
-    finished = runs.finish_time(step.run)
-    for other in step.needs:
-        if other.state != FINISHED or runs.finish_time(other.run) > finished:
-            return NEW if step.command == "report" else OUTDATED
-    return FINISHED
+    if all(other.state == FINISHED and runs.is_current(step.run, other.run) for other in step.needs):
+        return FINISHED
+    return NEW if step.command == "report" else OUTDATED
 
 
 def _check(steps: list[Step], first: int, folder: str) -> None:

@@ -174,12 +174,12 @@ class RecipeCLI(LightningCLI):
             config.pop(option, None)
         return self.parser.dump(config, skip_none=False, skip_validation=True)
 
-    def save_recipe(self) -> None:
-        """Write the resolved recipe and its fingerprint into the run folder."""
+    def save_recipe(self, resumed: bool) -> None:
+        """Write the resolved recipe and its fingerprint into the run folder of a run that goes on, or begins."""
         assert self.run_folder is not None
         runs.write_text(self.run_folder / changes.CONFIG, self.resolved())
         if self.recipes:
-            runs.begin(self.run_folder, self.recipes)
+            runs.begin(self.run_folder, self.recipes, resumed)
 
 
 def main(command: str, argv: list[str]) -> None:
@@ -212,7 +212,7 @@ def _fit(cli: RecipeCLI) -> None:
     checkpoint = _resume(cli)
     stopwatch = runs.Stopwatch(cli.run_folder)
     if trainer.is_global_zero:
-        cli.save_recipe()
+        cli.save_recipe(resumed=checkpoint is not None)
         clock = LambdaCallback(
             on_train_batch_end=lambda *_: stopwatch.note(every=10.0), on_exception=lambda *_: stopwatch.note()
         )

@@ -148,6 +148,31 @@ def test_results_older_than_their_inputs_are_reported(adc, recipes, log):
     assert "--from 1_decoder" in complaint
 
 
+def test_a_clock_that_is_set_back_makes_nothing_outdated(adc, recipes, log, monkeypatch):
+    """Stages know their inputs by what these were, not by when: the second one ended in the past of the first."""
+    adc("run", "recipes", "--until", "0_prune")
+    late = runs.read_json("runs/0_prune/finished.json")
+    runs.write_json("runs/0_prune/finished.json", {**late, "finished": "2099-01-01T00:00:00.000000+00:00"})
+    log()
+    assert adc("run", "recipes")[0] == 0
+    assert log() == ALL[1:]
+    assert adc("run", "recipes")[0] == 0
+    assert log() == []
+    runs.finish("runs/0_prune")  # made again, and the clock is right now
+    assert adc("run", "recipes")[0] == 2
+
+
+def test_a_resumed_run_keeps_the_inputs_that_it_began_with(recipes):
+    runs.finish("runs/0_prune")
+    runs.begin("runs/1_decoder", ["recipes/1_decoder.yaml"])
+    runs.finish("runs/0_prune")
+    runs.begin("runs/1_decoder", ["recipes/1_decoder.yaml"], resumed=True)
+    runs.finish("runs/1_decoder")
+    assert not runs.is_current("runs/1_decoder", "runs/0_prune")
+    runs.begin("runs/1_decoder", ["recipes/1_decoder.yaml"])
+    assert runs.is_current("runs/1_decoder", "runs/0_prune")
+
+
 def test_an_outdated_or_changed_report_is_simply_made_again(adc, recipes, log):
     adc("run", "recipes")
     log()
