@@ -30,7 +30,7 @@ def describe(error: BaseException) -> str:
     says how to see where it came from. Where a place was named (`name_place`), the line begins with it.
     """
     place = getattr(error, PLACE, None)
-    return _line(error) if place is None else f"{place}: {_line(error)}"
+    return masked(_line(error) if place is None else f"{place}: {_line(error)}")
 
 
 def name_place(error: BaseException, place: str) -> None:
@@ -54,6 +54,21 @@ def _where(error: BaseException) -> str:
         return ""
     folder, name = os.path.split(step.tb_frame.f_code.co_filename)
     return f" at {os.path.basename(folder)}/{name}:{step.tb_lineno}"  # noqa: PTH119
+
+
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|^KEY_|API_?KEY|PRIVATE", re.IGNORECASE)
+"""Names of environment variables whose values are for nobody else."""
+
+
+def masked(text: str) -> str:
+    """A text in which values of secret environment variables stand as ``${oc.env:NAME}``, which a recipe reads again.
+
+    Secret are those whose names say so (`SECRET`) and that have at least eight characters.
+    """
+    found = {value: name for name, value in os.environ.items() if len(value) >= 8 and SECRET.search(name)}
+    for value in sorted(found, key=len, reverse=True):
+        text = text.replace(value, f"${{oc.env:{found[value]}}}")
+    return text
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

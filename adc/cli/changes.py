@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from adc import runs
-from adc.errors import UsageError
+from adc.errors import UsageError, masked
 
 CONFIG = "config.yaml"
 OPTIMIZER = re.compile(r"model\.init_args\.roles\.([^.]+)\.optimizer\.init_args\.([^.]+)$")
@@ -113,7 +113,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     elif isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
         entries = [(str(number), entry) for number, entry in enumerate(value)]
     else:
-        return {path: value}
+        return {path: masked(value) if isinstance(value, str) else value}
     return {
         key: leaf for name, entry in entries for key, leaf in _flat(entry, f"{path}.{name}" if path else name).items()
     }

@@ -17,7 +17,7 @@ from adc import registry
 from adc.cli import USAGE
 from adc.cli.errors import explain, place_of_value, root_cause
 from adc.cli.prefer_torch import prefer_torch
-from adc.errors import UsageError, debugging, describe
+from adc.errors import UsageError, debugging, describe, masked
 from adc.runs import read_recipe
 
 PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
@@ -78,7 +78,7 @@ class OneLineErrors(ArgumentParser):
             sys.stderr.write(f"{message}\n")
         names = [option[2:] for action in self._actions for option in action.option_strings if option.startswith("--")]
         line = explain(message, ex, getattr(self, "recipes", []), names)
-        sys.stderr.write(f"adc: error: {line}\n")
+        sys.stderr.write(f"adc: error: {masked(line)}\n")
         sys.exit(USAGE)
 
 

@@ -27,7 +27,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from adc import runs
 from adc.cli import COMMANDS, INTERRUPTED, changes, clusters
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
-from adc.errors import UsageError
+from adc.errors import UsageError, masked
 from adc.signals import STOPPED
 from adc.training import Stage
 from adc.training.callbacks import goal
@@ -168,11 +168,11 @@ class RecipeCLI(LightningCLI):
         return add_heartbeat(trainer)
 
     def resolved(self) -> str:
-        """The resolved recipe, options of the command line included, as YAML."""
+        """The resolved recipe, options of the command line included, as YAML; secrets of the environment by name."""
         config = self.config.clone()
         for option in (*OWN_OPTIONS, "config"):
             config.pop(option, None)
-        return self.parser.dump(config, skip_none=False, skip_validation=True)
+        return masked(self.parser.dump(config, skip_none=False, skip_validation=True))
 
     def save_recipe(self, resumed: bool) -> None:
         """Write the resolved recipe and its fingerprint into the run folder of a run that goes on, or begins."""
