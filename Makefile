@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: install demo test lowest check clean
+.PHONY: install demo test faults lowest check clean
 .DEFAULT_GOAL := install
 
 install: .venv/.base
@@ -26,17 +26,22 @@ demo: .venv/.base
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# What happens to runs that are killed, starved and lied to, in its long form: hours, and a demo beforehand.
+faults: .venv/.dev
+	OMP_NUM_THREADS=1 ADC_FAULTS=long $(BIN)/python -m pytest -rP tests/faults
+
 # The fast tests with the lowest versions that pyproject.toml declares; PYTHON=python3.10 takes the lowest Python too.
 lowest: .venv/.base
 	$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
 
-# Style and types.
+# Style, types, and known vulnerabilities of pinned packages where an index answers.
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python tools/audit.py
 
 clean:
 	rm -rf .venv .venv-lowest runs report
