@@ -6,6 +6,7 @@ dtype.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -33,6 +34,17 @@ def can_pack(dtype: torch.dtype) -> bool:
     except _UNABLE:
         return False
     return True
+
+
+@cache
+def layout_follows_size(dtype: torch.dtype) -> bool:
+    """Whether the best layout of a convolution's weight depends on the size of its input.
+
+    It does in half precision, and in float32 where oneDNN has no AVX-512: blocks of 24 output channels of 480 for 32 x
+    32 pixels, of 16 for 8 x 8.
+    """
+    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512") and "ONEDNN_MAX_CPU_ISA" not in os.environ
+    return dtype != torch.float32 or not wide
 
 
 @cache

@@ -112,8 +112,8 @@ def stored_bytes(restorer: nn.Module) -> int:
 class PackedConv2d(nn.Module):
     """A zero-padded convolution with its weight in oneDNN's layout, and an optional sum behind it.
 
-    In half precision the best layout depends on the size of the input, and oneDNN changes it at
-    every call if it is another one (480 channels of 32 x 32 pixels with AMX: 89 ms instead of 1.7).
+    Where the best layout depends on the size of the input (`adc.inference.onednn.layout_follows_size`), oneDNN changes
+    it at every call if it is another one (480 channels of 32 x 32 pixels with AMX in bfloat16: 89 ms instead of 1.7).
     There the weight is packed for the current size, anew whenever that changes.
     """
 
@@ -133,7 +133,7 @@ class PackedConv2d(nn.Module):
     def _weight(self, size: torch.Size) -> Tensor:
         """The weight, laid out for an input of a size."""
         weight, packed_for = self._packed
-        if self.dtype != torch.float32 and packed_for != size:
+        if onednn.layout_follows_size(self.dtype) and packed_for != size:
             weight = onednn.pack_convolution(weight.to_dense(), self._settings, size)
             self._packed = (weight, size)
         return weight
