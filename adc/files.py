@@ -6,12 +6,14 @@ import errno
 import os
 import re
 import secrets
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_HOST = re.sub(r"\W", "_", socket.gethostname())[:60]
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path: The file; missing folders above it are made.
 
     Yields:
-        An empty file ``.NAME.*.partial.ENDING`` in the same folder.
+        An empty file ``.NAME.*.partial.ENDING`` in the same folder, which stays if the process is killed (`sweep`).
 
     Raises:
         OSError: If the file cannot be written; nothing is left behind and the old content stays. A disk that is full
@@ -32,7 +34,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+    unique = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
     scratch = target.with_name(f".{target.stem[:100]}.{unique}.partial{target.suffix}")
     try:
         scratch.touch(exist_ok=False)
@@ -46,6 +48,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         scratch.unlink(missing_ok=True)
     _flush(target.parent)
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove the scratch files that processes of this machine left in a folder when they were killed."""
+    for path in Path(folder).glob(f".*.{_HOST}-*.partial*"):
+        found = re.search(r"-(\d+)-[0-9a-f]{8}\.partial", path.name)
+        if found is not None and not _runs(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    with suppress(PermissionError):  # it is another user's
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def save_tensors(tensors: dict[str, Any], path: Path, metadata: dict[str, str]) -> None:

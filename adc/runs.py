@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from adc.files import replacing
+from adc.files import replacing, sweep
 
 FINISHED, RECIPE, ATTEMPTS, LOCK = "finished.json", "recipe.json", "attempts.json", ".lock"
 TRACES = (FINISHED, RECIPE, ATTEMPTS, "checkpoints", "diverged", "logs")
@@ -98,13 +98,14 @@ def digest(recipes: Sequence[str | Path]) -> str:
 
 
 def begin(run: str | Path, recipes: Sequence[str | Path], resumed: bool = False) -> None:
-    """Note which recipe a run folder follows, and from which finished runs it starts.
+    """Note which recipe a run folder follows, and from which finished runs it starts; sweep what kills left there.
 
     Args:
         run: The run folder.
         recipes: A recipe and its overlays.
         resumed: Whether the run goes on: what was noted of its changes and of the runs it started from stays.
     """
+    sweep(run)
     noted = (read_json(Path(run, RECIPE)) or {}) if resumed else {}
     recipe = {"recipe": str(recipes[0]) if recipes else None, "sha256": digest(recipes)}
     kept = {"changes": noted["changes"]} if noted.get("changes") else {}

@@ -28,11 +28,16 @@ def recipe(folder, name, *callbacks, **data):
     return ["fit", "-c", str(TINY / "1_decoder.yaml"), "-c", str(overlay), "--trainer.default_root_dir", name]
 
 
-def run_ranks(folder, jobs):
-    """Run commands as jobs of some ranks (`ranks.py`); what became of each rank, the time since it was harmed too."""
-    planned = [{"ranks": ranks, "argv": argv} for ranks, argv in jobs.values()]
-    command = [sys.executable, str(HERE / "ranks.py"), json.dumps(planned)]
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=500)
+def run_ranks(folder, jobs, limit=60):
+    """Run commands as jobs of some ranks (`ranks.py`); what became of each rank, the time since it was harmed too.
+
+    A third item of a job is whom to kill, and when.
+    """
+    planned = [
+        {"ranks": ranks, "argv": argv, **({"kill": kill[0]} if kill else {})} for ranks, argv, *kill in jobs.values()
+    ]
+    command = [sys.executable, str(HERE / "ranks.py"), json.dumps(planned), str(limit)]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = dict(zip(jobs, json.loads(done.stdout), strict=True))
     for name, ends in results.items():

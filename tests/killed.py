@@ -13,11 +13,11 @@ HERE = Path(__file__).parent
 TINY = HERE.parent / "recipes" / "tiny"
 
 
-def adc(folder, jobs, *modules):
+def adc(folder, jobs, *modules, timeout=300):
     """Run commands, by name, in a folder; what each said and how it ended."""
     environment = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "training" / "plugins"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "forks.py"), json.dumps(list(jobs.values())), *modules]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return dict(zip(jobs, json.loads(done.stdout), strict=True))
 
@@ -34,6 +34,18 @@ def killing(path, *callbacks):
 
 def fit(name, folder, *options):
     return ["fit", "-c", str(TINY / name), *options, "--trainer.default_root_dir", folder]
+
+
+def lengthened(path, updates, role="decoder", save=None, recipe="1_decoder.yaml"):
+    """Options that make a tiny recipe so many updates long; it saves every so many of them if this is given."""
+    listed = yaml.safe_load((TINY / recipe).read_text())["trainer"]["callbacks"]
+    for callback in listed:
+        if callback["class_path"] == "StopAfter":
+            callback["init_args"]["updates"] = updates
+        if callback["class_path"] == "SaveEvery" and save is not None:
+            callback["init_args"]["updates"] = save
+    schedule = f"--model.roles.{role}.scheduler.total_steps" if recipe == "1_decoder.yaml" else None
+    return [*overlay(path, {"trainer": {"callbacks": listed}}), *([schedule, str(updates)] if schedule else [])]
 
 
 def equal(one, other):

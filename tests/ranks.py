@@ -1,9 +1,11 @@
 """Runs commands of `adc` one after the other, each as the ranks of a job, all forked from this process.
 
-``python ranks.py JOBS``: JOBS is a JSON list of ``{"ranks": ..., "argv": [...]}``. Prints a JSON list with a list of
-``{"status": ..., "output": ..., "end": ...}`` for each job, one for each rank: a status below 0 is the signal that
-ended it, "alive" one that had not ended after a minute; "end" is its time on the monotonic clock. A rank that is
-stopped is continued once the others have ended. Every process imports everything once.
+``python ranks.py JOBS [LIMIT]``: JOBS is a JSON list of ``{"ranks": ..., "argv": [...], "kill": [RANK, SHARE]}``.
+The last is optional: that rank is killed after that share of the time that the first job took, and 20 s later the
+others are, as launchers do. Prints a JSON list with
+a list of ``{"status": ..., "output": ..., "end": ...}`` for each job, one for each rank: a status below 0 is the signal
+that ended it, "alive" one that had not ended after LIMIT seconds, 60 by default; "end" is its time on the monotonic
+clock. A rank that is stopped is continued once the others have ended. Every process imports everything once.
 """
 
 import json
@@ -14,8 +16,6 @@ import sys
 import tempfile
 import time
 import traceback
-
-LIMIT = 60.0
 
 
 def become(rank, ranks, port, argv, output):
@@ -40,7 +40,7 @@ def become(rank, ranks, port, argv, output):
     os._exit(status)
 
 
-def run(ranks, argv):
+def run(ranks, argv, limit, kill=None):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     outputs = [tempfile.TemporaryFile() for _ in range(ranks)]  # noqa: SIM115
@@ -52,8 +52,11 @@ def run(ranks, argv):
         running[child] = rank
     ends = {rank: {"status": "alive", "end": None} for rank in range(ranks)}
     stopped = set()
-    limit = time.monotonic() + LIMIT
-    while running and time.monotonic() < limit:
+    start = time.monotonic()
+    while running and time.monotonic() < start + limit:
+        if kill is not None and time.monotonic() > start + kill[1]:
+            os.kill(next(child for child, rank in running.items() if rank == kill[0]), signal.SIGKILL)
+            kill, limit = None, kill[1] + 20.0
         child, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         if child and os.WIFSTOPPED(status):
             stopped.add(child)
@@ -77,4 +80,11 @@ if __name__ == "__main__":
     from adc.cli import train
 
     train.load_components(training=True)
-    print(json.dumps([run(**job) for job in json.loads(sys.argv[1])]))
+    limit = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
+    done, whole = [], 0.0
+    for job in json.loads(sys.argv[1]):
+        rank, share = job.pop("kill", (None, None))
+        begin = time.monotonic()
+        done.append(run(**job, limit=limit, kill=None if share is None else (rank, share * whole)))
+        whole = whole or time.monotonic() - begin
+    print(json.dumps(done))

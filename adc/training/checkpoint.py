@@ -41,12 +41,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             leftover.unlink(missing_ok=True)
         with replacing(path) as scratch:
             _check_space(checkpoint, folder, path)
-            try:
-                with scratch.open("wb") as file:
-                    torch.save(checkpoint, file)
-            except RuntimeError as error:  # what torch's writer makes of a disk that is full
-                free = shutil.disk_usage(folder).free
-                raise OSError(f"{path}: cannot be written ({error}); {free // 2**20} MiB are free there.") from error
+            with scratch.open("wb") as file:
+                torch.save(checkpoint, file)
             try:
                 _load(scratch)
             except Exception as error:
