@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"registry", "errors", "files", "progress", "renamed", "signals"},
+    {"registry", "errors", "files", "memory", "progress", "renamed", "signals"},
     {"ops"},
     {"interfaces"},
     {"losses", "metrics", "degradation", "pruning", "weights", "media", "runs"},

@@ -8,18 +8,18 @@ import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from adc.cli.options import leave, naming_options
 from adc.cli.parser import OneLineErrors
 from adc.errors import UsageError
 from adc.evaluation.batch import work_through
-from adc.inference.jobs import LIST, Job, plan
+from adc.inference.jobs import LIST, Job, left_out, plan
 from adc.inference.options import UpscaleOptions
 from adc.inference.upscaler import Upscaler
 from adc.inference.video import upscale_video
 from adc.media.image_files import check_target
+from adc.progress import note
 
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "device": (
@@ -33,7 +33,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "rate": (str, "25", "Frames per second of a folder of frames: 25, 30000/1001."),
 }
 FLAGS = {
-    "frames": "The input folder holds the frames of a video.",
+    "frames": "The input folder holds the frames of a video, or folders that do.",
     "resume": "Leave out files whose result is there.",
     "compile": "Compile the student; it starts slowly then, and pays for many images of one size.",
 }
@@ -52,7 +52,9 @@ def main(argv: list[str]) -> None:
         "-o",
         "--output",
         required=True,
-        help="A file, whose ending says its format, or a folder; for a folder or a list a folder.",
+        help="A file, whose ending says its format, or a folder, which may end in /; for a folder or a list a folder. "
+        "Kept where the format has it: transparency, EXIF and XMP data, text, colour profile, dots per inch, and with "
+        "--depth 16 all bits; of videos times, sound, subtitles and colour tags. What is left out is told.",
     )
     parser.add_argument("--student", required=True, help="A folder of adc fit or adc prune, or a file of adc export.")
     parser.add_class_arguments(UpscaleOptions, as_group=False, skip={"devices", *FLAGS})
@@ -71,7 +73,9 @@ def main(argv: list[str]) -> None:
 def _upscale(given: Any, options: UpscaleOptions) -> None:
     """Upscale what is given on the command line."""
     warnings.filterwarnings("ignore", module="PIL")
-    jobs = plan(given.input, Path(given.output), options.format, given.frames)
+    jobs = plan(given.input, given.output, options.format, given.frames)
+    if rest := left_out(given.input, jobs):
+        note(f"{given.input}: {rest}")
     single = jobs[0] if len(jobs) == 1 else None
     if single is not None and not single.video:
         try:

@@ -12,15 +12,22 @@ from torch import Tensor
 
 from adc.errors import UsageError
 from adc.media.frame_folders import FrameFolder, frame_files
+from adc.media.image_files import decode_image
 from adc.media.images import EXTENSIONS, list_images, name_of, read_image, to_frame
 from adc.media.pairing import by_name, check_partners
+from adc.media.pixels import eight_bits, over_white, profile_name
 from adc.media.video_reader import VIDEO_EXTENSIONS, VideoReader
 from adc.media.video_source import list_video_sources
+from adc.progress import note
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A restored image or clip and its reference: image files, video files, folders of frames."""
+    """A restored image or clip and its reference: image files, video files, folders of frames.
+
+    Attributes:
+        name: That of the reference, its path in a folder: the same for every method, whatever their formats.
+    """
 
     name: str
     restored: Path
@@ -47,10 +54,13 @@ def find_pairs(restored: Path, reference: Path, video: bool) -> list[Pair]:
             else f"{single} is a file and {folder} a folder; give two files or two folders."
         )
     if one:
-        return [Pair(restored.name, restored, reference)]
+        return [Pair(reference.name, restored, reference)]  # by which results of several methods meet
     found, references = (_named(path, video) for path in (restored, reference))
     check_partners(found, references, restored, reference)
-    return [Pair(path.relative_to(restored).as_posix(), path, references[name]) for name, path in found.items()]
+    partners = {name: references[name] for name in found}
+    return [
+        Pair(partners[name].relative_to(reference).as_posix(), path, partners[name]) for name, path in found.items()
+    ]
 
 
 def holds_videos(path: Path) -> bool:
@@ -74,7 +84,7 @@ def frames(pair: Pair, video: bool) -> Iterator[tuple[Tensor, Tensor]]:
     elif video:
         pairs = zip_longest(_stream(pair.restored), _stream(pair.reference))
     else:
-        pairs = iter([(_frame(pair.restored), _frame(pair.reference))])
+        pairs = iter([_images(pair)])
     for number, (restored, reference) in enumerate(pairs):
         if restored is None or reference is None:
             short = pair.restored if restored is None else pair.reference
@@ -102,6 +112,22 @@ def _stream(path: Path) -> Iterator[Tensor]:
             yield frame.pixels
         if video.damage:
             raise ValueError(f"{path}: damaged ({video.damage[0]}); replace it.")
+
+
+def _images(pair: Pair) -> tuple[Tensor, Tensor]:
+    """Both images of a pair; what makes them hard to compare is noted."""
+    found = [decode_image(path) for path in (pair.restored, pair.reference)]
+    transparent = [image.is_transparent for image in found]
+    if transparent[0] != transparent[1]:
+        which = pair.restored if transparent[0] else pair.reference
+        note(f"{pair.restored}: of it and {pair.reference} only {which} is transparent; it was laid over white")
+    spaces = [profile_name(image.metadata.icc) for image in found]
+    if spaces[0] != spaces[1]:
+        note(
+            f"{pair.restored}: its colours are {spaces[0]}, those of {pair.reference} {spaces[1]}; values were compared"
+        )
+    one, other = (to_frame(eight_bits(over_white(image.pixels, image.alpha))) for image in found)
+    return one, other
 
 
 def _frame(path: Path) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 
 from adc.evaluation.measure import Method
 from adc.ops.statistics import bootstrap_interval
+from adc.progress import note
 
 Interval = tuple[float, float]
 
@@ -61,6 +62,11 @@ def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: fl
     for one, other in combinations(methods, 2):
         second = {row["name"]: row for row in other.rows}
         common = [(row, second[row["name"]]) for row in one.rows if row["name"] in second]
+        if len(common) < max(len(one.rows), len(other.rows)):
+            note(
+                f"{one.name} and {other.name}: {len(common)} compared, which both have; of "
+                f"{len(one.rows)} and {len(other.rows)} that could be measured"
+            )
         names = [name for name in (common[0][0] if common else {}) if name != "name"]
         for name in names:
             columns = [[float(row[name]) for row in rows] for rows in zip(*common, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,25 @@ from PIL import Image
 from torch import Tensor
 
 from adc.inference.upscaler import Upscaler, retry_on_oom
-from adc.media.image_files import DecodedImage, channels_for, check_target, decode_image, image_writer
+from adc.media.image_files import (
+    DecodedImage,
+    channels_for,
+    check_target,
+    decode_image,
+    fill_transparent,
+    image_writer,
+)
 from adc.media.images import to_frame
+from adc.media.pixels import over_white
 from adc.ops.clip import to_unit
 
 
 def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, ...]:
     """Upscale an image file; the result appears whole or not at all.
 
-    Transparency is resized apart; where the format has none, transparent pixels are laid over
-    white before. EXIF, colour profile and dots per inch are kept where the format has them.
+    Transparency is resized apart, and the student sees the nearest visible colours where nothing is visible; where the
+    format has none, transparent pixels are laid over white before. EXIF and XMP data, text, colour profile and dots per
+    inch are kept where the format has them.
 
     Returns:
         What was left out, each in a few words.
@@ -32,13 +42,17 @@ def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, 
     height, width = image.pixels.shape[:2]
     size = upscaler.size(height, width)
     check_target(target, (size[1], size[0]), upscaler.options.depth)
-    if image.alpha is not None and channels_for(target, image.gray, True) in (1, 3):
-        image = _over_white(image)
+    lost = image.metadata.missing(target.suffix.lower(), image.gray)
+    if image.alpha is not None:
+        if channels_for(target, image.gray, True) in (1, 3):
+            image = replace(image, pixels=over_white(image.pixels, image.alpha), alpha=None)
+        else:
+            image = replace(image, pixels=fill_transparent(image.pixels, image.alpha))
     tile = 256 if upscaler.options.tile is None else max(64, upscaler.options.tile // 2)
     advice, hint = f"try --tile {tile}", "; leave --compile out" if upscaler.options.compile else ""
     pixels = f"{width}x{height} pixels"
     retry_on_oom(lambda: _write(image, target, size, upscaler), upscaler, source, pixels, advice, hint)
-    return image.notes
+    return (*image.notes, *lost)
 
 
 def _write(image: DecodedImage, target: Path, size: tuple[int, int], upscaler: Upscaler) -> None:
@@ -69,13 +83,6 @@ def _rows(band: Tensor, gray: bool, depth: int) -> np.ndarray:
 def _alpha(alpha: np.ndarray, size: tuple[int, int], top: int, rows: int, depth: int) -> np.ndarray:
     height, width = alpha.shape
     box = (0.0, top * height / size[0], float(width), min((top + rows) * height / size[0], float(height)))
-    large = np.asarray(Image.fromarray(alpha).resize((size[1], rows), Image.Resampling.BICUBIC, box))[..., None]
-    return large if depth == 8 else large.astype(np.uint16) * 257
-
-
-def _over_white(image: DecodedImage) -> DecodedImage:
-    assert image.alpha is not None
-    share = image.alpha[..., None].astype(np.float32) / 255
-    white = np.iinfo(image.pixels.dtype).max
-    laid = np.rint(image.pixels * share + white * (1 - share)).astype(image.pixels.dtype)
-    return DecodedImage(laid, image.gray, None, image.metadata, image.notes)
+    shares = Image.fromarray(alpha.astype(np.float32) / np.iinfo(alpha.dtype).max)
+    large = np.asarray(shares.resize((size[1], rows), Image.Resampling.BICUBIC, box))[..., None].clip(0, 1)
+    return np.rint(large * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adc.errors import UsageError
-from adc.media.images import EXTENSIONS, list_images, name_of
-from adc.media.video_reader import is_video
+from adc.media.frame_folders import frame_files
+from adc.media.images import EXTENSIONS, WRITTEN, describe_rest, list_files, name_of, no_image
+from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
 
 LIST = "-"
+SLASHES = tuple({"/", os.sep})
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,20 @@ class Job:
     video: bool = False
 
 
-def plan(source: str | Path, target: Path, ending: str = "png", frames: bool = False) -> list[Job]:
+def plan(source: str | Path, target: str | Path, ending: str = "png", frames: bool = False) -> list[Job]:
     """Input files (a list on standard input for ``-``) and the files that their results become.
 
-    Images in an output folder get the ending; with `frames`, a folder holds the frames of a video.
+    Images in an output folder get the ending; videos in a folder keep theirs. With `frames`, a folder holds the frames
+    of a video, or folders that do. An output that ends in a slash is a folder.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
         UsageError: If the output does not suit the input, or an input would be overwritten.
-        ValueError: If there is no image, or two would have one name.
+        ValueError: If there is no image and no video, or two would have one name.
     """
-    is_image_name = target.suffix.lower() in EXTENSIONS and not target.is_dir()
+    is_folder = str(target).endswith(SLASHES) or Path(target).is_dir()
+    target = Path(target)
+    is_image_name = target.suffix.lower() in WRITTEN and not is_folder
     if str(source) == LIST:
         _check_folder(target, is_image_name, "a list of files needs a folder for the results")
         jobs = [_listed(path, target, ending) for path in _read_list()]
@@ -41,27 +47,63 @@ def plan(source: str | Path, target: Path, ending: str = "png", frames: bool = F
         source = Path(source)
         if not source.exists():
             raise FileNotFoundError(f"{source}: no such file or folder.")
-        if source.is_dir() and frames:
-            jobs = [Job(source, target, video=True)]
-        elif source.is_dir():
-            _check_folder(target, is_image_name, f"{source} is a folder, so this must be a folder too")
-            inside = _real(target)
-            all_there = inside == _real(source)
-            images = [path for path in list_images(source) if all_there or inside not in _real(path).parents]
-            jobs = [Job(path, target / f"{name_of(path, source)}.{ending}") for path in images]
+        if source.is_dir():
+            if not frames or not frame_files(source):
+                _check_folder(target, is_image_name, f"{source} is a folder, so this must be a folder too")
+            jobs = _clips(source, target) if frames else _of_folder(source, target, ending)
         elif frames:
             raise UsageError(f"--frames: {source} is a file; this is for a folder of frames.")
         else:
-            jobs = [_single(source, target, ending, is_image_name)]
+            jobs = [_single(source, target, ending, is_image_name, is_folder)]
     _check_distinct(jobs)
     return jobs
 
 
-def _single(source: Path, target: Path, ending: str, is_image_name: bool) -> Job:
+def left_out(source: str | Path, jobs: Sequence[Job]) -> str | None:
+    """What lies in a folder and is no job, in a few words: how many files, of which endings; None if nothing is."""
+    if str(source) == LIST or not Path(source).is_dir():
+        return None
+    done = {job.source for job in jobs} | {job.target for job in jobs}
+    rest = [path for path in list_files(Path(source)) if not path.name.startswith(".") and path not in done]
+    rest = [path for path in rest if not any(clip in path.parents for clip in done)]
+    return describe_rest(rest)
+
+
+def _of_folder(source: Path, target: Path, ending: str) -> list[Job]:
+    """Images and videos of a folder and of those in it, without what lies in an output folder inside it."""
+    files = [path for path in list_files(source) if not path.name.startswith(".")]
+    if _real(source) in _real(target).parents:
+        results = source / _real(target).relative_to(_real(source))
+        files = [path for path in files if results not in path.parents]
+    jobs = []
+    for path in files:
+        if path.suffix.lower() in EXTENSIONS:
+            jobs.append(Job(path, target / f"{name_of(path, source)}.{ending}"))
+        elif is_video(path):
+            jobs.append(Job(path, target / path.relative_to(source), video=True))
+    if not jobs:
+        raise no_image(source, *VIDEO_EXTENSIONS)
+    return jobs
+
+
+def _clips(source: Path, target: Path) -> list[Job]:
+    """A folder of frames, or those in a folder."""
+    if frame_files(source):
+        return [Job(source, target, video=True)]
+    clips = sorted(path for path in source.iterdir() if path.is_dir() and path.name[0] != "." and frame_files(path))
+    if not clips:
+        raise no_image(source)
+    return [Job(path, target / path.name, video=True) for path in clips]
+
+
+def _single(source: Path, target: Path, ending: str, is_image_name: bool, is_folder: bool) -> Job:
     if is_video(source):
-        return Job(source, target / source.name if target.is_dir() else target, video=True)
-    if target.suffix and not is_image_name and not target.is_dir():
-        raise UsageError(f"--output {target}: unknown image format; there are {', '.join(EXTENSIONS)}.")
+        return Job(source, target / source.name if is_folder else target, video=True)
+    if target.suffix and not is_image_name and not is_folder:
+        known = ", ".join(WRITTEN)
+        raise UsageError(
+            f"--output {target}: unknown image format; there are {known}. If it is a folder, end it with /."
+        )
     return Job(source, target if is_image_name else target / f"{source.stem}.{ending}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from adc.interfaces import Restorer
+from adc.memory import available_memory
 from adc.ops.modes import evaluating
 
 SIDES = (512, 384, 256, 192, 128, 96, 64)
@@ -96,23 +96,4 @@ def free_memory(device: torch.device) -> int:
     """Free bytes of a device; those of the machine, or of the container, for the CPU."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    known = [size for size in (_of_machine(), _of_container()) if size is not None]
-    return min(known, default=4 * 2**30)
-
-
-def _of_machine() -> int | None:
-    info = Path("/proc/meminfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _of_container() -> int | None:
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # absent, or "max"
-            continue
-    return None
+    return available_memory()

@@ -55,6 +55,7 @@ class OnnxStudent(Restorer):
                 f"{path}: not an ONNX file that ONNX Runtime can run ({reason}); export it again."
             ) from None
         self._input, self._of_clips = self._only_input()
+        self._check_free_size()
         noted = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         self.facts: dict[str, Any] = json.loads(noted) if noted else {}
         self.scale = int(self.facts.get("scale") or self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64)
@@ -69,8 +70,23 @@ class OnnxStudent(Restorer):
         return large.to(lr.device)
 
     def _run(self, frames: Tensor) -> Tensor:
-        (large,) = self._session.run(None, {self._input: frames.contiguous().numpy()})
+        try:
+            (large,) = self._session.run(None, {self._input: frames.contiguous().numpy()})
+        except Exception as error:  # ONNX Runtime's errors share no class
+            reason = " ".join(str(error).split())[:200]
+            memory = "allocat" in reason.lower() or "memory" in reason.lower()
+            kind = MemoryError if memory else ValueError  # for less memory tiles become smaller
+            raise kind(f"{self.path}: ONNX Runtime fails ({reason}).") from None
         return torch.from_numpy(large)
+
+    def _check_free_size(self) -> None:
+        """Refuse a file that takes images of one size only."""
+        shape = self._session.get_inputs()[0].shape
+        if fixed := [side for side in shape[-2:] if isinstance(side, int)]:
+            raise ValueError(
+                f"{self.path}: takes images of a fixed size only ({' x '.join(map(str, shape[-2:]))}, {len(fixed)} of "
+                "its sides); export it with free height and width, as `adc export` does."
+            )
 
     def _only_input(self) -> tuple[str, bool]:
         """Its name, and whether it takes clips."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from adc import pruning
@@ -22,7 +22,9 @@ from adc.inference.prepare import prepare, why_not
 from adc.inference.restore import Tiling, restore_bands, restore_image
 from adc.inference.tiles import plan_tiles
 from adc.interfaces import Restorer
-from adc.media.images import opened, to_bytes, to_frame
+from adc.media.image_files import decode_image, fill_transparent
+from adc.media.images import to_bytes, to_frame
+from adc.media.pixels import eight_bits
 from adc.progress import note
 
 if TYPE_CHECKING:
@@ -109,11 +111,14 @@ class Upscaler:
             ValueError: If the image has another shape or type, or memory runs out with the smallest tiles.
         """
         if isinstance(image, str | Path):
-            with opened(image) as found:
-                upright = ImageOps.exif_transpose(found)
-            return self._pil(upright)
+            found = decode_image(Path(image))
+            alpha = None if found.alpha is None else eight_bits(found.alpha)
+            return self._pil(eight_bits(found.pixels), alpha, found.gray)
         if isinstance(image, Image.Image):
-            return self._pil(image)
+            if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+                raise ValueError(f"image: a PIL image of mode {image.mode}; convert it to RGB, or use Upscaler.image.")
+            alpha = np.array(image.convert("RGBA").getchannel("A")) if image.has_transparency_data else None
+            return self._pil(np.asarray(image.convert("RGB")), alpha, image.mode in ("L", "LA", "1"))
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
                 raise ValueError(f"image: an array {image.shape} of {image.dtype}; expected (H, W, 3) of uint8.")
@@ -127,14 +132,12 @@ class Upscaler:
         large = torch.cat([restore_clip(self.restore, clip[None], "image") for clip in clips])
         return large if image.dim() == 5 else large[0, 0]
 
-    def _pil(self, image: Image.Image) -> Image.Image:
-        if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-            raise ValueError(f"image: a PIL image of mode {image.mode}; convert it to RGB, or use Upscaler.image.")
-        alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-        large = Image.fromarray(self(np.asarray(image.convert("RGB"))))
-        large = large.convert("L") if image.mode in ("L", "LA", "1") else large
+    def _pil(self, pixels: np.ndarray, alpha: np.ndarray | None, gray: bool) -> Image.Image:
+        visible = pixels if alpha is None else fill_transparent(pixels, alpha)
+        large = Image.fromarray(self(visible))
+        large = large.convert("L") if gray else large
         if alpha is not None:
-            large.putalpha(alpha.resize(large.size, Image.Resampling.BICUBIC))
+            large.putalpha(Image.fromarray(alpha).resize(large.size, Image.Resampling.BICUBIC))
         return large
 
     def image(self, source: str | Path, target: str | Path) -> Path:

@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from adc.media.images import EXTENSIONS, BrokenImageError, no_image, read_image, to_bytes, to_frame, write_image
+from adc.media.images import (
+    EXTENSIONS,
+    WRITTEN,
+    BrokenImageError,
+    no_image,
+    read_image,
+    to_bytes,
+    to_frame,
+    write_image,
+)
 from adc.media.video_reader import Damage, Frame
 
 
@@ -130,8 +139,8 @@ class FrameFolderWriter:
         self.path, self.names, self.ending, self.quality = Path(path), names, ending, quality
         self.left_out: list[str] = []
         self.written = 0
-        if ending.lower() not in EXTENSIONS:
-            raise ValueError(f"{path}: unknown image format '{ending}'. There are: {', '.join(EXTENSIONS)}.")
+        if ending.lower() not in WRITTEN:
+            raise ValueError(f"{path}: unknown image format '{ending}'. There are: {', '.join(WRITTEN)}.")
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{path}: is a file; frames are written into a folder.")
         self.path.mkdir(parents=True, exist_ok=True)

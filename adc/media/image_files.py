@@ -10,16 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image
 
 from adc.files import replacing
-from adc.media.images import check_ending, deep_gray, opened
-from adc.media.png import LARGEST, PngWriter
+from adc.media.images import FULL_COLOR, JPEG, check_ending, opened
+from adc.media.pixels import ORIENTATION, pixels_of
+from adc.media.png import LARGEST, XMP, PngWriter, color_chunks
 
 LARGEST_SIDE = {".png": LARGEST, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 WITH_ALPHA = {".png", ".webp", ".tif", ".tiff"}
 WITH_METADATA = {".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
-ORIENTATION, PHOTO, WIDTH, HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
+WITH_PROFILE = {".png", *WITH_METADATA}
+WITH_XMP = {".png", *WITH_METADATA} - {".tif", ".tiff"}
+SEGMENT = 65_500
+"""Bytes that a segment of a JPEG file holds."""
+COMMENT = "Comment"
+"""The keyword of a comment, as PNG has it."""
+PHOTO, WIDTH, HEIGHT = 0x8769, 0xA002, 0xA003
 DIRECTORIES = (PHOTO, 0x8825)
 """Tags that point to further directories of tags: those of Exif and of GPS."""
 STORAGE_TAGS = {
@@ -31,11 +38,41 @@ STORAGE_TAGS = {
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """Colour profile, EXIF data without orientation (which has been applied), dots per inch across and down."""
+    """What an image file says beside its pixels.
+
+    Attributes:
+        icc: Colour profile.
+        exif: EXIF data without orientation, which has been applied.
+        dpi: Dots per inch across and down.
+        xmp: XMP packet.
+        text: Keywords and texts of a PNG file; the comment of a JPEG file by the keyword `COMMENT`.
+        chunks: Chunks of a PNG file that say what its colours mean (`COLOR_CHUNKS`), by their names.
+    """
 
     icc: bytes | None = None
     exif: Image.Exif | None = None
     dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    text: dict[str, str] = field(default_factory=dict)
+    chunks: dict[bytes, bytes] = field(default_factory=dict)
+
+    def missing(self, ending: str, gray: bool) -> list[str]:
+        """What a format cannot hold of it, each in a few words."""
+        lost = []
+        if self.icc and (ending not in WITH_PROFILE or (gray and ending == ".webp")):
+            lost.append("its colour profile is left out")
+        if self.exif is not None and ending not in WITH_PROFILE:
+            lost.append("its EXIF data are left out")
+        elif self.exif is not None and ending in JPEG and len(self.exif.tobytes()) > SEGMENT:
+            lost.append("its EXIF data are too long for JPEG and left out")
+        if self.xmp and (ending not in WITH_XMP or (ending in JPEG and len(self.xmp) > SEGMENT)):
+            lost.append("its XMP data are left out")
+        texts = [name for name in self.text if ending != ".png" and not (name == COMMENT and ending in JPEG)]
+        if texts:
+            lost.append(f"its text is left out ({', '.join(texts)[:60]})")
+        if self.chunks and ending != ".png":
+            lost.append(f"what it says of its colours is left out ({b', '.join(self.chunks).decode()})")
+        return lost
 
 
 @dataclass(frozen=True)
@@ -43,10 +80,10 @@ class DecodedImage:
     """Pixels and metadata of an image file.
 
     Attributes:
-        pixels: uint8 ``(H, W, 3)``, or uint16 if the file held grey of 16 bits.
+        pixels: ``(H, W, 3)``, uint8, or uint16 if the file has more than 8 bits per channel.
         gray: Whether the file held no colours; the three channels are equal then.
-        alpha: uint8 ``(H, W)``; None if nothing is transparent by the file's mode.
-        metadata: Colour profile, EXIF and resolution.
+        alpha: ``(H, W)`` of the same type; None if nothing is transparent by the file's mode.
+        metadata: Colour profile, EXIF, resolution and text.
         notes: What was left out, each in a few words.
     """
 
@@ -55,6 +92,11 @@ class DecodedImage:
     alpha: np.ndarray | None = None
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether a pixel is."""
+        return self.alpha is not None and bool((self.alpha < np.iinfo(self.alpha.dtype).max).any())
 
 
 def decode_image(path: Path) -> DecodedImage:
@@ -66,13 +108,51 @@ def decode_image(path: Path) -> DecodedImage:
         FileNotFoundError: If there is no such file.
         BrokenImageError: As `adc.media.images.read_image`.
     """
-    with opened(path) as image:
-        frames = getattr(image, "n_frames", 1)
-        notes = [f"of its {frames} frames only the first is taken"] if frames > 1 else []
+    with opened(path) as (image, source):
+        notes = _notes_on_frames(image)
         exif, dpi = _exif_of(image, notes), _dpi_of(image)
-        icc = image.info.get("icc_profile") or None
-        pixels, gray, alpha, icc = _split(ImageOps.exif_transpose(image), icc, notes)
-    return DecodedImage(pixels, gray, alpha, ImageMetadata(icc, exif, dpi), tuple(notes))
+        found = pixels_of(image, source)
+        metadata = ImageMetadata(found.icc, exif, dpi, _xmp_of(image), _text_of(image), color_chunks(path))
+    return DecodedImage(found.values, found.gray, found.alpha, metadata, (*notes, *found.notes))
+
+
+def fill_transparent(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Pixels whose colours under full transparency are those of the nearest visible pixel.
+
+    Nothing visible changes; a network that sees the neighbourhood of a visible pixel sees no colour that nobody does.
+
+    Args:
+        pixels: ``(H, W, 3)``.
+        alpha: ``(H, W)``.
+    """
+    hidden = alpha == 0
+    if not hidden.any() or hidden.all():
+        return pixels
+    from scipy.ndimage import distance_transform_edt
+
+    nearest: Any = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    return pixels[nearest[0], nearest[1]]
+
+
+def _notes_on_frames(image: Image.Image) -> list[str]:
+    try:
+        frames = getattr(image, "n_frames", 1)
+    except Exception:  # counting reads all of the file, whose rest may be damaged
+        return ["how many frames it has cannot be counted; the first is taken"]
+    return [f"of its {frames} frames only the first is taken"] if frames > 1 else []
+
+
+def _xmp_of(image: Image.Image) -> bytes | None:
+    found: Any = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    return found.encode() if isinstance(found, str) else bytes(found) if isinstance(found, bytes | bytearray) else None
+
+
+def _text_of(image: Image.Image) -> dict[str, str]:
+    if image.format == "PNG":
+        texts: dict[str, Any] = getattr(image, "text", {})
+        return {name: str(text) for name, text in texts.items() if name != "XML:com.adobe.xmp"}
+    comment: Any = image.info.get("comment") if image.format == "JPEG" else None
+    return {COMMENT: comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)} if comment else {}
 
 
 def _exif_of(image: Image.Image, notes: list[str]) -> Image.Exif | None:
@@ -96,41 +176,6 @@ def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
     return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
-
-
-def _split(
-    image: Image.Image, icc: bytes | None, notes: list[str]
-) -> tuple[np.ndarray, bool, np.ndarray | None, bytes | None]:
-    """Pixels, whether they are grey, alpha, and the colour profile of the pixels."""
-    if (values := deep_gray(image)) is not None:
-        return np.repeat(values.astype(np.uint16)[..., None], 3, axis=2), True, None, _if_space(icc, b"GRAY")
-    if image.mode == "LAB":
-        raise ValueError("its colours are CIELAB, save it as RGB")
-    if image.mode == "CMYK":
-        image, icc = _cmyk_to_rgb(image, icc, notes)
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
-        alpha = np.array(image.getchannel("A"))
-    gray = image.mode in ("1", "L", "LA")
-    pixels = np.array(image.convert("L").convert("RGB") if gray else image.convert("RGB"))
-    return pixels, gray, alpha, _if_space(icc, b"GRAY" if gray else b"RGB ")
-
-
-def _if_space(icc: bytes | None, space: bytes) -> bytes | None:
-    return icc if icc is not None and icc[16:20] == space else None
-
-
-def _cmyk_to_rgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> tuple[Image.Image, bytes | None]:
-    if _if_space(icc, b"CMYK") is not None:
-        try:
-            srgb = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, io.BytesIO(icc or b""), srgb, outputMode="RGB")
-            if converted is not None:
-                return converted, ImageCms.ImageCmsProfile(srgb).tobytes()
-        except (ImageCms.PyCMSError, OSError):
-            notes.append("its colour profile is damaged and left out")
-    return image.convert("RGB"), None
 
 
 class RowBuffer:
@@ -198,7 +243,8 @@ def image_writer(
     try:
         with replacing(path) as scratch, scratch.open("wb") as file:
             if path.suffix.lower() == ".png":
-                writer = PngWriter(file, size, channels, depth, metadata.icc, exif[6:] or None, metadata.dpi)
+                writer = PngWriter(file, size, channels, depth)
+                writer.describe(metadata.icc, exif[6:] or None, metadata.dpi, _texts(metadata), metadata.chunks)
                 yield writer
                 writer.finish()
             else:
@@ -207,6 +253,11 @@ def image_writer(
                 file.write(_encoded(rows.image, path.suffix.lower(), metadata, exif, quality).getbuffer())
     except OSError as error:
         raise OSError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+def _texts(metadata: ImageMetadata) -> dict[str, str]:
+    xmp = {} if metadata.xmp is None else {XMP: metadata.xmp.decode("utf-8", "replace")}
+    return {**metadata.text, **xmp}
 
 
 def _resized(exif: Image.Exif | None, size: tuple[int, int]) -> bytes:
@@ -227,10 +278,15 @@ def _encoded(image: Image.Image, ending: str, metadata: ImageMetadata, exif: byt
     if ending in WITH_METADATA:
         if image.mode not in ("L", "LA") or ending != ".webp":
             options["icc_profile"] = metadata.icc
-        if exif:
+        if exif and not (ending in JPEG and len(exif) > SEGMENT):
             options["exif"] = exif
+        if metadata.xmp and ending in WITH_XMP and not (ending in JPEG and len(metadata.xmp) > SEGMENT):
+            options["xmp"] = metadata.xmp
         if not ending.startswith(".tif"):
             options["quality"] = quality
+            if ending in JPEG:
+                options["comment"] = metadata.text.get(COMMENT, "").encode("latin-1", "replace") or None
+                options |= {"subsampling": 0} if quality >= FULL_COLOR else {}
         elif not exif:  # libtiff, which compresses, cannot write what Pillow reads from EXIF
             options["compression"] = "tiff_adobe_deflate"
     buffer = io.BytesIO()

@@ -4,27 +4,55 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 from torch import Tensor
 
 from adc.files import replacing
+from adc.media.pixels import eight_bits, over_white, pixels_of
 from adc.media.retry import retried
 from adc.media.tar_shards import CAPTION, TarMember, members
+from adc.memory import available_memory
 from adc.ops.clip import to_unit
+from adc.progress import note
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-"""Endings, in lower case, of the files that are taken for images."""
+WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Endings, in lower case, of the images that are written."""
+EXTENSIONS = (
+    *WRITTEN,
+    *(".jfif", ".jpe", ".gif", ".jp2", ".j2k", ".tga", ".pnm", ".pbm", ".apng", ".dib"),
+    *((".avif",) if "avif" in features.modules and features.check("avif") else ()),
+)
+"""Endings, in lower case, of the files that are taken for images: those that the installed Pillow reads."""
+FOREIGN = (
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jxl",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".raf",
+    ".psd",
+    ".exr",
+    ".hdr",
+    ".svg",
+)
+"""Endings of images that nothing here reads."""
 SHARD = ".tar"
+JPEG, FULL_COLOR = (".jpg", ".jpeg"), 90
+"""Endings of JPEG files, and the quality from which their colours are not halved."""
+BYTES_PER_PIXEL = 12
+"""That decoding takes: the file's own pixels, RGB of up to 16 bits, and a copy."""
 
-DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+Image.MAX_IMAGE_PIXELS = None  # what memory holds is the limit
 
 
 class BrokenImageError(ValueError):
@@ -34,21 +62,25 @@ class BrokenImageError(ValueError):
 def read_image(path: str | os.PathLike[str] | TarMember) -> np.ndarray:
     """An image of any mode (perhaps inside a tar file) as uint8 ``(H, W, 3)``, writable.
 
-    Grey becomes three equal channels; palettes and CMYK become RGB; transparent pixels are laid
-    over white; 16-bit grey is scaled to 8 bits, of 16-bit colour the high byte is taken; an
-    EXIF orientation is applied. Of several pages or frames the first one is read.
+    What `adc.media.image_files.decode_image` reads, in 8 bits: transparent pixels are laid over white, 16 bits are
+    rounded to 8. Of several pages or frames the first one is read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        BrokenImageError: If it is truncated, not an image, or of a mode that has no clear meaning in 8 bits.
+        BrokenImageError: If it is truncated, not an image, too large for the memory, or of a mode that has no clear
+            meaning in 8 bits.
     """
-    with opened(path) as image:
-        return _to_rgb(ImageOps.exif_transpose(image))
+    with opened(path) as (image, source):
+        found = pixels_of(image, source)
+    return eight_bits(over_white(found.values, found.alpha))
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[Image.Image]:
-    """An open image whose pixels have been read; errors in the block are raised as those of `read_image`."""
+def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[tuple[Image.Image, Path | bytes]]:
+    """An open image whose pixels have been read, and its file, or content in a tar file.
+
+    Errors in the block are raised as those of `read_image`: what libraries raise for damaged files is not foreseen.
+    """
     path = path if isinstance(path, TarMember) else Path(path)
     held = path.shard if isinstance(path, TarMember) else path
     try:
@@ -59,20 +91,29 @@ def opened(path: str | os.PathLike[str] | TarMember) -> Iterator[Image.Image]:
         raise BrokenImageError(f"{held}: cannot be read ({error.strerror}).") from None
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing pyiqa switches it on for the whole process
     try:
-        with retried(lambda: _loaded(path), path) as image:
-            yield image
+        image, source = retried(lambda: _loaded(path), path)
+        with image:
+            yield image, source
     except UnidentifiedImageError:
-        raise BrokenImageError(f"{path}: not an image, or of an unknown format. Remove it or replace it.") from None
+        raise BrokenImageError(_unidentified(path)) from None
     except PermissionError:
         raise BrokenImageError(f"{path}: may not be read; change its permissions.") from None
-    except (
-        OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, struct.error, zlib.error,
-        Image.DecompressionBombError,
-    ) as error:  # fmt: skip
+    except Exception as error:
+        if isinstance(error, BrokenImageError):
+            raise
         if isinstance(error, OSError) and error.errno is not None:
             raise BrokenImageError(f"{path}: cannot be read ({error.strerror}).") from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenImageError(f"{path}: cannot be read as an image ({reason}). Replace it.") from None
+
+
+def _unidentified(path: Path | TarMember) -> str:
+    ending = PurePath(path.member if isinstance(path, TarMember) else path).suffix.lower()
+    if ending in FOREIGN:
+        return f"{path}: {ending} is not read; convert it, for one to PNG."
+    if ending in (".tif", ".tiff"):
+        return f"{path}: not an image, or of a kind of TIFF that is not read (floating-point colours, for one)."
+    return f"{path}: not an image, or of an unknown format. Remove it or replace it."
 
 
 def _check_file(path: Path) -> None:
@@ -83,54 +124,43 @@ def _check_file(path: Path) -> None:
         raise BrokenImageError(f"{path}: is {kind}, not an image file.")
 
 
-def _loaded(path: Path | TarMember) -> Image.Image:
-    image = Image.open(io.BytesIO(path.read()) if isinstance(path, TarMember) else path)
+def _loaded(path: Path | TarMember) -> tuple[Image.Image, Path | bytes]:
+    source = path.read() if isinstance(path, TarMember) else path
+    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     try:
+        _check_memory(path, image.size)
         image.load()
     except BaseException:
         image.close()
         raise
-    return image
+    return image, source
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if (gray := deep_gray(image)) is not None:
-        return np.repeat(((gray + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return np.array(image.convert("RGB"))
-
-
-def deep_gray(image: Image.Image) -> np.ndarray | None:
-    """The int64 values ``(H, W)`` of 16-bit grey; None for other modes.
-
-    Raises:
-        ValueError: If the values do not fit into 16 bits, or are floating-point numbers.
-    """
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, save it in 8 or 16 bits")
-    if image.mode not in DEEP_GRAY:
-        return None
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("its grey values do not fit into 16 bits")
-    return values
+def _check_memory(path: Path | TarMember, size: tuple[int, int]) -> None:
+    """Refuse what claims more pixels than memory holds, before it is decoded: a picture of few bytes may."""
+    needed, free = size[0] * size[1] * BYTES_PER_PIXEL, available_memory()
+    if needed > free:
+        raise BrokenImageError(
+            f"{path}: {size[0]}x{size[1]} pixels need {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; "
+            "cut it into parts, or take a machine with more memory."
+        )
 
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int = 95) -> None:
     """Write uint8 ``(H, W, 3)`` in the format of the ending; the file appears whole or not at all.
 
+    JPEG keeps colours at every pixel from quality 90 on.
+
     Raises:
-        ValueError: If the ending is none of `EXTENSIONS`, or the pixels are no 8-bit RGB image.
+        ValueError: If the ending is none of `WRITTEN`, or the pixels are no 8-bit RGB image.
     """
     path = Path(path)
     ending = check_ending(path)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"{path}: an image is written from uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}.")
     with replacing(path) as scratch:
-        Image.fromarray(pixels).save(scratch, Image.registered_extensions()[ending], quality=quality)
+        options = {"quality": quality, **({"subsampling": 0} if ending in JPEG and quality >= FULL_COLOR else {})}
+        Image.fromarray(pixels).save(scratch, Image.registered_extensions()[ending], **options)
 
 
 def check_ending(path: Path) -> str:
@@ -139,8 +169,8 @@ def check_ending(path: Path) -> str:
     Raises:
         ValueError: If it names no image format.
     """
-    if (ending := path.suffix.lower()) not in EXTENSIONS:
-        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(EXTENSIONS)}.")
+    if (ending := path.suffix.lower()) not in WRITTEN:
+        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(WRITTEN)}.")
     return ending
 
 
@@ -176,6 +206,15 @@ def no_image(folder: str | os.PathLike[str], *others: str) -> ValueError:
     return ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, *others))}).")
 
 
+def describe_rest(rest: Sequence[Path]) -> str | None:
+    """Files that are not done, in a few words: how many, of which endings; None if there are none."""
+    if not rest:
+        return None
+    endings = sorted({path.suffix.lower() or path.name for path in rest})
+    named = ", ".join(endings[:6]) + (", ..." if len(endings) > 6 else "")
+    return f"{len(rest)} other file{'' if len(rest) == 1 else 's'} left out ({named})"
+
+
 def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
     """The images of `list_images`, and those inside uncompressed tar files; a tar file stands for itself.
 
@@ -184,13 +223,18 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
         ValueError: If no image is in it, or a tar file cannot be read.
     """
     found: list[Path | TarMember] = []
+    rest: list[Path] = []
     for path in list_files(Path(folder)):
         if path.suffix.lower() == SHARD:
             found += members(path, EXTENSIONS)
         elif _is_image(path.name):
             found.append(path)
+        elif path.suffix.lower() != CAPTION and not path.name.startswith("."):
+            rest.append(path)
     if not found:
         raise no_image(folder, SHARD)
+    if left_out := describe_rest(rest):
+        note(f"{folder}: {left_out}")
     return found
 
 

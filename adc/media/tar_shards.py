@@ -70,5 +70,6 @@ def members(shard: Path, extensions: tuple[str, ...]) -> list[TarMember]:
     return [
         TarMember(shard, name, *place, held.get(str(PurePosixPath(name).with_suffix(CAPTION))))
         for name, place in held.items()
-        if name.lower().endswith(extensions) and not PurePosixPath(name).name.startswith(".")
+        if name.lower().endswith(extensions)
+        and not any(part.startswith(".") and part not in (".", "..") for part in PurePosixPath(name).parts)
     ]

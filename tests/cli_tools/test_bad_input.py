@@ -150,7 +150,7 @@ CASES = {
     "png without pixels": Case(content("a.png", png(4, 4)), SOME_FAILED, "a.png: cannot be read as an image"),
     "png of no size": Case(content("a.png", png(0, 4, rows(0, 4))), SOME_FAILED, "a.png: "),
     "png with fewer rows than told": Case(content("a.png", png(40, 40, zlib.compress(os.urandom(3000))[:900])), SOME_FAILED, "a.png: "),
-    "huge header": Case(content("a.png", png(100_000, 100_000, rows(1, 1))), SOME_FAILED, "decompression bomb"),
+    "huge header": Case(content("a.png", png(10**6, 10**6, rows(1, 1))), SOME_FAILED, "pixels need"),
     "postscript as png": Case(content("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), SOME_FAILED, "a.png: "),
     "floating-point pixels": Case(flat("a.tif", "F"), SOME_FAILED, "a.tif: cannot be read as an image (its pixels are floating"),
     "jpg called png": Case(whole("a.png", format="JPEG"), DONE, "", A),
@@ -310,7 +310,7 @@ MEASURED = {
     "truncated": (truncated("a.png"), SOME_FAILED, "a.png: cannot be read as an image"),
     "another size": (lambda home: saved(picture(20, 20), home / "a.png"), SOME_FAILED, "a.png: "),
     "floating-point pixels": (flat("a.tif", "F"), SOME_FAILED, "a.tif: cannot be read as an image"),
-    "huge header": (content("a.png", png(100_000, 100_000, rows(1, 1))), SOME_FAILED, "decompression bomb"),
+    "huge header": (content("a.png", png(10**6, 10**6, rows(1, 1))), SOME_FAILED, "pixels need"),
     "a pipe": (pipe, SOME_FAILED, "a.png: is a pipe"),
     "another name": (whole("b.png"), FAILED, "no partner called"),
 }

@@ -64,7 +64,7 @@ def test_two_files_need_no_common_name(tmp_path):
     a, b = write(tmp_path / "a.png"), write(tmp_path / "b.png")
     assert adc(a, b, "--json", tmp_path / "figures.json") == 0
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert figures["images"] == [{"name": "a.png", "psnr_y": pytest.approx(80.0), "ssim_y": pytest.approx(1.0)}]
+    assert figures["images"] == [{"name": "b.png", "psnr_y": pytest.approx(80.0), "ssim_y": pytest.approx(1.0)}]
 
 
 def test_formats_may_differ(tmp_path):

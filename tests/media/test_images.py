@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageFile
 
 from adc.media.images import (
-    EXTENSIONS,
+    WRITTEN,
     BrokenImageError,
     list_images,
     name_of,
@@ -101,7 +101,7 @@ def test_what_is_not_an_image_is_named(tmp_path):
         read_image(tmp_path / "gone.png")
 
 
-@pytest.mark.parametrize("ending", EXTENSIONS)
+@pytest.mark.parametrize("ending", WRITTEN)
 def test_every_ending_can_be_written(tmp_path, ending):
     path = tmp_path / "new" / f"a{ending}"
     smooth = np.full((16, 16, 3), (10, 120, 200), np.uint8)
