@@ -52,7 +52,8 @@ def place_of_value(recipes: Sequence[str], message: str) -> str:
     for recipe, path, line, value in _places(recipes):
         if message.startswith(f"{recipe}:"):
             return ""
-        if ("/" in value or "." in value) and path[-1] != "class_path" and value in message:
+        named = f"'{value}'" if path[-1] == "class_path" else value
+        if ("/" in value or "." in value) and not re.fullmatch(r"[-+.\deE]+", value) and named in message:
             return f"{recipe}:{line}: {'.'.join(path)}: "
     return ""
 
@@ -139,7 +140,7 @@ def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
 def _moved(class_path: str) -> str | None:
     """The present name of a class that its module no longer has."""
     package, name = class_path.partition(".")[0], class_path.rpartition(".")[2]
-    cls = _resolve(renamed.component(class_path) or name)
+    cls = resolve(renamed.component(class_path) or name)
     return f"{cls.__module__}.{cls.__name__}" if cls is not None and cls.__module__.split(".")[0] == package else None
 
 
@@ -149,21 +150,33 @@ def _written(class_path: str, recipes: Sequence[str]) -> str:
     return short if any(value == short for *_, value in _places(recipes)) else class_path
 
 
-def _unknown_key(group: str | None, word: str, cls: type | None, options: Sequence[str]) -> str:
+def _unknown_key(group: str | None, word: str, cls: Any, options: Sequence[str]) -> str:
+    if cls is not None and not inspect.isclass(cls):
+        return unknown_key(cls, word, [*inspect.signature(cls).parameters])
     if cls is not None:
         from adc.cli.list import arguments_of
 
-        accepted, owner = [argument["name"] for argument in arguments_of(cls)], cls.__name__
-    elif group is not None:
+        return unknown_key(cls, word, [argument["name"] for argument in arguments_of(cls)])
+    if group is not None:
         accepted = [option[len(group) + 1 :] for option in options if option.startswith(f"{group}.")]
         owner = group
     else:
         accepted, owner = [option for option in options if "." not in option], "a recipe"
+    return has_no(owner, word, accepted)
+
+
+def unknown_key(component: Any, word: str, accepted: Sequence[str]) -> str:
+    """What is wrong with a key that a class or a function does not take, and what it takes."""
+    return has_no(component.__name__, word, accepted) + _explain_hint(component)
+
+
+def has_no(owner: str, word: str, accepted: Sequence[str]) -> str:
+    """What is wrong with a key that something does not take: its new name, the nearest ones, or all."""
     if new := renamed.key(word, accepted):
-        return f"{renamed.sentence(word, new)}{_explain_hint(cls)}"
+        return renamed.sentence(word, new)
     near = difflib.get_close_matches(word, accepted, 2)
     hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {_some(accepted)}."
-    return f"{owner} has no {word!r}; {hint}{_explain_hint(cls)}"
+    return f"{owner} has no {word!r}; {hint}"
 
 
 def _owner(recipes: Sequence[str], keys: Sequence[str], word: str) -> type | None:
@@ -175,15 +188,17 @@ def _owner(recipes: Sequence[str], keys: Sequence[str], word: str) -> type | Non
                 named = [
                     name for other, _, name in leaves if other == [*path[:-2], "class_path"] and name != "class_path"
                 ]
-                return _resolve(named[0]) if named else None
+                return resolve(named[0]) if named else None
     return None
 
 
-def _resolve(name: str) -> type | None:
-    """The imported class of a short name or a class path."""
+def resolve(name: str) -> Any:
+    """The imported class, or function, of a class path or a short name; None if there is none, or more than one."""
     if "." in name:
         return _import(name)
-    return next((cls for kind in imported_kinds() for cls in registry.subclasses(kind) if cls.__name__ == name), None)
+    found = {cls for kind in imported_kinds() for cls in registry.subclasses(kind) if cls.__name__ == name}
+    torch_own = [cls for cls in found if cls.__module__.startswith("torch.")]
+    return next(iter(torch_own or found)) if len(found) == 1 or torch_own else None
 
 
 def _slot(cls: type, key: str) -> list[type]:
@@ -245,8 +260,9 @@ def _meant(word: str, names: Sequence[str], prefix: str = "") -> str:
     return f"; did you mean {' or '.join(prefix + name for name in near)}?" if near else "."
 
 
-def _explain_hint(cls: type | None) -> str:
-    return f" `adc list {cls.__name__}` explains it." if cls is not None else ""
+def _explain_hint(cls: Any) -> str:
+    """Where to read on, of what `adc list` knows."""
+    return f" `adc list {cls.__name__}` explains it." if inspect.isclass(cls) else ""
 
 
 def _some(names: Any, limit: int = 12) -> str:

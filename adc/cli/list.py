@@ -21,6 +21,12 @@ from adc.cli import components
 from adc.errors import UsageError
 from adc.registry import Component
 
+BESIDES = (
+    "adc.training", "adc.stages.adversarial", "adc.data", "adc.pruning", "torch.optim", "torch.optim.lr_scheduler",
+    "lightning.pytorch.callbacks", "lightning.pytorch.loggers",
+)  # fmt: skip
+"""Modules of what recipes name that is no component of adc."""
+
 
 def main(argv: list[str]) -> None:
     """List all components, or explain one."""
@@ -70,10 +76,30 @@ def _find(name: str, known: list[Component]) -> Component:
         raise UsageError(f"more than one component is called {name!r}; give its full path: {paths}.")
     if found:
         return found[0]
+    if (other := _besides(name)) is not None:
+        return other
     near = difflib.get_close_matches(name, [component.name for component in known], 3)
     lost = "".join(f" Plugin {plugin} did not load: {plugin.error}." for plugin in registry.broken())
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UsageError(f"there is no component {name!r}; {hint}`adc list` shows them all.{lost}")
+
+
+def _besides(name: str) -> Component | None:
+    """What a recipe names besides components: parts of roles and data, functions, optimizers of torch."""
+    package, _, last = name.rpartition(".")
+    for home in (package,) if package else BESIDES:
+        try:
+            found = getattr(import_module(home), last, None)
+        except ImportError:
+            continue
+        if inspect.isclass(found) or inspect.isfunction(found):
+            kind = found.__mro__[1].__name__ if inspect.isclass(found) and found.__mro__[1] is not object else "value"
+            summary = (inspect.getdoc(found) or "").partition("\n")[0]
+            path = f"{home}.{last}"
+            return Component(
+                last, kind if inspect.isclass(found) else "function", path, home.partition(".")[0], summary
+            )
+    return None
 
 
 def _explain(component: Component, as_json: bool) -> None:
@@ -102,12 +128,14 @@ def _explain(component: Component, as_json: bool) -> None:
     console.print(table)
 
 
-def arguments_of(cls: type) -> list[dict[str, Any]]:
-    """Arguments of a class: for each ``name``, ``type``, ``required``, ``default`` and ``help``."""
+def arguments_of(cls: Any) -> list[dict[str, Any]]:
+    """Arguments of a class or a function: for each ``name``, ``type``, ``required``, ``default`` and ``help``."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(cls, "it", fail_untyped=False, sub_configs=True)
+    add: Any = parser.add_class_arguments if inspect.isclass(cls) else parser.add_function_arguments
+    first = {"params", "optimizer"} & {*inspect.signature(cls).parameters}  # what torch's own are given
+    add(cls, "it", fail_untyped=False, sub_configs=True, skip=first if cls.__module__.startswith("torch.") else set())
     defaults = parser.get_defaults()
     found = []
     for action in parser._actions:
@@ -127,7 +155,7 @@ def arguments_of(cls: type) -> list[dict[str, Any]]:
     return found
 
 
-def _prose(cls: type) -> str:
+def _prose(cls: Any) -> str:
     return re.split(r"^(?:Args|Attributes|Raises):$", inspect.getdoc(cls) or "", maxsplit=1, flags=re.M)[0].strip()
 
 

@@ -14,7 +14,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser
 from omegaconf.errors import OmegaConfBaseException
 
 from adc import registry
-from adc.cli import USAGE
+from adc.cli import USAGE, list_items, recipe_keys
 from adc.cli.errors import explain, place_of_value, root_cause
 from adc.cli.prefer_torch import prefer_torch
 from adc.errors import UsageError, debugging, describe, masked
@@ -41,11 +41,15 @@ class OneLineErrors(ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None, **options: Any) -> Any:
         """Parse, remembering which recipes are read."""
         self.recipes = recipes_of(sys.argv[1:] if args is None else args)
+        args = list(sys.argv[1:] if args is None else args)
         try:
             for recipe in self.recipes:
                 read_recipe(recipe)
+            args = list_items.take(args, self.recipes)
         except (FileNotFoundError, ValueError) as error:
             self.error(str(error), None)
+        if wrong := recipe_keys.unknown(self.recipes, self._option_names()):
+            self.error(wrong, None)
         try:
             return super().parse_args(args, namespace, **options)
         except OmegaConfBaseException as error:
@@ -76,10 +80,12 @@ class OneLineErrors(ArgumentParser):
             super().error(message, ex)
         if debugging():
             sys.stderr.write(f"{message}\n")
-        names = [option[2:] for action in self._actions for option in action.option_strings if option.startswith("--")]
-        line = explain(message, ex, getattr(self, "recipes", []), names)
+        line = explain(message, ex, getattr(self, "recipes", []), self._option_names())
         sys.stderr.write(f"adc: error: {masked(line)}\n")
         sys.exit(USAGE)
+
+    def _option_names(self) -> list[str]:
+        return [option[2:] for action in self._actions for option in action.option_strings if option.startswith("--")]
 
 
 def recipes_of(args: Sequence[str]) -> list[str]:
