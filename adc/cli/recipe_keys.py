@@ -51,7 +51,7 @@ def _walk(node: yaml.Node | None, kind: Any, keys: str) -> Iterator[Fault]:
     entries = {str(key.value): (key, value) for key, value in node.value}
     if "class_path" in entries:
         component = resolve(str(entries["class_path"][1].value))
-        if component is None:
+        if component is None or inspect.isabstract(component):
             return
         yield from _foreign(entries, component, list(COMPONENT_KEYS), keys)
         if isinstance(inner := entries.get("init_args", (None, None))[1], yaml.MappingNode):

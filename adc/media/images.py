@@ -137,7 +137,7 @@ def _loaded(path: Path | TarMember) -> tuple[Image.Image, Path | bytes]:
 
 
 def _check_memory(path: Path | TarMember, size: tuple[int, int]) -> None:
-    """Refuse what claims more pixels than memory holds, before it is decoded: a picture of few bytes may."""
+    """Refuse what claims more pixels than memory holds, before it is decoded: a file of few bytes may."""
     needed, free = size[0] * size[1] * BYTES_PER_PIXEL, available_memory()
     if needed > free:
         raise BrokenImageError(
