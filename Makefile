@@ -26,7 +26,7 @@ demo: .venv/.base
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# What happens to runs that are killed, starved and lied to, in its long form: hours, and a demo beforehand.
+# Fault injection (tests/faults) in its long form: hours.
 faults: .venv/.dev
 	OMP_NUM_THREADS=1 ADC_FAULTS=long $(BIN)/python -m pytest -rP tests/faults
 

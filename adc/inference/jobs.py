@@ -63,10 +63,9 @@ def left_out(source: str | Path, jobs: Sequence[Job]) -> str | None:
     """What lies in a folder and is no job, in a few words: how many files, of which endings; None if nothing is."""
     if str(source) == LIST or not Path(source).is_dir():
         return None
-    done = {job.source for job in jobs} | {job.target for job in jobs}
-    rest = [path for path in list_files(Path(source)) if not path.name.startswith(".") and path not in done]
-    rest = [path for path in rest if not any(clip in path.parents for clip in done)]
-    return describe_rest(rest)
+    done = {place for job in jobs for place in (job.source, job.target)}
+    files = [path for path in list_files(Path(source)) if not path.name.startswith(".")]
+    return describe_rest([path for path in files if done.isdisjoint((path, *path.parents))])
 
 
 def _of_folder(source: Path, target: Path, ending: str) -> list[Job]:

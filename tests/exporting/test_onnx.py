@@ -143,3 +143,28 @@ def test_the_script_without_adc_gives_the_same_picture(student, made, tmp_path):
     got = read_image(tmp_path / "large.png")
     assert got.shape == (80, 108, 3)
     assert np.abs(got.astype(int) - expected.astype(int)).max() <= 1
+
+
+def halving(path, sides):
+    """A network that takes even sides only: ONNX Runtime refuses others when it runs."""
+    size = [1, 3, *sides]
+    given = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, size)
+    made = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    node = onnx.helper.make_node("SpaceToDepth", ["x"], ["y"], blocksize=2)
+    graph = onnx.helper.make_graph([node], "g", [given], [made])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.helper.set_model_props(model, {"adc": '{"scale": 4}'})
+    onnx.save(model, path)
+    return str(path)
+
+
+def test_a_file_of_one_size_is_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.onnx: takes images of a fixed size only \(64 x 64, 2 of its sides\)"):
+        OnnxStudent(halving(tmp_path / "a.onnx", [64, 64]))
+
+
+def test_an_error_of_onnx_runtime_is_one_line_with_the_file(tmp_path):
+    student = OnnxStudent(halving(tmp_path / "a.onnx", ["height", "width"]))
+    with pytest.raises(ValueError, match=r"a\.onnx: ONNX Runtime fails \(") as caught:
+        student.restore(clip(1, 17, 16))
+    assert "\n" not in str(caught.value)
