@@ -127,6 +127,8 @@ class Prunable:
         ignored: Layers whose own output channels stay (pixels out, for one).
         blocks: Layers whose output channels stay or go in consecutive blocks of so many: heads that cannot be narrowed.
         after: Called after the cut; it puts right what modules remember of their widths (``scale`` of a norm).
+        heads: Layers whose output channels are split into so many heads of attention, each of which keeps as many.
+            Attention in diffusers' names (``heads``, ``to_q``, ``to_k``, ``to_v``) is known without it.
     """
 
     network: nn.Module
@@ -135,6 +137,7 @@ class Prunable:
     ignored: list[nn.Module] = field(default_factory=list[nn.Module])
     blocks: dict[nn.Module, int] = field(default_factory=dict[nn.Module, int])
     after: Callable[[], None] = lambda: None
+    heads: dict[nn.Module, int] = field(default_factory=dict[nn.Module, int])
 
 
 class Student(Restorer):

@@ -15,6 +15,7 @@ from adc.errors import suggest
 from adc.interfaces import Prunable, Student
 from adc.ops.modes import differentiable, evaluating
 from adc.pruning.groups import Group, Side, blocks, choose, kept_units
+from adc.pruning.heads import AttentionWatch, check_heads, heads_of
 from adc.pruning.importance import Importance, Prefix
 from adc.pruning.layers import is_channelwise, keep, width
 from adc.pruning.structure import fit, is_attention
@@ -54,14 +55,16 @@ def prune(
         What was cut out of each part, and of the ``student``.
 
     Raises:
-        ValueError: If a part is unknown, a ratio out of range, or the student does not run afterwards.
+        ValueError: If a part is unknown, a ratio out of range, attention would be cut across heads that nobody named,
+            or the student does not run afterwards.
     """
     plan = student.prunable()
     _check(ratios, plan)
     parts = {**plan.parts, "student": student}
     before = {name: _survey(part) for name, part in parts.items()}
-    shapes = _run(plan)
-    heads = _heads(plan.network)
+    heads, watch = heads_of(plan), AttentionWatch(plan.network)
+    with watch.watching():
+        shapes = _run(plan)
     importance.prepare(student, calibration)
     kept: dict[tuple[nn.Module, bool], Tensor] = {}
     ignored = set(plan.ignored)
@@ -75,6 +78,7 @@ def prune(
                 inside = side.units >= 0
                 whole[inside] = mask[side.units[inside]]
                 kept[side.layer, side.output] = kept.get((side.layer, side.output), True) & whole
+    check_heads(plan, watch.seen, heads, {layer for (layer, output), mask in kept.items() if output and not mask.all()})
     _apply(plan.network, kept, importance.aligned)
     plan.after()
     _verify(plan, shapes)
@@ -220,14 +224,6 @@ def _ratio(group: Group, parts: Mapping[str, nn.Module], ratios: Mapping[str, fl
     layers = {side.layer for side in group.sides if side.output}
     owners = [name for name, part in parts.items() if not layers.isdisjoint(part.modules())]
     return ratios.get(owners[-1], 0.0) if owners else 0.0
-
-
-def _heads(network: nn.Module) -> dict[nn.Module, int]:
-    found: dict[nn.Module, int] = {}
-    for module in network.modules():
-        if is_attention(module):
-            found |= dict.fromkeys((module.to_q, module.to_k, module.to_v), module.heads)  # type: ignore[arg-type]
-    return found
 
 
 def _apply(network: nn.Module, kept: Mapping[tuple[nn.Module, bool], Tensor], aligned: bool) -> None:

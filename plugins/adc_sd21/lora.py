@@ -59,14 +59,22 @@ def as_tensors(pairs: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def merge(network: nn.Module, weights: dict[str, Tensor], adapters: Collection[str] | None = None) -> None:
-    """Add adapters to the layers of a network, in place; ``<layer>.base_layer.*`` takes a layer's place first.
+    """Add adapters to the layers of a network, in place.
+
+    Whole tensors of the network, ``<layer>.base_layer.*`` among them, are copied first.
 
     Raises:
-        ValueError: If the network has no such layer, or one of another shape; names it.
+        ValueError: If the network has no such layer, or one of another shape, or a tensor is neither the network's own
+            nor a factor by peft's names (another library's names, DoRA's magnitudes, biases of adapters); names it.
     """
-    for name, tensor in weights.items():
-        if ".base_layer." in name:
-            _place(network, name.replace(".base_layer.", "."), tensor).copy_(tensor)
+    own = network.state_dict()
+    whole = {name: name.replace(".base_layer.", ".") for name in weights if not _FACTOR.fullmatch(name)}
+    for name, place in whole.items():
+        if place not in own and "lora" in name:
+            raise ValueError(
+                f"{name}: only lora_A.weight and lora_B.weight can be merged; merge it with the library that wrote it."
+            )
+        _place(network, place, weights[name]).copy_(weights[name])
     for layer, (a, b) in factors(weights, adapters).items():
         change = delta(a.float(), b.float())
         _place(network, f"{layer}.weight", change).add_(change)

@@ -226,6 +226,26 @@ def test_an_adapter_of_another_network_is_refused():
         factors(twice)
 
 
+@pytest.mark.parametrize(
+    "name", ["a.lora_down.weight", "a.lora_magnitude_vector", "a.lora_B.bias", "a.processor.to_q_lora.up.weight"]
+)
+def test_what_cannot_be_merged_is_refused(name):
+    network = nn.ModuleDict({"a": nn.Linear(4, 4)})
+    pair = {"a.lora_A.weight": torch.ones(2, 4), "a.lora_B.weight": torch.ones(4, 2)}
+    before = network["a"].weight.detach().clone()
+    with pytest.raises(ValueError, match=re.escape(f"{name}: only lora_A.weight")):
+        merge(network, pair | {name: torch.ones(4)})
+    assert torch.equal(network["a"].weight, before)
+    with pytest.raises(ValueError, match=r"a\.scale: ModuleDict has no such layer"):
+        merge(network, pair | {"a.scale": torch.ones(4)})
+
+
+def test_whole_tensors_beside_adapters_are_taken():
+    network = nn.ModuleDict({"a": nn.Linear(4, 4)})
+    merge(network, {"a.weight": torch.ones(4, 4), "a.base_layer.bias": torch.full((4,), 2.0)})
+    assert torch.equal(network["a"].weight, torch.ones(4, 4)) and network["a"].bias.eq(2).all()
+
+
 def test_both_files_called_osediff_give_the_same_teacher(sd21, tmp_path):
     vae, unet = KLAutoencoder(VAE_CONFIG), networks.unet(UNET_CONFIG)
     vae.load_state_dict(read_weights(sd21 / "vae"))
