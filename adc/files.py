@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -83,6 +84,13 @@ def save_tensors(tensors: dict[str, Any], path: Path, metadata: dict[str, str]) 
         except SafetensorError as error:
             raise OSError(f"{path}: cannot be written ({error}).") from error
         scratch.chmod(mode)
+
+
+def checksum(tensor: Any) -> int:
+    """CRC-32 of the bytes of a tensor on the CPU, of any type."""
+    import torch
+
+    return zlib.crc32(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def _disk_error(error: Exception) -> int | None:

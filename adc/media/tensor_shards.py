@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from adc.files import replacing, save_tensors
+from adc.files import checksum, replacing, save_tensors
 from adc.media.retry import retried
 
 INDEX, FACTS = "shards.json", "facts"
+ANEW = "delete it and fill the folder again"
 
 
 class TensorShards:
@@ -57,7 +58,7 @@ class TensorShards:
         Raises:
             ValueError: If it is damaged, or of another folder or place.
         """
-        return _facts(self.path(number), self.about)
+        return _read_facts(self.path(number), self.about)["clips"]
 
     def write(self, number: int, clips: Sequence[Mapping[str, Tensor]], facts: Sequence[Mapping[str, Any]]) -> None:
         """Write a shard whole or not at all.
@@ -71,7 +72,8 @@ class TensorShards:
             key: torch.stack([clip[key].cpu() for clip in clips]).contiguous() for key in (clips[0] if clips else ())
         }
         path = self.path(number)
-        held = {"origin": _origin(path, self.about), "clips": list(facts)}
+        sums = {key: [checksum(one) for one in stacked] for key, stacked in tensors.items()}
+        held = {"origin": _origin(path, self.about), "clips": list(facts), "crc32": sums}
         save_tensors(tensors, path, {FACTS: json.dumps(held)})  # one entry: safetensors writes several in any order
 
 
@@ -105,8 +107,11 @@ class CachedTensors:
         """
         about = read_index(folder)
         self._places: list[tuple[Path, int]] = []
+        self._sums: dict[Path, dict[str, list[int]]] = {}
         self.facts: list[dict[str, Any]] = []
-        for path, facts in _shards(Path(folder), about):
+        for path in sorted(Path(folder).glob("[0-9]*.safetensors")):
+            held = _read_facts(path, about)
+            facts, self._sums[path] = held["clips"], held.get("crc32", {})
             self._places += [(path, place) for place in range(len(facts))]
             self.facts += facts
         if not self._places:
@@ -116,10 +121,18 @@ class CachedTensors:
         return len(self._places)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """The clip of a number, or of a pair (position, number); floats are in float32."""
+        """The clip of a number, or of a pair (position, number); floats are in float32.
+
+        Raises:
+            ValueError: If its tensors are not those that were written; names the shard and the clip.
+        """
         number = key[1] if isinstance(key, tuple) else key
         path, place = self._places[number]
         tensors = retried(lambda: _clip(path, place), path)
+        for name, tensor in tensors.items():
+            if name in self._sums[path] and checksum(tensor) != self._sums[path][name][place]:
+                clip = self.facts[number]["name"]
+                raise ValueError(f"{path}: {name!r} of {clip} is damaged (its checksum differs); {ANEW}.")
         return {**{name: tensor.float() for name, tensor in tensors.items()}, "name": self.facts[number]["name"]}
 
 
@@ -128,22 +141,17 @@ def _clip(path: Path, place: int) -> dict[str, Tensor]:
         return {name: file.get_slice(name)[place] for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
-def _shards(folder: Path, about: Mapping[str, Any]) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    for path in sorted(folder.glob("[0-9]*.safetensors")):
-        yield path, _facts(path, about)
-
-
-def _facts(path: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _read_facts(path: Path, about: Mapping[str, Any]) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
             held = json.loads(file.metadata()[FACTS])
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"{path}: is damaged ({error}); delete it and fill the folder again.") from None
+        raise ValueError(f"{path}: is damaged ({error}); {ANEW}.") from None
     if isinstance(held, list):  # as it was written before shards said where they belong
-        return held
+        return {"clips": held}
     if held.get("origin") != _origin(path, about):
-        raise ValueError(f"{path}: belongs to another folder or place; delete it and fill the folder again.")
-    return held["clips"]
+        raise ValueError(f"{path}: belongs to another folder or place; {ANEW}.")
+    return held
 
 
 def _origin(path: Path, about: Mapping[str, Any]) -> str:

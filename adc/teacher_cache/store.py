@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from adc import runs
-from adc.files import save_tensors
+from adc.files import checksum, save_tensors
 from adc.ops.clip import to_unit
 
 FORMAT, INDEX = 1, "cache.json"
@@ -213,7 +213,8 @@ class ShardWriter:
         from safetensors import SafetensorError
 
         path = folder / shard.name
-        about = json.dumps({"seal": seal(index), "batches": shard.batches, "views": self.views})
+        sums = {name: checksum(tensor) for name, tensor in self.tensors.items()}
+        about = json.dumps({"seal": seal(index), "batches": shard.batches, "views": self.views, "crc32": sums})
         try:
             save_tensors(self.tensors, path, {"adc": about})
         except (OSError, SafetensorError) as error:
@@ -255,6 +256,7 @@ class ShardReader:
             about = json.loads((self._file.metadata() or {}).get("adc", "{}"))
             self.names = set(self._file.keys())
             self.views: dict[str, dict[str, Any]] = about.get("views", {})
+            self._sums: dict[str, int] = about.get("crc32", {})
         except (SafetensorError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{self.path}: truncated or damaged ({reason}); {MADE_ANEW}.") from None
@@ -274,8 +276,18 @@ class ShardReader:
 
     def prompt(self, entry: str) -> Tensor:
         """The fingerprint of an answer's prompt."""
-        return self._file.get_tensor(f"told/{entry}")
+        return self._tensor(f"told/{entry}")
 
     def read(self, view: str, entry: str) -> Tensor:
-        """A tensor as it was stored."""
-        return self._file.get_tensor(f"{view}/{entry}")
+        """A tensor as it was stored.
+
+        Raises:
+            ValueError: If it is not what was written; names the file.
+        """
+        return self._tensor(f"{view}/{entry}")
+
+    def _tensor(self, name: str) -> Tensor:
+        tensor: Tensor = self._file.get_tensor(name)
+        if name in self._sums and checksum(tensor) != self._sums[name]:
+            raise ValueError(f"{self.path}: {name} is damaged (its checksum differs); delete it, and {MADE_ANEW}.")
+        return tensor

@@ -282,6 +282,20 @@ def test_a_truncated_shard_is_named(keep_bytes, tmp_path):
         CachedTeacher(str(tmp_path))
 
 
+def test_a_flipped_bit_is_found_when_its_answer_is_read(tmp_path):
+    keep(tmp_path, TinyTeacher(), [clips(0), clips(1)])
+    path = tmp_path / "000-of-001-000001.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    cached = CachedTeacher(str(tmp_path))
+    cached.restore(clips(0))
+    with pytest.raises(
+        ValueError, match=rf"{path}: .* is damaged \(its checksum differs\); delete it, and `adc cache`"
+    ):
+        cached.restore_with_features(clips(1), TinySpace())
+
+
 def test_a_missing_shard_and_a_foreign_one_are_named(tmp_path):
     keep(tmp_path / "one", TinyTeacher(), [clips(0), clips(1)])
     keep(tmp_path / "other", TinyTeacher(width=8), [clips(0), clips(1)])

@@ -160,3 +160,20 @@ def test_the_command(tmp_path, capsys):
         main(["cache-latents", "-c", str(recipe), "--latents.count", "4"])
     assert stop.value.code == 1
     assert "was made with count 3, not 4" in capsys.readouterr().err
+
+
+def flip_last_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_found_when_its_clip_is_read(tmp_path):
+    filled(tmp_path)
+    flip_last_byte(tmp_path / "000000.safetensors")
+    clips = CachedTensors(tmp_path)
+    assert clips[0]["name"]
+    with pytest.raises(
+        ValueError, match=r"000000\.safetensors: '\w+' of .* is damaged .* delete it and fill the folder"
+    ):
+        clips[1]
