@@ -3,6 +3,7 @@
 Beside it, open video transformers as bases of DUO-VSR.
 """
 
+from adc_video.autoencoder import VideoAutoencoder
 from adc_video.backbone import AutoencoderBackbone, FrozenBackbone, PlainBackbone, StudentUNetBackbone
 from adc_video.convnext import ConvNeXtBackbone
 from adc_video.denoiser import VideoDenoiser
@@ -19,5 +20,6 @@ __all__ = [
     "FrozenBackbone",
     "PlainBackbone",
     "StudentUNetBackbone",
+    "VideoAutoencoder",
     "VideoDenoiser",
 ]
