@@ -86,6 +86,15 @@ def save_tensors(tensors: dict[str, Any], path: Path, metadata: dict[str, str]) 
         scratch.chmod(mode)
 
 
+def file_checksum(path: Path) -> int:
+    """CRC-32 of the bytes of a file."""
+    found = 0
+    with path.open("rb") as file:
+        while part := file.read(2**24):
+            found = zlib.crc32(part, found)
+    return found
+
+
 def checksum(tensor: Any) -> int:
     """CRC-32 of the bytes of a tensor on the CPU, of any type."""
     import torch

@@ -33,6 +33,8 @@ def explain(message: str, error: BaseException | None, recipes: Sequence[str], o
     """
     keys, path, leaf = _context(message, error)
     text, token = _sentence(leaf, keys, path, recipes, options)
+    if text is None and "<unicode string>" in leaf:
+        return f"{' or '.join(recipes)} is no YAML: {' '.join(leaf.split())}"
     if text is None:
         return " ".join(leaf.split())
     lost = "; ".join(f"{plugin} did not load: {plugin.error}" for plugin in registry.broken()) if token else ""
@@ -44,6 +46,9 @@ def place(recipes: Sequence[str], keys: Sequence[str], token: str | None) -> str
     for recipe, path, line, value in _places(recipes):
         if value == token and _follows(keys, path):
             return f"{recipe}:{line}: {'.'.join(path)}: "
+    if (held := _holding(recipes, keys, token)) is not None:
+        recipe, path, line = held
+        return f"{recipe}:{line}: {'.'.join(path)}: "
     return f"{'.'.join(keys)}: " if keys else ""
 
 
@@ -80,7 +85,7 @@ def _sentence(
 ) -> tuple[str | None, str | None]:
     """What is wrong, and the word of the recipe at fault."""
     cls = _import(path)
-    if found := re.search(r"Expected a dot import path string: (\S+)", leaf):
+    if found := re.search(r"(?:Expected a dot import path string:|Unexpected import path format:) ?(\S*)", leaf):
         return _unknown_component(found[1], keys, cls), found[1]
     if found := re.search(r"Import path (\S+) does not correspond to a subclass of (\w+)", leaf):
         if new := renamed.component(found[1]):
@@ -105,6 +110,7 @@ def _sentence(
         word = next((step for step in steps[:-1] if step in renamed.KEYS), steps[-1])
         return _unknown_key(found[1], word, _owner(recipes, keys, word) or cls, options), word
     if found := re.search(r"the following arguments are required: (.+)", leaf):
+        cls = _needy(recipes, keys, found[1]) or cls
         owner = f"{cls.__name__} needs" if cls is not None else "the recipe needs"
         return f"{owner} {found[1]}, which is not given.{_explain_hint(cls)}", None
     if found := re.search(r"Expected an? (.+)\. Got value: (.*)", leaf, re.DOTALL):
@@ -112,10 +118,16 @@ def _sentence(
             return renamed.sentence(found[2], new), found[2]
         kind = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[1])
         kind = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", kind).replace("typing.", "")
-        return f"expected {kind}, got {_shorten(found[2])!r}.", found[2]
+        return f"expected {kind}, got {shorten(found[2])!r}.", found[2]
     if found := re.search(r"Not a valid subclass of (\w+)\. Got value: (.*)", leaf):
         hint = f"write {{class_path: NAME, init_args: {{...}}}} of a {found[1]}"
-        return f"{_shorten(found[2])!r} is no component; {hint}. {LIST_HINT}", None
+        return f"{shorten(found[2])!r} is no component; {hint}. {LIST_HINT}", None
+    if found := re.search(r"Expected an import path or a subclass spec, but got (.*)", leaf, re.DOTALL):
+        return f"expected {{class_path: NAME, init_args: {{...}}}}, got {shorten(found[1])!r}. {LIST_HINT}", found[1]
+    if found := re.search(r"Unable to load config ['\"](.*)['\"]", leaf):
+        return f"expected settings by name, or a file of them, got {shorten(found[1])!r}.", found[1]
+    if found := re.match(r"'(\w+)' object has no attribute 'keys'", leaf):
+        return f"expected settings by name, {{NAME: VALUE, ...}}, got a value of type {found[1]}.", None
     if found := re.search(r"unrecognized arguments: (.+)", leaf):
         word = found[1].split()[0].partition("=")[0]
         return f"unknown argument {found[1]!r}{_meant(word.lstrip('-'), options, '--')}", None
@@ -192,6 +204,19 @@ def _owner(recipes: Sequence[str], keys: Sequence[str], word: str) -> type | Non
     return None
 
 
+def _needy(recipes: Sequence[str], keys: Sequence[str], word: str) -> Any:
+    """The component below some keys of a recipe that is written without an argument."""
+    for recipe in reversed(recipes):
+        for path, node in _nodes(recipe):
+            if keys and path[-1] == keys[-1] and _follows(keys, path) and isinstance(node, yaml.MappingNode):
+                entries = {str(key.value): value for key, value in node.value}
+                given = entries.get("init_args")
+                held = [str(key.value) for key, _ in given.value] if isinstance(given, yaml.MappingNode) else []
+                if "class_path" in entries and word not in held:
+                    return resolve(str(entries["class_path"].value))
+    return None
+
+
 def resolve(name: str) -> Any:
     """The imported class, or function, of a class path or a short name; None if there is none, or more than one."""
     if "." in name:
@@ -220,6 +245,39 @@ def _slot(cls: type, key: str) -> list[type]:
 def _places(recipes: Sequence[str]) -> Iterator[tuple[str, list[str], int, str]]:
     """File, path, line and word of every key and every scalar of recipes, the last one first."""
     return ((recipe, *leaf) for recipe in reversed(recipes) for leaf in _leaves(recipe))
+
+
+def _holding(recipes: Sequence[str], keys: Sequence[str], text: str | None) -> tuple[str, list[str], int] | None:
+    """File, path and line of the value below some keys that Python prints so; else of the only one that there is."""
+    found = [
+        (recipe, path, node)
+        for recipe in reversed(recipes)
+        for path, node in _nodes(recipe)
+        if keys and path[-1].partition("[")[0] == keys[-1] and _follows(keys, path)
+    ]
+    fitting = [one for one in found if text is not None and str(value_of(one[2])) == text]
+    if not fitting and len({".".join(path).partition("[")[0] for _, path, _ in found}) == 1:
+        fitting = found
+    return (fitting[0][0], fitting[0][1], fitting[0][2].start_mark.line + 1) if fitting else None
+
+
+def value_of(node: yaml.Node) -> Any:
+    """The plain data of a node of YAML."""
+    return yaml.constructor.SafeConstructor().construct_object(node, deep=True)
+
+
+def _nodes(recipe: str) -> Iterator[tuple[list[str], yaml.Node]]:
+    """Every value of a YAML file and its path, from the outside in."""
+    root = yaml.compose(Path(recipe).read_text(encoding="utf-8"))
+    waiting: list[tuple[list[str], yaml.Node]] = [] if root is None else [([], root)]
+    while waiting:
+        path, node = waiting.pop(0)
+        if path:
+            yield path, node
+        if isinstance(node, yaml.MappingNode):
+            waiting += [([*path, str(key.value)], value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode) and path:
+            waiting += [([*path[:-1], f"{path[-1]}[{i}]"], item) for i, item in enumerate(node.value)]
 
 
 def _leaves(recipe: str) -> Iterator[tuple[list[str], int, str]]:
@@ -270,6 +328,7 @@ def _some(names: Any, limit: int = 12) -> str:
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "") if names else "nothing"
 
 
-def _shorten(text: str, limit: int = 80) -> str:
+def shorten(text: str, limit: int = 80) -> str:
+    """A text in one line, cut at its end where it is longer."""
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

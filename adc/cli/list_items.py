@@ -48,7 +48,7 @@ def _item(
         short = [step for step in name.split(".") if step != INIT]
         own = [step for step in steps if step != INIT]
         below = own[len(short) :]
-        if own[: len(short)] != short or not below or not all(isinstance(item, dict) for item in items):
+        if own[: len(short)] != short or not below or not items or not all(isinstance(item, dict) for item in items):
             continue
         classes = [str(item.get("class_path", "")).rpartition(".")[2] for item in items]
         if below[0].isdigit():

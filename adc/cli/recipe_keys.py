@@ -1,4 +1,4 @@
-"""The outermost key of a recipe that nothing takes, found before anything is built."""
+"""The outermost key of a recipe that nothing takes, or that holds what no component is written as; found at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import Any
 
 import yaml
 
-from adc.cli.errors import has_no, resolve, unknown_key
+from adc.cli.errors import LIST_HINT, has_no, resolve, shorten, unknown_key, value_of
 from adc.cli.list import arguments_of
 
 COMPONENT_KEYS = ("class_path", "init_args", "dict_kwargs")
+STRING = "tag:yaml.org,2002:str"
 
 
 def unknown(recipes: Sequence[str], options: Sequence[str]) -> str | None:
-    """``file:line: keys: `` and what is wrong with the first key that nothing takes; None if all are taken.
+    """``file:line: keys: `` and what is wrong with the first key that nothing takes, or of no shape; else None.
 
     Keys are met from the outside in, so that a misspelt ``role`` is named and not what is below it. Components whose
     arguments are not written down, and those that are not known, are left to the parser, whose options are given.
@@ -33,40 +34,77 @@ def unknown(recipes: Sequence[str], options: Sequence[str]) -> str | None:
         for key, _ in root.value if isinstance(root, yaml.MappingNode) else ():
             if (word := str(key.value).partition(".")[0].rstrip("+")) not in known:
                 return f"{recipe}:{key.start_mark.line + 1}: {has_no('a recipe', word, known)}"
-        for line, keys, word, owner, accepted in _walk(root, None, ""):
-            return f"{recipe}:{line}: {keys}: {unknown_key(owner, word, accepted)}"
+        for line, keys, says in _walk(root, None, "", first=recipe == recipes[0]):
+            return f"{recipe}:{line}: {keys}: {says}"
     return None
 
 
-Fault = tuple[int, str, str, Any, list[str]]
-"""Line, keys, the key, the component that does not take it, and what it takes."""
+Fault = tuple[int, str, str]
+"""Line, keys, and what is wrong."""
 
 
-def _walk(node: yaml.Node | None, kind: Any, keys: str) -> Iterator[Fault]:
+def _walk(node: yaml.Node | None, kind: Any, keys: str, first: bool, whole: bool = False) -> Iterator[Fault]:
+    """Faults of a node and of what is below it.
+
+    Args:
+        node: A value of a recipe.
+        kind: The annotation of the argument that takes it; None if it is not known.
+        keys: Where it stands.
+        first: Whether no other recipe comes before.
+        whole: Whether it is a whole value, and not changes of one that another recipe or the command line gives.
+    """
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            yield from _walk(item, _inner(kind), f"{keys}[{number}]")
+            yield from _walk(item, _inner(kind), f"{keys}[{number}]", first, whole=True)
     if not isinstance(node, yaml.MappingNode):
         return
+    yaml.constructor.SafeConstructor().flatten_mapping(node)  # merge keys
     entries = {str(key.value): (key, value) for key, value in node.value}
+    yield from _shapeless(entries, keys, whole)
     if "class_path" in entries:
         component = resolve(str(entries["class_path"][1].value))
         if component is None or inspect.isabstract(component):
             return
         yield from _foreign(entries, component, list(COMPONENT_KEYS), keys)
         if isinstance(inner := entries.get("init_args", (None, None))[1], yaml.MappingNode):
-            yield from _arguments(inner, component, f"{keys}.init_args".lstrip("."))
+            yield from _arguments(inner, component, f"{keys}.init_args".lstrip("."), first)
         return
     plain: Any = next((one for one in _alternatives(kind) if dataclasses.is_dataclass(one)), None)
     if plain is not None:
-        yield from _arguments(node, plain, keys)
+        yield from _arguments(node, plain, keys, first)
         return
     for name, (_, value) in entries.items():
-        yield from _walk(value, _inner(kind), f"{keys}.{name}".lstrip("."))
+        yield from _walk(value, _inner(kind), f"{keys}.{name}".lstrip("."), first, whole)
 
 
-def _arguments(node: yaml.MappingNode, component: Any, keys: str) -> Iterator[Fault]:
+def _shapeless(entries: dict[str, Any], keys: str, whole: bool) -> Iterator[Fault]:
+    """Entries of a component that are of another shape than ``{class_path: NAME, init_args: {...}}``."""
+    for name in COMPONENT_KEYS:
+        if name not in entries:
+            continue
+        key, value = entries[name]
+        if str(value.value).startswith("${"):
+            continue
+        line, place = key.start_mark.line + 1, f"{keys}.{name}".lstrip(".")
+        is_name = isinstance(value, yaml.ScalarNode) and value.tag == STRING and value.value
+        if name == "class_path" and not is_name:
+            yield line, place, f"expected the name of a component, got {_written(value)}. {LIST_HINT}"
+        elif name != "class_path" and not isinstance(value, yaml.MappingNode):
+            yield line, place, f"expected arguments by name, {{NAME: VALUE, ...}}, got {_written(value)}."
+    if whole and "init_args" in entries and "class_path" not in entries:
+        line = entries["init_args"][0].start_mark.line + 1
+        hint = "has init_args but no class_path; write {class_path: NAME, init_args: {...}}."
+        yield line, keys or "init_args", f"{hint} {LIST_HINT}"
+
+
+def _written(node: yaml.Node) -> str:
+    """A value as it is written, in short."""
+    return repr(shorten(node.value if isinstance(node, yaml.ScalarNode) else str(value_of(node)), 60))
+
+
+def _arguments(node: yaml.MappingNode, component: Any, keys: str, first: bool) -> Iterator[Fault]:
     """Keys of a component's arguments, then what is below them."""
+    yaml.constructor.SafeConstructor().flatten_mapping(node)
     entries = {str(key.value): (key, value) for key, value in node.value}
     accepted = _accepted(component)
     if accepted is None:
@@ -74,13 +112,13 @@ def _arguments(node: yaml.MappingNode, component: Any, keys: str) -> Iterator[Fa
     yield from _foreign(entries, component, accepted, keys)
     hints = _hints(component)
     for name, (_, value) in entries.items():
-        yield from _walk(value, hints.get(name.rstrip("+")), f"{keys}.{name}".lstrip("."))
+        yield from _walk(value, hints.get(name.rstrip("+")), f"{keys}.{name}".lstrip("."), first, whole=first)
 
 
 def _foreign(entries: dict[str, Any], component: Any, accepted: list[str], keys: str) -> Iterator[Fault]:
     for name, (key, _) in entries.items():
         if name.rstrip("+") not in accepted:
-            yield key.start_mark.line + 1, f"{keys}.{name}".lstrip("."), name, component, accepted
+            yield key.start_mark.line + 1, f"{keys}.{name}".lstrip("."), unknown_key(component, name, accepted)
 
 
 def _accepted(component: Any) -> list[str] | None:

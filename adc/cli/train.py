@@ -99,6 +99,9 @@ class RecipeCLI(LightningCLI):
         """Parse; the recipe files are remembered."""
         self.config = parser.parse_args(args)
         self.recipes: list[str] = getattr(parser, "recipes", [])
+        seed = self.config.seed_everything
+        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
+            raise UsageError(f"seed_everything: {seed}; from 0 to {2**32 - 1}.")
 
     def before_instantiate_classes(self) -> None:
         """Check the command before anything is built."""

@@ -18,12 +18,13 @@ import yaml
 from torch import Tensor, nn
 
 from adc import registry, renamed
-from adc.files import replacing, save_tensors
+from adc.files import file_checksum, replacing, save_tensors
 from adc.interfaces import Student
 from adc.pruning.structure import record, replay
 
 FORMAT = 1
 DESCRIPTION, STRUCTURE, WEIGHTS = "student.yaml", "structure.json", "model.safetensors"
+CHECKSUMS = "crc32"
 
 
 def save_student(
@@ -55,6 +56,7 @@ def save_student(
     save_tensors(tensors, folder / WEIGHTS, {"format": "pt"})
     with replacing(folder / STRUCTURE) as scratch:
         scratch.write_text(_by_line(structure))
+    description[CHECKSUMS] = {name: file_checksum(folder / name) for name in (STRUCTURE, WEIGHTS)}
     with replacing(folder / DESCRIPTION) as scratch:
         scratch.write_text(yaml.safe_dump(description, sort_keys=False))
 
@@ -84,6 +86,7 @@ def load_student(folder: str) -> Student:
     place = str(home / DESCRIPTION)
     student = _shaped(_build(description, place), structure, home)
     _compare(student, tensors, home)
+    _verify(description, home)
     _assign(student, tensors)
     if not _has_numbers(student):
         student = _shaped(_build(description, place, "cpu"), structure, home)
@@ -208,6 +211,17 @@ def _description(path: Path) -> dict[str, Any]:
         if not isinstance(found.get(key), kind):
             raise ValueError(f"{path}: {key} is {found.get(key)!r}; expected a {kind.__name__}.")
     return found
+
+
+def _verify(description: dict[str, Any], home: Path) -> None:
+    """Compare the files with their checksums; folders that were written without have none."""
+    known = description.get(CHECKSUMS) or {}
+    for name in (STRUCTURE, WEIGHTS):
+        if isinstance(known, dict) and name in known and file_checksum(home / name) != known[name]:
+            raise ValueError(
+                f"{home / name}: is damaged, or not what {DESCRIPTION} was written with (its checksum differs); "
+                f"write the student again, or delete {CHECKSUMS} in {DESCRIPTION} if the file was changed on purpose."
+            )
 
 
 def _json(path: Path) -> Any:

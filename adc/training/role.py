@@ -56,6 +56,18 @@ class Role:
             raise ValueError(f"clip: {self.clip}; above 0, or null to leave gradients as they are.")
 
 
+def build(key: str, maker: Callable[[Any], T], argument: Any) -> T:
+    """An optimizer of parameters, or a schedule of an optimizer.
+
+    Raises:
+        ValueError: If an option is not allowed there; begins with the recipe's key.
+    """
+    try:
+        return maker(argument)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key}: {error}") from error
+
+
 def plain_state(state: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint keeps of a schedule's state: numbers, text, lists and tables, but no functions."""
     return {k: v for k, v in state.items() if isinstance(v, int | float | str | list | dict | bool | None)}

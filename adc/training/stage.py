@@ -23,7 +23,7 @@ from adc.ops.sharded import full
 from adc.training.checkpoint import check_fit
 from adc.training.guard import Guard, total
 from adc.training.memory import keep_freed_memory
-from adc.training.role import Losses, Phase, Role, plain_state
+from adc.training.role import Losses, Phase, Role, build, plain_state
 from adc.training.routing import buffered, unmoved, without_gradients
 from adc.training.sharding import Whole, broadcast_weights, divided_like, is_sharded, refuse_unsupported, shard
 
@@ -202,7 +202,9 @@ class Stage(pl.LightningModule):
         """One optimizer for each role, in the order of the recipe; parameters are collected here, after sharding."""
         self._trainable, self._buffered = {}, {role: buffered(self.module_of(role)) for role in self.roles}
         roles: dict[str, Any] = dict(self.roles)
-        optimizers = [role.optimizer(self.parameters_of(name)) for name, role in roles.items()]
+        optimizers: list[torch.optim.Optimizer] = [
+            build(f"roles.{name}.optimizer", role.optimizer, self.parameters_of(name)) for name, role in roles.items()
+        ]
         self._begun_without_state = [name for name, own in zip(self.roles, optimizers, strict=True) if not own.state]
         self._schedulers: dict[str, LRScheduler] = {}
         for name, optimizer in zip(self.roles, optimizers, strict=True):
@@ -212,7 +214,7 @@ class Stage(pl.LightningModule):
     def _schedule(self, role: str, optimizer: torch.optim.Optimizer) -> None:
         if (schedule := self.roles[role].scheduler) is None:
             return
-        scheduler = schedule(optimizer)
+        scheduler = build(f"roles.{role}.scheduler", schedule, optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
             kind = type(scheduler).__name__
             raise ValueError(f"roles.{role}.scheduler: {kind} waits for a metric; schedules follow updates here.")

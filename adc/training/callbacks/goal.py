@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from adc.errors import suggest
 from adc.training.callbacks.schedule import StopAfter
 
 
@@ -42,6 +43,11 @@ def check(trainer: pl.Trainer, stage: Any) -> None:
         ValueError: In one line that begins with the recipe's key.
     """
     wanted = goals(trainer)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        role = getattr(callback, "role", None)
+        if isinstance(role, str) and role not in stage.updates:
+            place = f"trainer.callbacks: {type(callback).__name__}.role"
+            raise ValueError(f"{place}: {type(stage).__name__} has no role {role!r}; {suggest(role, stage.updates)}")
     trained = {role for names in stage.cycle for name in names for role in stage.phases()[name].updates}
     for role in wanted:
         if role in stage.updates and role not in trained:
