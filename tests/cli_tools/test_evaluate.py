@@ -45,7 +45,7 @@ def folders(tmp_path):
 def test_two_folders(folders, capsys):
     assert adc(folders / "restored", folders / "reference", "--json", folders / "new/figures.json") == 0
     figures = json.loads((folders / "new/figures.json").read_text())
-    assert list(figures) == ["images", "mean", "interval", "failed", "metrics", "skipped", "options"]
+    assert list(figures) == ["images", "mean", "interval", "failed", "metrics", "skipped", "notes", "options"]
     assert [row["name"] for row in figures["images"]] == ["a.png", "b.png", "deep/c.png"]
     for row in figures["images"]:
         assert list(row) == ["name", "psnr_y", "ssim_y"]
