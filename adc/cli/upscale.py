@@ -8,18 +8,21 @@ import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from adc.cli.options import leave, naming_options
 from adc.cli.parser import OneLineErrors
 from adc.errors import UsageError
 from adc.evaluation.batch import work_through
+from adc.files import sweep
 from adc.inference.jobs import LIST, Job, left_out, plan
 from adc.inference.options import UpscaleOptions
 from adc.inference.upscaler import Upscaler
 from adc.inference.video import upscale_video
 from adc.media.image_files import check_target
 from adc.progress import note
+from adc.signals import ending_in_order
 
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "device": (
@@ -62,10 +65,12 @@ def main(argv: list[str]) -> None:
         parser.add_argument(f"--{name}", type=kind, default=default, help=text)
     for name, text in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
+    if any(one in ("-o", "--output") and other == LIST for one, other in pairwise(argv)) or f"--output={LIST}" in argv:
+        raise UsageError("--output -: results are files; name one, or a folder.")
     if LIST in argv:  # a lone - is an input, wherever it stands
         argv = [*(word for word in argv if word != LIST), "--", LIST]
     given = parser.parse_args(argv)
-    with naming_options(vars(given)):
+    with naming_options(vars(given)), ending_in_order():
         shared = {key: given[key] for key in UpscaleOptions.__dataclass_fields__ if key in given}
         _upscale(given, UpscaleOptions(**shared, devices=_devices(given.device)))
 
@@ -88,6 +93,8 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
     for job in jobs if listing else ():
         if job not in waiting:
             print(job.target, flush=True)
+    for folder in {job.target.parent for job in waiting}:
+        sweep(folder)
     rate = _rate(given.rate) if waiting else Fraction(25)
 
     def process(upscaler: Upscaler, job: Job) -> None:
