@@ -18,6 +18,7 @@ from adc.media.pairing import by_name, partners
 from adc.media.pixels import eight_bits, over_white, profile_name
 from adc.media.video_reader import VIDEO_EXTENSIONS, VideoReader, is_video
 from adc.media.video_source import list_video_sources
+from adc.ops.clip import quantize
 
 SCALES = (2, 3, 4, 6, 8, 16)
 """Scales to whose multiples references are cropped."""
@@ -72,7 +73,7 @@ def find_pairs(
 
 def holds_videos(path: Path) -> bool:
     """Whether a path is a video file, or a folder with some and no image."""
-    endings = {file.suffix.lower() for file in ([path] if path.is_file() else path.rglob("*"))}
+    endings = {file.suffix.lower() for file in list_files(path) if not file.name.startswith(".")}
     return not endings.isdisjoint(VIDEO_EXTENSIONS) and endings.isdisjoint(EXTENSIONS)
 
 
@@ -145,12 +146,12 @@ def _frame_pairs(pair: Pair, report: Report) -> list[tuple[Path, Path]]:
 
 
 def _stream(path: Path) -> Iterator[Tensor]:
-    """The frames of a video file or a folder, as `adc upscale` and training read them; damage is an error."""
+    """The frames of a video file or a folder in 8 bits, as `adc upscale` and training read them; damage is an error."""
     with nullcontext(FrameFolder(path)) if path.is_dir() else VideoReader(path) as video:
         for frame in video.frames():
             if video.damage:
                 break
-            yield frame.pixels
+            yield quantize(frame.pixels) if isinstance(video, VideoReader) and video.deep else frame.pixels
         if video.damage:
             raise ValueError(f"{path}: damaged ({video.damage[0]}); replace it.")
 

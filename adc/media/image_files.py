@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from adc.files import replacing
+from adc.media.damage import has_bad_codes
 from adc.media.images import COLOR_ONLY, FULL_COLOR, GRAY_ONLY, JPEG, NO_COLORS, check_ending, opened
 from adc.media.pixels import ORIENTATION, pixels_of
 from adc.media.png import LARGEST, XMP, PngWriter, color_chunks
@@ -110,6 +111,8 @@ def decode_image(path: Path) -> DecodedImage:
     """
     with opened(path) as (image, source):
         notes = _notes_on_frames(image)
+        if image.format in ("JPEG", "MPO") and has_bad_codes(source):
+            notes.append("damaged; parts of it may be wrong")
         exif, dpi = _exif_of(image, notes), _dpi_of(image)
         found = pixels_of(image, source)
         metadata = ImageMetadata(found.icc, exif, dpi, _xmp_of(image), _text_of(image), color_chunks(path))

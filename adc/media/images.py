@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, features
 from torch import Tensor
 
 from adc.files import replacing
+from adc.media.damage import check_sums
 from adc.media.pixels import eight_bits, over_white, pixels_of
 from adc.media.retry import retried
 from adc.media.tar_shards import CAPTION, TarMember, members
@@ -136,6 +137,7 @@ def _loaded(path: Path | TarMember) -> tuple[Image.Image, Path | bytes]:
     try:
         _check_memory(path, image.size)
         image.load()
+        check_sums(image, source)
     except BaseException:
         image.close()
         raise

@@ -61,6 +61,23 @@ def test_whatever_holds_a_clip(tmp_path, kind, other):
     assert found["psnr_rgb"] == pytest.approx(mean, abs=1e-3)
 
 
+def test_more_than_eight_bits_are_rounded_as_those_of_images(tmp_path):
+    av = pytest.importorskip("av")
+    draw = np.random.default_rng(0)
+    with av.open(str(tmp_path / "deep.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width = picture(0).shape[:2]
+        stream.pix_fmt = "gbrp16le"
+        for one in pictures(6):
+            finer = one.astype(np.int32) * 257 + draw.integers(-100, 101, one.shape)
+            frame = av.VideoFrame.from_ndarray(finer.clip(0, 65535).astype(np.uint16), format="rgb48le")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    reference = held(tmp_path / "b", "folder", pictures())
+    deep, plain = (figures(one, reference) for one in (tmp_path / "deep.mkv", frames_of(tmp_path / "c", pictures(6))))
+    assert deep["mean"] == pytest.approx(plain["mean"], abs=1e-4, rel=1e-6)
+
+
 def test_a_rotation_of_the_file_is_applied(tmp_path):
     for name, noise in (("restored", 6), ("reference", 0)):
         turn_left(held(tmp_path / name / "a", "mp4", pictures(noise)))
