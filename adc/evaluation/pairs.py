@@ -65,7 +65,10 @@ def find_pairs(
     if one:
         return [Pair(reference.name, restored, reference)]  # by which results of several methods meet
     found, references = (_named(path, video, report) for path in (restored, reference))
-    matched, notes = partners(found, references, restored, reference, partial)
+    try:
+        matched, notes = partners(found, references, restored, reference, partial)
+    except ValueError as error:
+        raise ValueError(f"{error} To leave out what has no partner, take --partial.") from None
     for line in notes:
         report(line)
     return [Pair(truth.relative_to(reference).as_posix(), path, truth) for _, path, truth in matched]
@@ -73,7 +76,8 @@ def find_pairs(
 
 def holds_videos(path: Path) -> bool:
     """Whether a path is a video file, or a folder with some and no image."""
-    endings = {file.suffix.lower() for file in list_files(path) if not file.name.startswith(".")}
+    files = list_files(path) if path.exists() else []
+    endings = {file.suffix.lower() for file in files if not file.name.startswith(".")}
     return not endings.isdisjoint(VIDEO_EXTENSIONS) and endings.isdisjoint(EXTENSIONS)
 
 

@@ -337,6 +337,15 @@ def test_both_readers_read_cmyk_by_its_profile(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), decode_image(tmp_path / "a.tif").pixels)
 
 
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_a_profile_of_other_colours_is_noted(tmp_path, mode):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(RGB).convert(mode).save(tmp_path / "a.jpg", icc_profile=srgb)
+    found = decode_image(tmp_path / "a.jpg")
+    expected = () if mode == "RGB" else ("its colour profile is for another kind of colours and left out",)
+    assert found.notes == expected and (found.metadata.icc is None) == (mode != "RGB")
+
+
 def test_names_of_profiles():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
