@@ -69,7 +69,7 @@ def whole_files():
         "packed.tif": tiff(deep, "<", packed=True), "a.dds": encoded("DDS", clear),
         "a.ico": encoded("ICO", clear, sizes=[(16, 16)]), "a.pcx": encoded("PCX", image),
     }  # fmt: skip
-    if features.check("avif"):
+    if "avif" in features.modules and features.check("avif"):
         files["a.avif"] = encoded("AVIF", image)
     for compression in (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         files[f"{compression}.tif"] = encoded("TIFF", image, compression=compression)

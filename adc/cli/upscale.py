@@ -22,7 +22,6 @@ from adc.inference.upscaler import Upscaler
 from adc.inference.video import upscale_video
 from adc.media.image_files import check_target
 from adc.progress import note
-from adc.signals import ending_in_order
 
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "device": (
@@ -70,7 +69,7 @@ def main(argv: list[str]) -> None:
     if LIST in argv:  # a lone - is an input, wherever it stands
         argv = [*(word for word in argv if word != LIST), "--", LIST]
     given = parser.parse_args(argv)
-    with naming_options(vars(given)), ending_in_order():
+    with naming_options(vars(given)):
         shared = {key: given[key] for key in UpscaleOptions.__dataclass_fields__ if key in given}
         _upscale(given, UpscaleOptions(**shared, devices=_devices(given.device)))
 
