@@ -13,7 +13,7 @@ from torch import Tensor
 from adc.errors import UsageError
 from adc.media.frame_folders import FrameFolder, frame_files
 from adc.media.image_files import decode_image
-from adc.media.images import EXTENSIONS, describe_rest, list_files, list_images, name_of, read_image, to_frame
+from adc.media.images import EXTENSIONS, describe_rest, list_files, list_images, name_of, to_frame
 from adc.media.pairing import by_name, partners
 from adc.media.pixels import eight_bits, over_white, profile_name
 from adc.media.video_reader import VIDEO_EXTENSIONS, VideoReader, is_video
@@ -90,11 +90,11 @@ def frames(pair: Pair, video: bool, report: Report = lambda _: None) -> Iterator
         ValueError: If sizes or numbers of frames differ, or a file cannot be read; the message names it.
     """
     if video and pair.restored.is_dir() and pair.reference.is_dir():
-        pairs: Iterator = ((_frame(one), _frame(other)) for one, other in _frame_pairs(pair, report))
+        pairs: Iterator = (_images(one, other, report) for one, other in _frame_pairs(pair, report))
     elif video:
         pairs = zip_longest(_stream(pair.restored), _stream(pair.reference))
     else:
-        pairs = iter([_images(pair, report)])
+        pairs = iter([_images(pair.restored, pair.reference, report)])
     for number, (restored, reference) in enumerate(pairs):
         if restored is None or reference is None:
             short = pair.restored if restored is None else pair.reference
@@ -160,9 +160,9 @@ def _stream(path: Path) -> Iterator[Tensor]:
             raise ValueError(f"{path}: damaged ({video.damage[0]}); replace it.")
 
 
-def _images(pair: Pair, report: Report) -> tuple[Tensor, Tensor]:
-    """Both images of a pair; what makes them hard to compare is reported."""
-    found = [decode_image(path) for path in (pair.restored, pair.reference)]
+def _images(restored: Path, reference: Path, report: Report) -> tuple[Tensor, Tensor]:
+    """Both images of a pair, in 8 bits; damage and what makes them hard to compare are reported."""
+    found = [decode_image(path) for path in (restored, reference)]
     for image, which in zip(found, ("result", "reference"), strict=True):
         for line in image.notes:
             report(f"the {which}: {line}")
@@ -174,7 +174,3 @@ def _images(pair: Pair, report: Report) -> tuple[Tensor, Tensor]:
         report(f"the result's colours are {spaces[0]}, the reference's {spaces[1]}; values were compared")
     one, other = (to_frame(eight_bits(over_white(image.pixels, image.alpha))) for image in found)
     return one, other
-
-
-def _frame(path: Path) -> Tensor:
-    return to_frame(read_image(path))

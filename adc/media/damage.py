@@ -42,20 +42,31 @@ def has_bad_codes(source: Path | bytes) -> bool:
     Pillow hides what libjpeg says of it. Damage whose codes mean other pixels, and as many as there are, is not found.
     """
     import av
-    from av import logging
 
-    before = logging.get_level()
-    logging.set_level(logging.ERROR)
     try:
-        with logging.Capture() as messages, _opened(source) as held, av.open(held, format="jpeg_pipe") as file:
+        with decoder_errors() as messages, _opened(source) as held, av.open(held, format="jpeg_pipe") as file:
             file.streams.video[0].codec_context.thread_count = 1  # messages of other threads are not captured
             for _ in file.decode(video=0):
                 pass
     except av.FFmpegError:
         return False  # a kind of JPEG that FFmpeg does not know
-    finally:
-        logging.set_level(before)
     return any(text.startswith(BAD_CODES) for _, _, text in messages)
+
+
+@contextmanager
+def decoder_errors() -> Iterator[list[Any]]:
+    """Errors that FFmpeg logs in this thread, repeated ones too."""
+    from av import logging
+
+    before = logging.get_level(), logging.get_skip_repeated()
+    logging.set_level(logging.ERROR)
+    logging.set_skip_repeated(False)
+    try:
+        with logging.Capture() as messages:
+            yield messages
+    finally:
+        logging.set_level(before[0])
+        logging.set_skip_repeated(before[1])
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from filming import film, frames_of, picture, spoil, turn_left
+from PIL import Image
 
 import adc
 from adc.evaluation.shots import shot_starts
@@ -143,6 +144,23 @@ def test_damage_fails_and_stands_in_the_notes(tmp_path, capsys, harm):
     ] == ["b.mkv"]
     assert f"- note: {line}" in (tmp_path / "f.md").read_text()
     assert capsys.readouterr().err.count(line) == 1
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_damaged_codes_of_a_jpeg_are_noted(tmp_path, clip):
+    """Pillow reads it without a word."""
+    draw = np.random.default_rng(0)
+    coarse = Image.fromarray(draw.integers(0, 256, (18, 20, 3), dtype=np.uint8))
+    for folder in ("ours", "theirs"):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            coarse.resize((300, 200), Image.Resampling.BICUBIC).save(tmp_path / folder / f"{number}.jpg", quality=90)
+    path = tmp_path / "ours/1.jpg"
+    whole, place = path.read_bytes(), path.stat().st_size * 2 // 3
+    path.write_bytes(whole[:place] + bytes(512) + whole[place + 512 :])
+    with pytest.warns(UserWarning, match="the result: damaged; parts of it may be wrong"):
+        found = adc.evaluate(tmp_path / "ours", tmp_path / "theirs", ["psnr_y"], video=clip, device="cpu")
+    assert found["notes"] == [f"{'theirs' if clip else '1.jpg'}: the result: damaged; parts of it may be wrong"]
 
 
 def test_flat_frames_are_left_out_of_the_sharpness_ratio(tmp_path):

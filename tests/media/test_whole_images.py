@@ -224,8 +224,9 @@ def test_damaged_codes_of_jpeg_are_noted(tmp_path):
         place = len(whole) * 2 // 3
         for harm in (bytes(512), DRAW.integers(0, 255, 512, dtype=np.uint8).tobytes()):
             (tmp_path / "harmed.jpg").write_bytes(whole[:place] + harm + whole[place + 512 :])
-            with contextlib.suppress(BrokenImageError):
-                assert decode_image(tmp_path / "harmed.jpg").notes == ("damaged; parts of it may be wrong",), name
+            for _ in range(2):  # FFmpeg says a thing twice only if it is told so
+                with contextlib.suppress(BrokenImageError):
+                    assert decode_image(tmp_path / "harmed.jpg").notes == ("damaged; parts of it may be wrong",), name
 
 
 def test_whole_jpegs_of_many_kinds_have_no_note(tmp_path):
