@@ -16,6 +16,7 @@ from adc.media.image_files import decode_image
 from adc.media.images import EXTENSIONS, describe_rest, list_files, list_images, name_of, to_frame
 from adc.media.pairing import by_name, partners
 from adc.media.pixels import eight_bits, over_white, profile_name
+from adc.media.png import is_srgb
 from adc.media.video_reader import VIDEO_EXTENSIONS, VideoReader, is_video
 from adc.media.video_source import list_video_sources
 from adc.ops.clip import quantize
@@ -172,5 +173,8 @@ def _images(restored: Path, reference: Path, report: Report) -> tuple[Tensor, Te
     spaces = [profile_name(image.metadata.icc) for image in found]
     if spaces[0] != spaces[1]:
         report(f"the result's colours are {spaces[0]}, the reference's {spaces[1]}; values were compared")
+    said = [{name: data for name, data in image.metadata.chunks.items() if not is_srgb(name, data)} for image in found]
+    if different := sorted(name.decode() for name, _ in said[0].items() ^ said[1].items()):
+        report(f"result and reference differ in what they say of their colours ({', '.join(dict.fromkeys(different))})")
     one, other = (to_frame(eight_bits(over_white(image.pixels, image.alpha))) for image in found)
     return one, other

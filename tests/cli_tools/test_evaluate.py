@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from scipy import stats
 from adc.cli import main
 from adc.evaluation.measure import Method
 from adc.evaluation.summary import comparisons
+from adc.media.image_files import ImageMetadata, image_writer
 from adc.media.images import read_image, to_frame
 from adc.metrics import psnr_y, ssim_y
 
@@ -120,6 +122,24 @@ def test_colours_of_two_profiles_are_noted(tmp_path):
     assert adc(tmp_path / "c.png", b, "--metrics", "psnr_y", "--json", tmp_path / "f.json") == 0
     (note,) = json.loads((tmp_path / "f.json").read_text())["notes"]
     assert note.startswith("b.png: the result's colours are wide") and note.endswith("sRGB; values were compared")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "noted"),
+    [
+        ({b"sRGB": b"\0", b"gAMA": struct.pack(">I", 45455)}, []),
+        ({b"cICP": bytes((12, 13, 0, 1))}, ["cICP"]),
+        ({b"gAMA": struct.pack(">I", 100000)}, ["gAMA"]),
+    ],
+)
+def test_what_png_files_say_of_their_colours(tmp_path, chunks, noted):
+    for name, said in (("a.png", chunks), ("b.png", {})):
+        with image_writer(tmp_path / name, (20, 24), 3, ImageMetadata(chunks=said)) as writer:
+            writer.write(np.zeros((24, 20, 3), np.uint8))
+    assert adc(tmp_path / "a.png", tmp_path / "b.png", "--metrics", "psnr_y", "--json", tmp_path / "f.json") == 0
+    notes = json.loads((tmp_path / "f.json").read_text())["notes"]
+    text = "b.png: result and reference differ in what they say of their colours"
+    assert notes == [f"{text} ({name})" for name in noted]
 
 
 def test_what_cannot_be_compared_is_named_and_the_rest_goes_on(folders, capsys):

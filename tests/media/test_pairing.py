@@ -1,8 +1,11 @@
 """Names of pairs: equal, with a label of a folder's own, with or without leading zeros."""
 
+import numpy as np
 import pytest
 
+from adc.media.images import write_image
 from adc.media.pairing import partners
+from adc.media.video_source import match_sources
 
 
 def matched(ours, theirs, partial=False):
@@ -68,3 +71,13 @@ def test_part_of_a_folder():
     ]
     with pytest.raises(ValueError, match="no partner"):
         matched(["a"], ["b"], partial=True)
+
+
+def test_pairs_of_training_images_have_labels_too(tmp_path):
+    """As DIV2K's LR and HR photos are called."""
+    for number in ("0802", "0801"):
+        write_image(tmp_path / "lr" / f"{number}x4.png", np.zeros((4, 4, 3), np.uint8))
+        write_image(tmp_path / "hr" / f"{number}.png", np.zeros((16, 16, 3), np.uint8))
+    with pytest.warns(UserWarning, match="names were compared without 'x4' in .*lr"):
+        matched = match_sources(str(tmp_path / "lr"), str(tmp_path / "hr"))
+    assert [(one.name, other.name) for one, other in matched] == [("0801x4", "0801"), ("0802x4", "0802")]
