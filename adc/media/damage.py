@@ -97,6 +97,8 @@ def _tiff_is_right(file: BinaryIO, image: Image.Image) -> bool:
     """All parts are there, and those that zlib has packed have right checksums; other compressions have none."""
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
     width, height = tags[WIDTH], tags[HEIGHT]
+    if STRIPS[0] not in tags and TILES[0] not in tags:
+        return True  # an old kind of JPEG inside TIFF
     sides = (width, tags.get(ROWS) or height) if STRIPS[0] in tags else (tags[TILE_WIDTH], tags[TILE_HEIGHT])
     places, lengths = (tags.get(tag, ()) for tag in (STRIPS if STRIPS[0] in tags else TILES))
     if len(places) < -(-width // sides[0]) * -(-height // sides[1]):
