@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,17 @@ def end_at_once(number: int, frame: FrameType | None = None) -> None:
     if all(os.environ.get(name, "0") == "0" for name in RANKS):
         os.write(2, f"adc: stopped by {name_of(number)} outside training; the same command goes on.\n".encode())
     os._exit(STATUS[number])
+
+
+def end_in_order(number: int, frame: FrameType | None = None) -> None:
+    """End this process with the signal's status, after what is half written has been removed."""
+    sys.stderr.write(f"adc: stopped by {name_of(number)}\n")
+    raise SystemExit(STATUS.get(number, 128 + number))
+
+
+def ending_in_order() -> Any:
+    """A ``with`` block that SIGTERM and SIGHUP leave as an error would; an interrupt stays what it is."""
+    return handled(end_in_order, [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)])
 
 
 def ending_at_once() -> Any:

@@ -2,7 +2,8 @@
 
 python tools/check_golden.py golden/adcsr_32x48.safetensors
 
-Prints the deviations as JSON; the exit status is 1 if one of them is beyond its tolerance.
+Prints the deviations as JSON; the exit status is 1 if one of them is beyond its tolerance, or if the file holds a
+tensor that is neither an input nor compared.
 """
 
 from __future__ import annotations
@@ -30,6 +31,19 @@ LAYOUTS = {
 """The module that computes a layout, by a tensor that only files of that layout hold."""
 
 
+class Watched(dict[str, Tensor]):
+    """Tensors of a golden file, and the names of those that were read."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        super().__init__(tensors)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Tensor:
+        """A tensor; it counts as read."""
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
 def check(path: Path, say: Any) -> dict[str, Any]:
     """Compute everything that a golden file holds, and compare.
 
@@ -38,7 +52,8 @@ def check(path: Path, say: Any) -> dict[str, Any]:
         say: Called with lines of progress.
 
     Returns:
-        ``{"passed": bool, "deviations": {name: {"deviation", "measure", "tolerance", "passed"}}}``.
+        ``{"passed": bool, "deviations": {name: {"deviation", "measure", "tolerance", "passed"}}, "unknown": [name]}``;
+        unknown are tensors that are neither inputs nor compared: a file with one has not passed.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -47,7 +62,7 @@ def check(path: Path, say: Any) -> dict[str, Any]:
     for file in (path, path.with_suffix(".json")):
         if not file.is_file():
             raise FileNotFoundError(f"{file}: no such file.")
-    golden, facts = load_file(path), json.loads(path.with_suffix(".json").read_text())
+    golden, facts = Watched(load_file(path)), json.loads(path.with_suffix(".json").read_text())
     layouts = [importlib.import_module(module) for tensor, module in LAYOUTS.items() if tensor in golden]
     if not layouts:
         raise ValueError(f"{path}: of no known layout; one holds one of these tensors: {', '.join(LAYOUTS)}.")
@@ -62,7 +77,9 @@ def check(path: Path, say: Any) -> dict[str, Any]:
                 "tolerance": tolerance,
                 "passed": deviation <= tolerance,
             }
-    return {"passed": all(entry["passed"] for entry in deviations.values()), "deviations": deviations}
+    unknown = sorted(golden.keys() - golden.read)
+    passed = all(entry["passed"] for entry in deviations.values()) and not unknown
+    return {"passed": passed, "deviations": deviations, "unknown": unknown}
 
 
 def _as_tensor(value: Any) -> Tensor:

@@ -22,14 +22,21 @@ def main(argv: list[str]) -> None:
     description = "Compare restored images or videos with references, with the metrics and options of the papers."
     parser = OneLineErrors(prog="adc evaluate", description=description, allow_abbrev=False)
     parser.add_argument("restored", help="An image or a folder of images; with --video a clip or a folder of clips.")
-    parser.add_argument("reference", help="The reference; for a folder, a folder with the same names.")
+    parser.add_argument(
+        "reference",
+        help="The reference; for a folder, a folder with the same names. A label that all names of a folder end in may "
+        "differ: 0801x4 and 0801, 1_LR4 and 1_HR. A reference whose size is no multiple of the scale is cropped to the "
+        "result's at the right and bottom. What was cropped, left out or damaged is noted.",
+    )
     parser.add_argument(
         "--metrics",
         nargs="+",
         help="Which: psnr_y ssim_y ssim_y_unrounded psnr_rgb ssim_rgb ssim_yiq lpips dists fid niqe musiq maniqa-pipal "
         "clipiqa, and with --video tlpips flicker unsteadiness ewarp ewarp_raft ewarp_spynet ewarp_dis dover; "
-        "also sharpness sharpness_ratio. Those of the papers' tables if not given; ewarp takes the first estimator "
-        "whose weights are there. A metric of a plugin goes by its own name; `adc list --kind Metric` shows all.",
+        "also sharpness sharpness_ratio. The names of papers, adcsr dove adcvsr duovsr, stand for the columns of their "
+        "tables. Those of AdcSR's if not given; of clips what tables have in common, tlpips and flicker. ewarp takes "
+        "the first estimator whose weights are there. A metric of a plugin goes by its own name; `adc list --kind "
+        "Metric` shows all.",
     )
     parser.add_argument(
         "--compare", nargs="+", help="Other methods' results for the same references, compared with the first."
@@ -44,7 +51,10 @@ def main(argv: list[str]) -> None:
         action="store_true",
         help="Compare clips: folders of frames are clips then. Video files are always taken for clips.",
     )
-    written: set[str | int] = {"restored", "reference", "metrics", "compare", "weights_dir", "video"}
+    parser.add_argument(
+        "--partial", action="store_true", help="Leave out what has no partner; its number and some names are noted."
+    )
+    written: set[str | int] = {"restored", "reference", "metrics", "compare", "weights_dir", "video", "partial"}
     parser.add_function_arguments(evaluate, skip=written, as_group=False)
     for name, text in FILES.items():
         parser.add_argument(f"--{name}", type=str | None, help=text)

@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from adc.cli.options import leave, naming_options
 from adc.cli.parser import OneLineErrors
 from adc.errors import UsageError
 from adc.evaluation.batch import work_through
+from adc.files import sweep
 from adc.inference.jobs import LIST, Job, left_out, plan
 from adc.inference.options import UpscaleOptions
 from adc.inference.upscaler import Upscaler
@@ -62,6 +64,8 @@ def main(argv: list[str]) -> None:
         parser.add_argument(f"--{name}", type=kind, default=default, help=text)
     for name, text in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
+    if any(one in ("-o", "--output") and other == LIST for one, other in pairwise(argv)) or f"--output={LIST}" in argv:
+        raise UsageError("--output -: results are files; name one, or a folder.")
     if LIST in argv:  # a lone - is an input, wherever it stands
         argv = [*(word for word in argv if word != LIST), "--", LIST]
     given = parser.parse_args(argv)
@@ -88,6 +92,8 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
     for job in jobs if listing else ():
         if job not in waiting:
             print(job.target, flush=True)
+    for folder in {job.target.parent for job in waiting}:
+        sweep(folder)
     rate = _rate(given.rate) if waiting else Fraction(25)
 
     def process(upscaler: Upscaler, job: Job) -> None:

@@ -14,6 +14,7 @@ from adc.evaluation.tables import Results, as_json
 from adc.inference.device import find_device
 from adc.interfaces import FileMetric
 from adc.metrics.registry import IMAGE, VIDEO, build, expand, find_metric
+from adc.progress import note
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,26 @@ def evaluate(
     border: int = 0,
     weights_dir: str | Path | None = None,
     level: float = 0.95,
+    partial: bool = False,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Compare images or videos with references, as ``adc evaluate --json`` writes it.
 
     Args:
         restored: An image or a folder of images; a video file, a folder of frames, or a folder of these.
-        reference: The reference, or a folder with one of the same name for each.
-        metrics: Names of metrics; None is those of the papers' tables.
+        reference: The reference, or a folder with one of the same name for each; a label that all names of a folder
+            end in may differ (0801x4 and 0801, 1_LR4 and 1_HR). One whose size is no multiple of the scale is cropped.
+        metrics: Names of metrics, and of papers (`adc.metrics.registry.PAPERS`); None is those of the papers' tables.
         compare: Other methods' results for the same references.
         video: Whether folders of frames are videos. Video files always are.
         border: Pixels on each side that PSNR and SSIM leave out.
         weights_dir: A folder with the metrics' weights; the caches of their libraries are looked into after it.
         level: The share of resampled means that an interval holds.
+        partial: Whether what has no partner is left out, and noted; otherwise it is an error.
         device: Where to compute: ``auto`` is a GPU if there is one; cpu, cuda or cuda:1.
 
     Returns:
-        ``mean`` and ``interval`` by metric, ``images`` with the figures of each, ``metrics``, ``skipped``,
+        ``mean`` and ``interval`` by metric, ``images`` with the figures of each, ``metrics``, ``skipped``, ``notes``,
         ``options``; of several methods the first three under ``methods`` by name, beside ``comparisons``.
 
     Raises:
@@ -59,7 +63,9 @@ def evaluate(
         UsageError: If an option is out of its range.
         ValueError: If nothing can be measured.
     """
-    outcome = measure_methods([restored, *compare], reference, metrics, video, border, weights_dir, level, device)
+    outcome = measure_methods(
+        [restored, *compare], reference, metrics, video, border, weights_dir, level, partial, device
+    )
     if outcome.results is None:
         raise ValueError(f"{restored}: none of {outcome.pairs} could be compared with {reference}.")
     return as_json(outcome.results)
@@ -73,6 +79,7 @@ def measure_methods(
     border: int = 0,
     weights_dir: str | Path | None = None,
     level: float = 0.95,
+    partial: bool = False,
     device: str = "auto",
 ) -> Outcome:
     """Measure each method's results against the same references; see `evaluate`."""
@@ -84,7 +91,11 @@ def measure_methods(
         raise FileNotFoundError(f"weights-dir {weights_dir}: no such folder.")
     folders = _named([str(path) for path in methods])
     video = video or any(holds_videos(Path(path)) for path in (*folders.values(), reference))
-    pairs = {name: find_pairs(Path(path), Path(reference), video) for name, path in folders.items()}
+    about: dict[str, list[str]] = {name: [] for name in folders}
+    pairs = {
+        name: find_pairs(Path(path), Path(reference), video, partial, about[name].append)
+        for name, path in folders.items()
+    }
     place = find_device(device)
     built, skipped = _metrics(metrics, video, weights_dir, border, place)
     folder = next((pair.restored for found in pairs.values() for pair in found if pair.restored.is_dir()), None)
@@ -96,6 +107,11 @@ def measure_methods(
         raise ValueError(f"nothing to measure: {'; '.join(f'{name}: {why}' for name, why in skipped.items())}.")
     measurer = Measurer(built, video, place)
     found = [measurer.method(name, some) for name, some in pairs.items()]
+    for method in found:
+        method.notes[:0] = [("", text) for text in about[method.name]]
+        for line in method.lines:
+            if not line.startswith("error: "):  # reported when it happened
+                note(f"{method.name}: {line}")
     results = None
     if measured := [method for method in found if method.rows]:
         results = Results(measured, built, skipped, level, "clip" if video else "image", {"border": border})

@@ -42,17 +42,21 @@ class Comparison:
 
 def means(method: Method) -> dict[str, float]:
     """The mean of each metric, and the figures of the set."""
-    names = [name for name in (method.rows[0] if method.rows else {}) if name != "name"]
-    return {name: fmean(float(row[name]) for row in method.rows) for name in names} | method.sets
+    return {name: fmean(column) for name, column in _columns(method).items()} | method.sets
+
+
+def _columns(method: Method) -> dict[str, list[float]]:
+    """The figures of each metric; an image on which it has no value is not among them."""
+    names = dict.fromkeys(name for row in method.rows for name in row if name != "name")
+    return {name: [float(row[name]) for row in method.rows if name in row] for name in names}
 
 
 def intervals(method: Method, level: float) -> dict[str, Interval]:
     """Bootstrap intervals of the means over images; figures of sets, and of a single image, have none."""
-    if len(method.rows) < 2:
-        return {}
-    columns = {name: [float(row[name]) for row in method.rows] for name in means(method) if name not in method.sets}
     return {
-        name: bootstrap_interval(torch.tensor(column, dtype=torch.float64), level) for name, column in columns.items()
+        name: bootstrap_interval(torch.tensor(column, dtype=torch.float64), level)
+        for name, column in _columns(method).items()
+        if len(column) > 1
     }
 
 
@@ -67,9 +71,11 @@ def comparisons(methods: Sequence[Method], metrics: Mapping[str, Any], level: fl
                 f"{one.name} and {other.name}: {len(common)} compared, which both have; of "
                 f"{len(one.rows)} and {len(other.rows)} that could be measured"
             )
-        names = [name for name in (common[0][0] if common else {}) if name != "name"]
-        for name in names:
-            columns = [[float(row[name]) for row in rows] for rows in zip(*common, strict=True)]
+        for name in dict.fromkeys(name for row, _ in common for name in row if name != "name"):
+            both = [rows for rows in common if name in rows[0] and name in rows[1]]
+            if not both:
+                continue
+            columns = [[float(row[name]) for row in rows] for rows in zip(*both, strict=True)]
             found.append(_compare(name, (one.name, other.name), columns, metrics[name].higher_is_better, level))
     return found
 

@@ -63,8 +63,15 @@ def as_json(results: Results) -> dict[str, Any]:
             for metric in results.columns
         },
         "skipped": dict(results.skipped),
+        "notes": notes(results),
         "options": {**results.options, "level": results.level},
     }
+
+
+def notes(results: Results) -> list[str]:
+    """What to know about the figures, and what failed; of several methods by their names."""
+    several = len(results.methods) > 1
+    return [f"{method.name}: {line}" if several else line for method in results.methods for line in method.lines]
 
 
 def as_csv(results: Results) -> str:
@@ -74,7 +81,10 @@ def as_csv(results: Results) -> str:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["method", "name", *names])
     for method in results.methods:
-        table.writerows([method.name, row["name"], *(repr(float(row[name])) for name in names)] for row in method.rows)
+        for row in method.rows:
+            table.writerow(
+                [method.name, row["name"], *(repr(float(row[name])) if name in row else "" for name in names)]
+            )
     return text.getvalue()
 
 
@@ -86,6 +96,7 @@ def as_markdown(results: Results) -> str:
         lines += ["", *_lines(COMPARED, [_compared(results, c) for c in results.comparisons])]
     lines += ["", *(f"- {metric.title}: {metric.options}" for metric in results.columns)]
     lines += [f"- skipped: {name} ({reason})" for name, reason in results.skipped.items()]
+    lines += [f"- note: {line}" for line in notes(results)]
     note = f"{results.level:.0%} bootstrap intervals over {results.kind}s"
     note += f"; PSNR and SSIM leave out {results.options.get('border', 0)} pixels on each side."
     if results.comparisons:

@@ -38,10 +38,22 @@ A super-resolution network: one pass enlarges a {what} {scale} times in height a
 
 {inputs} are RGB in [-1, 1], `(N, {axes}, h, w)` in and `(N, {axes}, {scale} h, {scale} w)` out, any height and width
 from 16; padding happens inside. Results need clamping to [-1, 1].
-
+{usage}
 ## Metrics
 
 {metrics}
+"""
+
+_USAGE = """
+`diffusion_pytorch_model.safetensors` is read where `adc` and the package of the student, `{package}`, are installed:
+
+```python
+import torch
+from adc.exporting.diffusers import from_pretrained
+
+model = from_pretrained("{folder}")  # torch_dtype=torch.float16 for half the memory
+large = model(torch.zeros({example})).clamp(-1, 1)
+```
 """
 
 _OF_IMAGES = {"task": "image-to-image", "what": "image", "inputs": "Images", "axes": "3"}
@@ -71,10 +83,18 @@ def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
         version=__version__,
         **(_OF_CLIPS if facts["of_clips"] else _OF_IMAGES),
         files=_files(facts["files"]),
+        usage=_usage(folder, description["class_path"], facts),
         metrics=_metrics(facts["metrics"]),
         **origin,
     )
     runs.write_text(folder / "README.md", text)
+
+
+def _usage(folder: Path, class_path: str, facts: dict[str, Any]) -> str:
+    if all(not row["file"].startswith("diffusion_") for row in facts["files"]):
+        return ""
+    example = "1, 3, 3, 64, 64" if facts["of_clips"] else "1, 3, 64, 64"
+    return _USAGE.format(package=class_path.partition(".")[0], folder=folder.resolve().name, example=example)
 
 
 def _origin(source: Path) -> dict[str, str]:

@@ -42,8 +42,10 @@ def student_model() -> Any:
             replay(self.student, structure)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            """Upscale images or clips of any size."""
-            return self.student.restore(image) if image.dim() == 5 else self.student.restore(image[:, None])[:, 0]
+            """Upscale images or clips of any size, with the weights' type inside; the result has the images'."""
+            clip = (image if image.dim() == 5 else image[:, None]).to(self.dtype)
+            large = self.student.restore(clip).to(image.dtype)
+            return large if image.dim() == 5 else large[:, 0]
 
     StudentModel.__module__, StudentModel.__qualname__ = __name__, "StudentModel"
     return StudentModel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +75,7 @@ def export(
     job = _Job(Path(student), folder, None if photos is None else str(photos))
     if "torch" in formats or "onnx" in formats:
         job.trace()  # before a file is written
+    _ = job.clips
     folder.mkdir(parents=True, exist_ok=True)
     if "diffusers" in formats:
         job.write_diffusers()
@@ -142,7 +144,7 @@ class _Job:
             onnx.write_half(path, self.folder / "model_fp16.onnx")
             self._note("model_fp16.onnx", "ONNX, float16 inside", tolerance=None)
         if "int8" in variants:
-            images = [clip if self.of_clips else clip[:, 0] for clip in self._clips()]
+            images = [clip if self.of_clips else clip[:, 0] for clip in self.clips]
             onnx.write_int8(path, self.folder / "model_int8.onnx", images)
             self._note("model_int8.onnx", "ONNX, convolutions in 8-bit integers", tolerance=None)
 
@@ -159,7 +161,11 @@ class _Job:
     ) -> None:
         """Compare a file (by ONNX Runtime if no function is given) with the original on photos, and add its row."""
         path = self.folder / name
-        largest, decibels = self._difference(restore or OnnxStudent(str(path)).restore)
+        try:
+            largest, decibels = self._difference(restore or OnnxStudent(str(path)).restore)
+        except Exception:
+            path.unlink()
+            raise
         if tolerance is not None and not largest <= tolerance:
             path.unlink()
             raise ValueError(f"{path}: differs from the student by {largest:.3g}, over {tolerance}, and was removed.")
@@ -170,24 +176,30 @@ class _Job:
         """The largest difference, and the PSNR in dB."""
         largest, squares, pixels = 0.0, 0.0, 0
         with torch.no_grad():
-            for clip in self._clips():
+            for clip in self.clips:
                 difference = (restore(clip) - self.original.restore(clip)).double()
                 largest = max(largest, difference.abs().max().item())
                 squares, pixels = squares + difference.square().sum().item(), pixels + difference.numel()
         error = squares / pixels
         return largest, 200.0 if error == 0 else 10 * float(torch.log10(torch.tensor(4 / error)))
 
-    def _clips(self) -> list[Tensor]:
+    @cached_property
+    def clips(self) -> list[Tensor]:
         """Small clips from the middle of photos, ``(1, 1, 3, h, w)`` of sizes that are no multiples of anything.
 
-        Of one frame, or of three over which the photo moves.
+        Of one frame, or of three over which the photo moves. Photos that are smaller than files take are passed over.
+
+        Raises:
+            ValueError: If all are.
         """
         paths = training_photos() if self.photos is None else list_images(self.photos)
+        frames = (frame for path in paths if min((frame := to_frame(read_image(path))).shape[-2:]) >= onnx.SMALLEST)
         clips = []
-        for number, path in enumerate(paths[:8]):
-            frame = to_frame(read_image(path))
+        for number, frame in enumerate(islice(frames, 8)):
             height, width = (min(side, 61 + 3 * number) for side in frame.shape[-2:])
             top, left = (frame.shape[-2] - height) // 2, (frame.shape[-1] - width) // 2
             moved = [frame.roll(step, -1) for step in range(3 if self.of_clips else 1)]
             clips.append(torch.stack(moved)[None, ..., top : top + height, left : left + width])
+        if not clips:
+            raise ValueError(f"{self.photos}: none of {len(paths)} photos has sides of {onnx.SMALLEST} pixels or more.")
         return clips

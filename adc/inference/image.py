@@ -43,8 +43,9 @@ def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, 
     size = upscaler.size(height, width)
     check_target(target, (size[1], size[0]), upscaler.options.depth)
     lost = image.metadata.missing(target.suffix.lower(), image.gray)
+    channels = channels_for(target, image.gray, image.alpha is not None)
     if image.alpha is not None:
-        if channels_for(target, image.gray, True) in (1, 3):
+        if channels in (1, 3):
             image = replace(image, pixels=over_white(image.pixels, image.alpha), alpha=None)
         else:
             image = replace(image, pixels=fill_transparent(image.pixels, image.alpha))
@@ -58,6 +59,7 @@ def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, 
 def _write(image: DecodedImage, target: Path, size: tuple[int, int], upscaler: Upscaler) -> None:
     depth = upscaler.options.depth
     channels = channels_for(target, image.gray, image.alpha is not None)
+    is_gray_in_colors = image.gray and channels == 3
     dtype = torch.float16 if depth == 8 else torch.float32
     shape = (size[1], size[0])
     with image_writer(target, shape, channels, image.metadata, depth, upscaler.options.quality) as writer:
@@ -65,6 +67,7 @@ def _write(image: DecodedImage, target: Path, size: tuple[int, int], upscaler: U
         try:
             for band in upscaler.bands(to_frame(image.pixels)[None, None], dtype, target.parent):
                 rows = _rows(band, image.gray, depth)
+                rows = rows.repeat(3, axis=2) if is_gray_in_colors else rows
                 if image.alpha is not None:
                     rows = np.concatenate([rows, _alpha(image.alpha, size, top, len(rows), depth)], axis=2)
                 writer.write(rows)

@@ -101,7 +101,8 @@ class Metric(ABC):
             reference: The same shape.
 
         Returns:
-            ``(B,)``.
+            ``(B,)``; NaN where the metric has no value (for one because a reference is flat), which is left out of
+            means and noted.
 
         Raises:
             ValueError: If the clips cannot be rated.

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from adc.files import replacing
-from adc.media.images import FULL_COLOR, JPEG, check_ending, opened
+from adc.media.damage import has_bad_codes
+from adc.media.images import COLOR_ONLY, FULL_COLOR, GRAY_ONLY, JPEG, NO_COLORS, check_ending, opened
 from adc.media.pixels import ORIENTATION, pixels_of
 from adc.media.png import LARGEST, XMP, PngWriter, color_chunks
 
@@ -110,6 +111,8 @@ def decode_image(path: Path) -> DecodedImage:
     """
     with opened(path) as (image, source):
         notes = _notes_on_frames(image)
+        if image.format in ("JPEG", "MPO") and has_bad_codes(source):
+            notes.append("damaged; parts of it may be wrong")
         exif, dpi = _exif_of(image, notes), _dpi_of(image)
         found = pixels_of(image, source)
         metadata = ImageMetadata(found.icc, exif, dpi, _xmp_of(image), _text_of(image), color_chunks(path))
@@ -208,8 +211,15 @@ def check_target(path: Path, size: tuple[int, int], depth: int = 8) -> None:
 
 
 def channels_for(path: Path, gray: bool, alpha: bool) -> int:
-    """Number of channels of a file of that name: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
-    return (1 if gray else 3) + (1 if alpha and path.suffix.lower() in WITH_ALPHA else 0)
+    """Number of channels of a file of that name: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
+
+    Raises:
+        ValueError: If the file holds grey only and the image has colours.
+    """
+    ending = path.suffix.lower()
+    if ending == GRAY_ONLY and not gray:
+        raise ValueError(f"{path}: {NO_COLORS}")
+    return (1 if gray and ending != COLOR_ONLY else 3) + (1 if alpha and ending in WITH_ALPHA else 0)
 
 
 @contextmanager

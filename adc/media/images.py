@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, features
 from torch import Tensor
 
 from adc.files import replacing
+from adc.media.damage import check_sums
 from adc.media.pixels import eight_bits, over_white, pixels_of
 from adc.media.retry import retried
 from adc.media.tar_shards import CAPTION, TarMember, members
@@ -49,6 +50,12 @@ FOREIGN = (
 SHARD = ".tar"
 JPEG, FULL_COLOR = (".jpg", ".jpeg"), 90
 """Endings of JPEG files, and the quality from which their colours are not halved."""
+COLOR_ONLY, GRAY_ONLY, NO_COLORS = (
+    ".ppm",
+    ".pgm",
+    ".pgm holds grey only, and this image has colours; take .ppm or .png.",
+)
+"""Endings of Netpbm's formats, each of which holds one kind of image."""
 BYTES_PER_PIXEL = 12
 """That decoding takes: the file's own pixels, RGB of up to 16 bits, and a copy."""
 
@@ -130,6 +137,7 @@ def _loaded(path: Path | TarMember) -> tuple[Image.Image, Path | bytes]:
     try:
         _check_memory(path, image.size)
         image.load()
+        check_sums(image, source)
     except BaseException:
         image.close()
         raise
@@ -152,12 +160,16 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int =
     JPEG keeps colours at every pixel from quality 90 on.
 
     Raises:
-        ValueError: If the ending is none of `WRITTEN`, or the pixels are no 8-bit RGB image.
+        ValueError: If the ending is none of `WRITTEN`, the pixels are no 8-bit RGB image, or the format has no colours.
     """
     path = Path(path)
     ending = check_ending(path)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"{path}: an image is written from uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}.")
+    if ending == GRAY_ONLY:
+        if (pixels != pixels[..., :1]).any():
+            raise ValueError(f"{path}: {NO_COLORS}")
+        pixels = pixels[..., 0]
     with replacing(path) as scratch:
         options = {"quality": quality, **({"subsampling": 0} if ending in JPEG and quality >= FULL_COLOR else {})}
         Image.fromarray(pixels).save(scratch, Image.registered_extensions()[ending], **options)

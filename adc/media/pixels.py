@@ -23,6 +23,7 @@ TURNS = {
 """What makes an image upright, by its EXIF orientation."""
 DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339
+BAD_PROFILE = "its colour profile is damaged and left out"
 PNG_DEPTH = 24
 """The place in a PNG file of its bits per channel."""
 
@@ -71,8 +72,10 @@ def pixels_of(image: Image.Image, source: Path | bytes) -> Pixels:
         ValueError: If the colours are CIELAB, or grey values do not fit into 16 bits.
     """
     notes: list[str] = []
-    icc = image.info.get("icc_profile") or None
-    values, gray, alpha, icc = _deep(image, source, icc, notes) or _split(image, icc, notes)
+    given = image.info.get("icc_profile") or None
+    values, gray, alpha, icc = _deep(image, source, given, notes) or _split(image, given, notes)
+    if given is not None and icc is None and BAD_PROFILE not in notes:
+        notes.append("its colour profile is for another kind of colours and left out")
     turn = TURNS.get(orientation(image))
     return Pixels(_turned(values, turn), gray, None if alpha is None else _turned(alpha, turn), icc, tuple(notes))
 
@@ -202,5 +205,5 @@ def _cmyk_to_rgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> tup
             if converted is not None:
                 return converted, ImageCms.ImageCmsProfile(srgb).tobytes()
         except (ImageCms.PyCMSError, OSError):
-            notes.append("its colour profile is damaged and left out")
+            notes.append(BAD_PROFILE)
     return image.convert("RGB"), None

@@ -19,6 +19,13 @@ XMP = "XML:com.adobe.xmp"
 COLOR_CHUNKS = (b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"sRGB")
 """Chunks that say what colours mean, beside a colour profile."""
 
+SRGB = {
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+    b"cICP": bytes((1, 13, 0, 1)),
+}
+"""Chunks that say no more than that colours are sRGB."""
+
 
 class PngWriter:
     """Writer of a PNG file from top to bottom.
@@ -115,6 +122,11 @@ def color_chunks(path: Path) -> dict[bytes, bytes]:
             else:
                 file.seek(length + 4, 1)
     return found
+
+
+def is_srgb(name: bytes, data: bytes) -> bool:
+    """Whether one of the `COLOR_CHUNKS` says what holds of sRGB anyway."""
+    return name == b"sRGB" or data == SRGB.get(name)
 
 
 def _paeth(left: np.ndarray, above: np.ndarray, corner: np.ndarray) -> np.ndarray:

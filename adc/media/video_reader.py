@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from adc.media.damage import decoder_errors
 from adc.media.images import to_frame
 from adc.media.retry import retried
 from adc.media.video_color import UPRIGHT, Color, to_rgb, transform_of
@@ -246,7 +246,7 @@ class VideoReader:
             if not self._self_contained:
                 return packet.decode(), False
             self._lost = self._lost and not packet.is_keyframe
-            with _decoder_errors() as errors:
+            with decoder_errors() as errors:
                 av_frames = packet.decode()
             self._lost |= any(HARMLESS not in text for _, _, text in errors)
             return av_frames, self._lost
@@ -286,17 +286,3 @@ def is_displayed(packet: Any) -> bool:
     if packet.is_discard or not packet.size:
         return False
     return packet.stream.codec_context.codec.canonical_name != "vp8" or bool(bytes(packet)[0] & 0x10)
-
-
-@contextmanager
-def _decoder_errors() -> Iterator[list[Any]]:
-    """Errors that FFmpeg logs in this thread."""
-    from av import logging
-
-    before = logging.get_level()
-    logging.set_level(logging.ERROR)
-    try:
-        with logging.Capture() as messages:
-            yield messages
-    finally:
-        logging.set_level(before)

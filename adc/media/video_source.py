@@ -9,10 +9,11 @@ import numpy as np
 
 from adc.media.frame_folders import FrameFolder, frame_files
 from adc.media.images import EXTENSIONS, SHARD, list_files, list_photos, name_of, read_image
-from adc.media.pairing import by_name, check_partners
+from adc.media.pairing import by_name, partners
 from adc.media.tar_shards import TarMember
 from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
 from adc.media.video_seek import VideoFile
+from adc.progress import note
 
 
 class ImageFile:
@@ -94,15 +95,17 @@ def _starred(where: str) -> list[VideoSource]:
 
 
 def match_sources(lr: str, hr: str, frames: int = 1) -> list[tuple[VideoSource, VideoSource]]:
-    """Pairs of the images or videos of two folders (or starred paths) by their names, endings aside.
+    """Pairs of the images or videos of two folders (or starred paths) by their names, endings aside; see `partners`.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If a video has no partner, or two of a folder have one name.
     """
     ours, theirs = (by_name((source.name, source) for source in list_sources(where, frames)) for where in (lr, hr))
-    check_partners(ours, theirs, lr, hr)
-    return [(ours[name], theirs[name]) for name in sorted(ours)]
+    matched, notes = partners(ours, theirs, lr, hr)
+    for line in notes:
+        note(line)
+    return [(one, other) for _, one, other in sorted(matched, key=lambda pair: pair[0])]
 
 
 class VideoSourceReader:

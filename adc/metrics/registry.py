@@ -15,9 +15,21 @@ from adc.metrics import dover, fidelity, library, quality, temporal  # noqa: F40
 from adc.metrics.library import MissingWeightsError
 
 IMAGE = ("psnr_y", "ssim_y", "lpips", "dists", "fid", "niqe", "musiq", "maniqa-pipal", "clipiqa")
-"""The columns of the papers' tables of images."""
+"""The default columns of images: those of AdcSR's and OSEDiff's tables."""
 VIDEO = ("psnr_y", "ssim_y", "lpips", "dists", "niqe", "musiq", "clipiqa", "tlpips", "flicker", "ewarp", "dover")
-"""The columns of the papers' tables of videos, and flicker."""
+"""The default columns of videos: what tables of videos have in common, tLPIPS and flicker; no paper prints these."""
+_DOVE = ("psnr_rgb", "ssim_yiq", "lpips", "dists", "clipiqa", "dover", "ewarp")
+PAPERS = {
+    "adcsr": IMAGE,
+    "dove": _DOVE,
+    "adcvsr": (*_DOVE[:4], "musiq", "maniqa-pipal", *_DOVE[4:]),
+    "duovsr": ("psnr_rgb", "ssim_yiq", "lpips", "niqe", "musiq", "clipiqa", "dover", "ewarp"),
+}
+"""Columns of papers' tables, by names that stand for all of them.
+
+DOVE's code leaves pyiqa's defaults as they are: PSNR of RGB, SSIM of the luminance of YIQ. What those of AdcVSR and
+DUO-VSR are of is not known here; DOVE's are taken. FasterVQA, a column of DOVE's, is not measured.
+"""
 ALTERNATIVES = {"ewarp": ("ewarp_raft", "ewarp_spynet", "ewarp_dis")}
 """Names that stand for the first of several metrics that can be measured."""
 
@@ -41,18 +53,21 @@ def find_metric(name: str) -> type[Metric]:
         paths = " and ".join(sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found))
         raise ValueError(f"metric {name!r}: {paths} have this name; rename one.")
     if not found:
-        known = sorted([*metrics(), *ALTERNATIVES])
+        known = sorted([*metrics(), *ALTERNATIVES, *PAPERS])
         raise ValueError(f"no metric {name!r}; {suggest(name, known)}")
     return found[0]
 
 
 def expand(names: Iterable[str]) -> list[str]:
-    """Names of metrics, once each, with their companions; ``ewarp`` stands for several, see `build`.
+    """Names of metrics, once each, with their companions; those of `PAPERS` stand for the columns of a table.
+
+    ``ewarp`` stands for several estimators, see `build`.
 
     Raises:
         ValueError: If there is no such metric.
     """
-    return list(dict.fromkeys(one for name in names for one in (name, *find_metric(name).companions)))
+    columns = [column for name in names for column in PAPERS.get(name, (name,))]
+    return list(dict.fromkeys(one for name in columns for one in (name, *find_metric(name).companions)))
 
 
 def build(

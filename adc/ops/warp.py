@@ -50,7 +50,7 @@ def occluded(forward: Tensor, backward: Tensor) -> Tensor:
 
 
 def warping_error(first: Tensor, second: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
-    """What moves otherwise than the flow says: E*warp of a pair of frames, as EvalCrafter defines it.
+    """What moves otherwise than the flow says: E*warp of a pair of frames, by EvalCrafter's formula.
 
     The squared difference between the first image and the second one fetched along the flow, summed
     over channels, as the mean over the pixels that are not occluded. Papers print it times 1000.

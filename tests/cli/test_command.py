@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from adc import __version__, cli
 from adc.errors import name_place
+from adc.files import replacing
 
 
 def test_help_imports_nothing_heavy():
@@ -130,3 +132,22 @@ def test_the_hub_is_not_asked(adc, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     adc("--version")
     assert os.environ["HF_HUB_OFFLINE"] == "0"
+
+
+@pytest.mark.parametrize("name", ["upscale", "evaluate", "export", "prune", "bench", "report"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_removes_what_is_half_written(tmp_path, monkeypatch, capsys, name, number, status):
+    def stopped(argv):
+        with replacing(tmp_path / "result") as scratch:
+            scratch.write_bytes(b"half")
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+
+    monkeypatch.setitem(cli.COMMANDS, name, ("adc.cli", "stopped", ""))
+    monkeypatch.setattr(cli, "stopped", stopped, raising=False)
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as stop:
+        cli.main([name])
+    assert stop.value.code == status and list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err == f"adc: stopped by {number.name}\n"
+    assert signal.getsignal(number) is before

@@ -1,18 +1,20 @@
 import csv
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from scipy import stats
 
 from adc.cli import main
 from adc.evaluation.measure import Method
 from adc.evaluation.summary import comparisons
+from adc.media.image_files import ImageMetadata, image_writer
 from adc.media.images import read_image, to_frame
 from adc.metrics import psnr_y, ssim_y
 
@@ -45,7 +47,7 @@ def folders(tmp_path):
 def test_two_folders(folders, capsys):
     assert adc(folders / "restored", folders / "reference", "--json", folders / "new/figures.json") == 0
     figures = json.loads((folders / "new/figures.json").read_text())
-    assert list(figures) == ["images", "mean", "interval", "failed", "metrics", "skipped", "options"]
+    assert list(figures) == ["images", "mean", "interval", "failed", "metrics", "skipped", "notes", "options"]
     assert [row["name"] for row in figures["images"]] == ["a.png", "b.png", "deep/c.png"]
     for row in figures["images"]:
         assert list(row) == ["name", "psnr_y", "ssim_y"]
@@ -85,6 +87,59 @@ def test_a_missing_image_and_one_too_many_are_named(folders, capsys):
     assert f"{folders / 'restored/extra.png'}: no partner called 'extra' in {folders / 'reference'}. Add" in error
     assert error.count("\n") == 1
     assert not (folders / "figures.json").exists()
+
+
+def test_what_has_no_partner_can_be_left_out(folders, capsys):
+    (folders / "restored/b.png").rename(folders / "restored/z.png")
+    assert adc(folders / "restored", folders / "reference") == 1
+    assert "To leave out what has no partner, take --partial." in capsys.readouterr().err
+    files = ["--json", folders / "f.json", "--markdown", folders / "f.md"]
+    assert adc(folders / "restored", folders / "reference", "--partial", "--metrics", "psnr_y", *files) == 0
+    figures, error = json.loads((folders / "f.json").read_text()), capsys.readouterr().err
+    assert [row["name"] for row in figures["images"]] == ["a.png", "deep/c.png"]
+    for one, other, name in (("restored", "reference", "z"), ("reference", "restored", "b")):
+        note = f"1 of 3 in {folders / one} have no partner in {folders / other} and are left out ({name})"
+        assert note in figures["notes"] and f"- note: {note}\n" in (folders / "f.md").read_text()
+        assert f"adc: restored: {note}\n" in error
+
+
+def test_names_with_a_label(folders):
+    for path in [*(folders / "restored").rglob("*.png")]:
+        path.rename(path.with_name(f"{path.stem}_out.png"))
+    assert adc(folders / "restored", folders / "reference", "--metrics", "psnr_y", "--json", folders / "f.json") == 0
+    figures = json.loads((folders / "f.json").read_text())
+    assert [row["name"] for row in figures["images"]] == ["a.png", "b.png", "deep/c.png"]
+    assert figures["notes"] == [f"names were compared without '_out' in {folders / 'restored'}"]
+
+
+def test_colours_of_two_profiles_are_noted(tmp_path):
+    a, b = write(tmp_path / "a.png"), write(tmp_path / "b.png")
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    place = profile.index("sRGB".encode("utf-16-be"))
+    profile[place : place + 8] = "wide".encode("utf-16-be")
+    with Image.open(a) as image:
+        image.save(tmp_path / "c.png", icc_profile=bytes(profile))
+    assert adc(tmp_path / "c.png", b, "--metrics", "psnr_y", "--json", tmp_path / "f.json") == 0
+    (note,) = json.loads((tmp_path / "f.json").read_text())["notes"]
+    assert note.startswith("b.png: the result's colours are wide") and note.endswith("sRGB; values were compared")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "noted"),
+    [
+        ({b"sRGB": b"\0", b"gAMA": struct.pack(">I", 45455)}, []),
+        ({b"cICP": bytes((12, 13, 0, 1))}, ["cICP"]),
+        ({b"gAMA": struct.pack(">I", 100000)}, ["gAMA"]),
+    ],
+)
+def test_what_png_files_say_of_their_colours(tmp_path, chunks, noted):
+    for name, said in (("a.png", chunks), ("b.png", {})):
+        with image_writer(tmp_path / name, (20, 24), 3, ImageMetadata(chunks=said)) as writer:
+            writer.write(np.zeros((24, 20, 3), np.uint8))
+    assert adc(tmp_path / "a.png", tmp_path / "b.png", "--metrics", "psnr_y", "--json", tmp_path / "f.json") == 0
+    notes = json.loads((tmp_path / "f.json").read_text())["notes"]
+    text = "b.png: result and reference differ in what they say of their colours"
+    assert notes == [f"{text} ({name})" for name in noted]
 
 
 def test_what_cannot_be_compared_is_named_and_the_rest_goes_on(folders, capsys):

@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from adc_sd21 import AdcSRStudent
+from adc_tiny import TinyStudent
 from adc_video import AdcVSRStudent
 from safetensors.torch import load_file
 from twins import assert_close
@@ -11,6 +13,7 @@ from twins import assert_close
 from adc.cli import main
 from adc.exporting.diffusers import from_pretrained
 from adc.inference.onnx_student import OnnxStudent
+from adc.media.images import write_image
 from adc.pruning import load_student, save_student
 
 VAE = {"block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
@@ -115,7 +118,37 @@ def test_diffusers_reads_its_folder(source, tmp_path):
 
     half = StudentModel.from_pretrained(str(out), torch_dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
-    assert "unknown" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert (
+        "unknown" in card and "`adc` and the package of the student, `adc_sd21`" in card and "from_pretrained" in card
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_pictures_in_float32_for_weights_in_half(tmp_path, dtype):
+    """As a student is loaded with ``torch_dtype``; the result has the type of the pictures."""
+    save_student(student := TinyStudent(width=4, channels=4), tmp_path / "student")
+    assert run(tmp_path / "student", "-o", tmp_path / "out", "--formats", "[diffusers]") == 0
+    model = from_pretrained(tmp_path / "out", torch_dtype=dtype)
+    for shape in ((1, 3, 19, 30), (1, 2, 3, 16, 16)):
+        pictures = torch.rand(shape) * 2 - 1
+        with torch.no_grad():
+            expected = student.restore(pictures if len(shape) == 5 else pictures[:, None]).reshape(*shape[:-2], -1)
+            large = model(pictures)
+        assert large.dtype == torch.float32
+        assert (large.reshape(*shape[:-2], -1) - expected).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("formats", ["[torch]", "[diffusers]"])
+def test_photos_that_are_too_small_are_passed_over(tmp_path, capsys, formats):
+    save_student(TinyStudent(width=4, channels=4), tmp_path / "student")
+    write_image(tmp_path / "photos/a.png", np.zeros((7, 5, 3), np.uint8))
+    options = ["-o", tmp_path / "out", "--photos", tmp_path / "photos", "--formats", formats]
+    assert run(tmp_path / "student", *options) == 1
+    assert "photos: none of 1 photos has sides of 16 pixels or more" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    write_image(tmp_path / "photos/b.png", np.random.default_rng(0).integers(0, 256, (17, 30, 3), np.uint8))
+    assert run(tmp_path / "student", *options) == 0
 
 
 @pytest.mark.parametrize(

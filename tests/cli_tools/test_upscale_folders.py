@@ -2,6 +2,11 @@
 
 import json
 import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ from adc_tiny import TinyStudent
 from PIL import Image, ImageDraw
 
 from adc.cli import main
+from adc.files import replacing
 from adc.inference.jobs import plan
 from adc.media.image_files import decode_image
 from adc.media.images import read_image, write_image
@@ -183,7 +189,7 @@ def test_a_pair_of_which_one_is_transparent(here, capsys):
     Image.fromarray(np.dstack([RGB, np.full((18, 20), 255, np.uint8)])).save("opaque.png")
     for name, told in (("half", True), ("fades", True), ("opaque", False)):
         assert adc("evaluate", f"{name}.png", "a.png", "--metrics", "psnr_rgb") == 0
-        assert (f"only {name}.png is transparent" in capsys.readouterr().err) == told, name
+        assert ("only the result is transparent" in capsys.readouterr().err) == told, name
 
 
 def test_names_that_are_no_text(here):
@@ -193,3 +199,52 @@ def test_names_that_are_no_text(here):
         Path(f"{folder}/a.png").rename(os.fsdecode(folder.encode() + b"/" + name))
     assert adc("evaluate", "one", "two", "--metrics", "psnr_y", "--json", "e.json", "--csv", "e.csv") == 0
     assert Path("e.csv").read_text().count("\n") >= 2 and json.loads(Path("e.json").read_text())["images"]
+
+
+def test_netpbm_formats_hold_what_their_names_say(here, capsys):
+    Image.fromarray(RGB).save("color.png")
+    Image.fromarray(RGB[..., 0]).save("gray.png")
+    assert upscale("color.png", "-o", "a.pgm") == 3
+    assert "a.pgm: .pgm holds grey only, and this image has colours; take .ppm or .png." in capsys.readouterr().err
+    assert not Path("a.pgm").exists()
+    for source, target, magic in (("gray", "b.pgm", b"P5"), ("gray", "b.ppm", b"P6"), ("color", "c.ppm", b"P6")):
+        assert upscale(f"{source}.png", "-o", target) == 0
+        assert upscale(f"{source}.png", "-o", "plain.png") == 0
+        assert Path(target).read_bytes()[:2] == magic
+        np.testing.assert_array_equal(read_image(target), read_image("plain.png"))
+    with pytest.raises(ValueError, match=r"holds grey only"):
+        write_image("d.pgm", RGB)
+    write_image("d.pgm", RGB[..., :1].repeat(3, axis=2))
+    assert Path("d.pgm").read_bytes()[:2] == b"P5"
+
+
+@pytest.mark.parametrize("words", [["-o", "-"], ["--output", "-"], ["--output=-"]])
+def test_results_do_not_go_to_standard_output(here, capsys, words):
+    Image.fromarray(RGB).save("a.png")
+    assert upscale("a.png", *words) == 2
+    assert "adc: error: --output -: results are files; name one, or a folder." in capsys.readouterr().err
+
+
+def test_what_a_killed_run_left_is_swept(here):
+    Image.fromarray(RGB).save("a.png")
+    with replacing("out/a.png") as scratch:
+        left = scratch.with_name(re.sub(r"-\d+-", "-4194303-", scratch.name))  # of a process that is no more
+        left.write_bytes(b"x")
+        scratch.write_bytes(b"y")
+    assert left.is_file()
+    assert upscale("a.png", "-o", "out/b.png") == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.png"]
+
+
+def test_sigterm_leaves_nothing_half_written(here):
+    """While the result of many tiles is being written."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)).save("a.png")
+    command = [sys.executable, "-m", "adc", "upscale", "a.png", "-o", "out/b.png", "--student", "student"]
+    options = ["--device", "cpu", "--tile", "64", "--overlap", "8"]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(Path().glob("out/.b.*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == "adc: stopped by SIGTERM\n"
+    assert process.returncode == 143 and list(Path("out").iterdir()) == []

@@ -1,5 +1,6 @@
 """Nothing that an image file holds is lost or changed in silence: bits, transparency, orientation, text, colours."""
 
+import contextlib
 import io
 import struct
 import tarfile
@@ -175,6 +176,68 @@ def test_every_byte_that_flips(tmp_path, kind):
     assert refused
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"compression": "tiff_adobe_deflate"}])
+def test_a_tiff_file_that_claims_more_rows_than_it_holds(tmp_path, options):
+    """Pillow leaves the others black."""
+    Image.fromarray(RGB).save(tmp_path / "a.tif", tiffinfo={278: 6}, **options)
+    content = (tmp_path / "a.tif").read_bytes()
+    assert read_image(tmp_path / "a.tif").shape == RGB.shape
+    height, kind = struct.pack("<HH", 257, 4), struct.pack("<II", 1, 18)
+    for before in (height + kind, struct.pack("<HH", 257, 3) + struct.pack("<IHH", 1, 18, 0)):
+        content = content.replace(before, before[:8] + struct.pack("<I", 5000))
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(BrokenImageError, match=r"a part is missing|cannot be read as an image"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("from_end", [0.15, 0.1, 0.05])
+def test_checksums_are_verified_to_the_end(tmp_path, kind, from_end):
+    """Pillow stops reading when all rows are there: the last bytes of what zlib has packed are not checked."""
+    smooth = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 90, 0).repeat(3, 2)
+    options = {"compression": "tiff_adobe_deflate"} if kind == "TIFF" else {}
+    buffer = io.BytesIO()
+    Image.fromarray(smooth).save(buffer, kind, **options)
+    content = bytearray(buffer.getvalue())
+    packed = content.index(b"IDAT") + 4 if kind == "PNG" else 8
+    end = content.index(b"IEND") - 8 if kind == "PNG" else packed + struct.unpack("<I", _tag(content, 279))[0]
+    content[end - 1 - int(from_end * 4)] ^= 0x10  # in the checksum itself
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(BrokenImageError):
+        read_image(tmp_path / "a")
+
+
+def _tag(content, number):
+    """The four bytes of a tag's value in a TIFF file of the order of Intel's processors."""
+    (place,) = struct.unpack("<I", content[4:8])
+    entries = [content[place + 2 + 12 * n :][:12] for n in range(struct.unpack("<H", content[place : place + 2])[0])]
+    return next(entry[8:] for entry in entries if struct.unpack("<H", entry[:2])[0] == number)
+
+
+def test_damaged_codes_of_jpeg_are_noted(tmp_path):
+    """Sectors of zeros and noise in JPEG files, most of which Pillow reads without a word."""
+    large = np.asarray(Image.fromarray(RGB).resize((300, 200), Image.Resampling.BICUBIC))
+    for name, options in (("a", {}), ("b", {"progressive": True})):
+        Image.fromarray(large).save(tmp_path / f"{name}.jpg", quality=90, **options)
+        whole = (tmp_path / f"{name}.jpg").read_bytes()
+        assert decode_image(tmp_path / f"{name}.jpg").notes == ()
+        place = len(whole) * 2 // 3
+        for harm in (bytes(512), DRAW.integers(0, 255, 512, dtype=np.uint8).tobytes()):
+            (tmp_path / "harmed.jpg").write_bytes(whole[:place] + harm + whole[place + 512 :])
+            for _ in range(2):  # FFmpeg says a thing twice only if it is told so
+                with contextlib.suppress(BrokenImageError):
+                    assert decode_image(tmp_path / "harmed.jpg").notes == ("damaged; parts of it may be wrong",), name
+
+
+def test_whole_jpegs_of_many_kinds_have_no_note(tmp_path):
+    for number in range(60):
+        size = tuple(int(side) for side in DRAW.integers(1, 70, 2))
+        image = Image.fromarray(RGB).resize(size).convert(("RGB", "L", "CMYK")[number % 3])
+        options = {"quality": int(DRAW.integers(1, 101)), "progressive": number % 2 == 0, "optimize": number % 4 < 2}
+        image.save(tmp_path / "a.jpg", subsampling=number % 5 % 3, restart_marker_rows=number % 7 % 2, **options)
+        assert decode_image(tmp_path / "a.jpg").notes == (), (number, options)
+
+
 def test_a_second_page_that_is_cut(tmp_path):
     buffer = io.BytesIO()
     page = Image.fromarray(RGB)
@@ -273,6 +336,15 @@ def test_both_readers_read_cmyk_by_its_profile(tmp_path):
     """Without a profile as Pillow converts it, in both; a press profile is not at hand without ghostscript."""
     Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.tif")
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), decode_image(tmp_path / "a.tif").pixels)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_a_profile_of_other_colours_is_noted(tmp_path, mode):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(RGB).convert(mode).save(tmp_path / "a.jpg", icc_profile=srgb)
+    found = decode_image(tmp_path / "a.jpg")
+    expected = () if mode == "RGB" else ("its colour profile is for another kind of colours and left out",)
+    assert found.notes == expected and (found.metadata.icc is None) == (mode != "RGB")
 
 
 def test_names_of_profiles():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adc.interfaces import FileMetric, WeightFile
-from adc.metrics.registry import ALTERNATIVES, IMAGE, VIDEO, build, expand, find_metric, metrics
+from adc.metrics.registry import ALTERNATIVES, IMAGE, PAPERS, VIDEO, build, expand, find_metric, metrics
 from adc.ops.clip import quantize
 
 
@@ -28,6 +28,16 @@ def test_the_tables_of_the_papers_are_known():
     assert {one for names in ALTERNATIVES.values() for one in names} <= set(known)
 
 
+def test_the_columns_of_papers():
+    assert expand(["dove"])[:5] == ["psnr_rgb", "ssim_yiq", "lpips", "dists", "clipiqa"]
+    assert {"maniqa-pipal", "musiq"} <= {*expand(["adcvsr"])} and "niqe" not in expand(["adcvsr"])
+    assert expand(["adcsr"]) == list(IMAGE)
+    assert expand(["psnr_y", "duovsr", "niqe"])[0] == "psnr_y" and expand(["duovsr"]).count("niqe") == 1
+    known = {*metrics(), *ALTERNATIVES}
+    for name, columns in PAPERS.items():
+        assert {*columns} <= known and name not in known
+
+
 def test_sharpness_goes_with_every_warping_error():
     for name in ("ewarp", "ewarp_dis", "ewarp_raft", "ewarp_spynet"):
         assert expand([name]) == [name, "sharpness", "sharpness_ratio"]
@@ -37,7 +47,7 @@ def test_sharpness_goes_with_every_warping_error():
 def test_an_unknown_name():
     with pytest.raises(ValueError, match="no metric 'lpip'; did you mean lpips"):
         expand(["lpip"])
-    with pytest.raises(ValueError, match=r"no metric 'qqq'; there are .*dover, ewarp, .*psnr_y"):
+    with pytest.raises(ValueError, match=r"no metric 'qqq'; there are .*dover, duovsr, ewarp, .*psnr_y"):
         expand(["qqq"])
 
 
@@ -127,11 +137,13 @@ def test_niqe_finds_either_file(tmp_path):
 
 
 def test_sharpness_of_a_flat_reference():
-    restored, _ = clips()
+    """Its flat frames are left out of the mean."""
+    restored, reference = clips()
     measure = build(["sharpness_ratio"])[0]["sharpness_ratio"]
     assert measure(restored, restored).item() == 1
-    with pytest.raises(ValueError, match="the reference is flat"):
-        measure(restored, torch.zeros_like(restored))
+    assert measure(restored, torch.zeros_like(restored)).isnan().all()
+    one, other = (torch.cat([torch.zeros_like(clip[:, :1]), clip], dim=1) for clip in (restored, reference))
+    assert measure(one, other).item() == pytest.approx(measure(restored, reference).item())
 
 
 class Judge(torch.nn.Module):

@@ -38,6 +38,16 @@ def test_published_numbers(tool, file):
     assert failed(tool, file) == {}
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_a_tensor_that_nothing_knows_fails(tool, tmp_path, file, capsys):
+    golden = load_file(GOLDEN / f"{file}.safetensors")
+    (tmp_path / "a.json").write_text((GOLDEN / f"{file}.json").read_text())
+    for extra in ([], ["extra"]):
+        save_file(golden | {name: torch.ones(2) for name in extra}, tmp_path / "a.safetensors")
+        assert tool.main([str(tmp_path / "a.safetensors")]) == len(extra)
+        assert json.loads(capsys.readouterr().out)["unknown"] == extra
+
+
 GIVEN = {
     "dmd_given": {"student", "noise", "t", "v_real", "v_null", "v_fake"},
     "flow_targets": {"clean", "noise", "t", "v_student", "v_cond", "v_null", "mix", "tilt"},
