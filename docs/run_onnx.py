@@ -1,5 +1,6 @@
 """Enlarge an image with an exported student: python run_onnx.py model.onnx small.png large.png"""
 
+import json
 import sys
 
 import numpy as np
@@ -9,5 +10,13 @@ from PIL import Image
 model, source, target = sys.argv[1:]
 session = onnxruntime.InferenceSession(model)
 small = np.asarray(Image.open(source).convert("RGB"), np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
-large = session.run(None, {"image": small})[0][0].clip(-1, 1).transpose(1, 2, 0)
+large = session.run(None, {"image": small})[0][0]
+noted = json.loads(session.get_modelmeta().custom_metadata_map.get("adc", "{}"))
+if noted.get("color_matching") == "adain":  # the usual colours of this student: mean and spread of the input
+    axes = {"axis": (1, 2), "keepdims": True}
+    gain = np.sqrt((small[0].var(**axes, ddof=1) + 1e-8) / (large.var(**axes, ddof=1) + 1e-8))
+    large = (large - large.mean(**axes)) * gain + small[0].mean(**axes)
+elif noted.get("color_matching") == "wavelet":
+    print("the usual colours of this student (wavelet) are not matched here; `adc upscale` does it", file=sys.stderr)
+large = large.clip(-1, 1).transpose(1, 2, 0)
 Image.fromarray(((large + 1) * 127.5).round().astype(np.uint8)).save(target)
