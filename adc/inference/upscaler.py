@@ -87,7 +87,8 @@ class Upscaler:
         if reason := why_not(options.precision, self.device):
             raise UsageError(f"precision {reason}")
         restorer = _load(str(student), options)
-        self.options, self.color = options, options.color or restorer.color_matching
+        self.options = options
+        self.color: Color = options.color or restorer.color_matching
         self.memory_estimate = MemoryEstimate(restorer)
         self.restorer = prepare(restorer, options.precision, self.device, options.compile)
         self.tiles: dict[int, int] = {}

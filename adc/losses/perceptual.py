@@ -1,7 +1,8 @@
-"""Perceptual distances of deep features; their libraries are imported when a recipe names them."""
+"""Perceptual distances of deep features, in float32; their libraries are imported when a recipe names them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from adc.interfaces import Loss
 from adc.ops.clip import to_unit
+from adc.ops.precision import computing_in
 
 
 class LPIPS(Loss):
@@ -46,7 +48,7 @@ class LPIPS(Loss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean distance of frames; 0 for equal ones."""
-        return self.distance(prediction.flatten(0, 1), target.flatten(0, 1)).mean()
+        return _in_float32(self.distance, prediction, target)
 
 
 class DISTS(Loss):
@@ -68,4 +70,13 @@ class DISTS(Loss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean distance of frames; 0 for equal ones."""
-        return self.distance(to_unit(prediction).flatten(0, 1), to_unit(target).flatten(0, 1)).mean()
+        return _in_float32(self.distance, to_unit(prediction.float()), to_unit(target.float()))
+
+
+def _in_float32(distance: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean distance of the frames of two clips, in float32 whatever the autocast says.
+
+    In bfloat16 the distance of clips that are nearly equal is wrong by more than itself, and so is its gradient.
+    """
+    with computing_in("float32", prediction.device):
+        return distance(prediction.float().flatten(0, 1), target.float().flatten(0, 1)).mean()
