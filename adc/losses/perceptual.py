@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from adc.errors import missing_extra
+from adc.files import one_at_a_time
 from adc.interfaces import Loss
 from adc.ops.clip import to_unit
 from adc.ops.precision import computing_in
@@ -38,13 +41,9 @@ class LPIPS(Loss):
         super().__init__("pixel", against, weight)
         import lpips
 
-        try:
-            self.distance = lpips.LPIPS(net=network, verbose=False).requires_grad_(False).eval()
-        except OSError as error:
-            place = f"{torch.hub.get_dir()}/checkpoints"
-            raise FileNotFoundError(
-                f"LPIPS: torchvision's weights of {network} are not in {place} ({error})."
-            ) from error
+        self.distance = _fetched(
+            f"LPIPS: torchvision's weights of {network}", lambda: lpips.LPIPS(net=network, verbose=False)
+        )
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean distance of frames; 0 for equal ones."""
@@ -54,23 +53,44 @@ class LPIPS(Loss):
 class DISTS(Loss):
     """Deep image structure and texture similarity (Ding et al., 2020), of the pyiqa library, frame by frame.
 
-    Only in the pixel domain; needs ``adc[metrics]``.
+    Only in the pixel domain; needs ``adc[metrics]``. Its weights and VGG's are kept in torch's cache
+    (``$TORCH_HOME/hub``); put the files there on a machine without a network.
     """
+
+    extras = {"pyiqa": "metrics"}
 
     def __init__(self, against: Literal["teacher", "real"] = "real", weight: float = 1.0) -> None:
         """
         Args:
             against: What the student is compared with: the teacher's result or the real clip.
             weight: Multiplier in the total.
+
+        Raises:
+            FileNotFoundError: If weights are not there and cannot be fetched.
+            ImportError: If pyiqa is not installed.
         """
         super().__init__("pixel", against, weight)
+        if (missing := missing_extra(type(self))) is not None:
+            raise ImportError(missing)
         import pyiqa
 
-        self.distance = pyiqa.create_metric("dists", as_loss=True).requires_grad_(False).eval()
+        self.distance = _fetched(
+            "DISTS: its weights, and torchvision's of vgg16,", lambda: pyiqa.create_metric("dists", as_loss=True)
+        )
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean distance of frames; 0 for equal ones."""
         return _in_float32(self.distance, to_unit(prediction.float()), to_unit(target.float()))
+
+
+def _fetched(what: str, build: Callable[[], nn.Module]) -> nn.Module:
+    """A frozen network whose weights are fetched into torch's cache by one process of a machine, while others wait."""
+    place = Path(torch.hub.get_dir(), "checkpoints")
+    try:
+        with one_at_a_time(place / ".adc-fetching"):
+            return build().requires_grad_(False).eval()
+    except OSError as error:
+        raise FileNotFoundError(f"{what} are not in {place} ({error}).") from error
 
 
 def _in_float32(distance: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor) -> Tensor:
