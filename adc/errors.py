@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import re
 import sys
@@ -16,6 +17,14 @@ MEANT = (ValueError, OSError, ImportError)
 
 class UsageError(ValueError):
     """The command line or the recipe is wrong: exit status 2."""
+
+
+def missing_extra(component: type) -> str | None:
+    """What a component lacks of the libraries in its ``extras``, in one line with the way out; None if nothing."""
+    for package, extra in getattr(component, "extras", {}).items():
+        if importlib.util.find_spec(package) is None:
+            return f"{component.__name__} needs the {package} library: pip install 'adc[{extra}]'."
+    return None
 
 
 def debugging() -> bool:

@@ -21,7 +21,8 @@ HERE = Path(__file__).parent
 RECIPES = HERE.parent / "recipes"
 OVERLAYS = sorted((RECIPES / "trainer").glob("*.yaml"))
 MEMORY = sorted(RECIPES.glob("*/memory/*.yaml"))
-STAGES = sorted(path for path in RECIPES.rglob("*.yaml") if path not in OVERLAYS + MEMORY)
+TEACHERS = sorted(RECIPES.glob("*/teachers/*.yaml"))
+STAGES = sorted(path for path in RECIPES.rglob("*.yaml") if path not in OVERLAYS + MEMORY + TEACHERS)
 TRAINED = [path for path in STAGES if "model" in yaml.safe_load(path.read_text())]
 TINY = RECIPES / "tiny"
 TWINS = {path: TINY / path.relative_to(RECIPES / "demo") for path in sorted((RECIPES / "demo").rglob("*.yaml"))}
@@ -104,6 +105,25 @@ def test_an_overlay_for_memory_changes_no_loss(parse, overlay):
     assert changed <= {"accumulate", "gradient_checkpointing"}
     published = 12 if recipe.parent.name == "adcsr" else 1
     assert laid.data.init_args.batch_size * laid.model.init_args.accumulate == published
+
+
+@pytest.mark.parametrize("overlay", TEACHERS, ids=name)
+def test_an_overlay_for_another_teacher_changes_what_belongs_to_it(parse, overlay):
+    recipe = next(overlay.parents[1].glob("2_*.yaml"))
+    plain, laid = parse(recipe), parse(recipe, overlay)
+    for part, expected in (("model", "teacher"), ("data", "degradation")):
+        before, after = (config[part].init_args.as_dict() for config in (plain, laid))
+        assert {key for key in after if after[key] != before[key]} == {expected}
+    assert laid.trainer.callbacks == plain.trainer.callbacks
+    assert laid.trainer.default_root_dir != plain.trainer.default_root_dir
+
+
+def test_adcvsr_begins_with_the_student_of_pisasr(parse):
+    laid = parse(RECIPES / "adcsr" / "2_distill.yaml", RECIPES / "adcsr" / "teachers" / "pisasr.yaml")
+    assert laid.model.init_args.teacher.class_path == "adc_sd21.PiSASR"
+    assert laid.data.init_args.degradation.init_args.preset == "pisasr"
+    first = parse(RECIPES / "adcvsr" / "1_regression.yaml")
+    assert first.model.init_args.student.init_args.artifact == laid.trainer.default_root_dir
 
 
 @pytest.mark.parametrize("recipe", TWINS, ids=name)

@@ -26,6 +26,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from adc import runs
 from adc.cli import COMMANDS, INTERRUPTED, changes, clusters
+from adc.cli.extras import check_extras
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError, masked
 from adc.progress import note
@@ -111,6 +112,8 @@ class RecipeCLI(LightningCLI):
         self.run_folder = Path(root) if root else None
         self.changes: changes.Changes = {}
         check_optimizers(self.config.model)
+        for key in ("model", "data"):
+            check_extras(self.config.get(key), key)
         if self.command != "fit":
             return
         if self.run_folder is None:

@@ -98,21 +98,23 @@ def gaussian_noise(frames: Tensor, sigma: float, is_gray: bool, generator: Gener
     return (frames + noise * (sigma / 255)).clamp(0, 1)
 
 
-def poisson_noise(frames: Tensor, scale: float, is_gray: bool, generator: Generator) -> Tensor:
+def poisson_noise(frames: Tensor, scale: float, is_gray: bool, generator: Generator, per_level: bool = False) -> Tensor:
     """Add shot noise and clamp.
 
-    The number of photons at full scale is the number of distinct 8-bit values of the clip,
-    rounded up to a power of two.
+    The number ``n`` of photons is the number of distinct 8-bit values of the clip, rounded up to a power of two. At
+    full scale there are as many (BasicSR, RealBasicVSR: a value ``v`` of 255 gets a deviation of
+    ``scale sqrt(255 v / n)`` steps), or at each step (DOVE: ``scale sqrt(v / n)``).
 
     Args:
         frames: ``(T, 3, H, W)`` in ``[0, 1]``.
         scale: Multiplier of the noise.
         is_gray: Whether the three channels get the noise of the luma.
         generator: The only source of randomness; frames get noise of their own.
+        per_level: Whether ``n`` are the photons of one 8-bit step.
     """
     steps = ((brightness(frames) if is_gray else frames).clamp(0, 1) * 255).round()
     distinct = int((torch.bincount(steps.long().flatten(), minlength=256) > 0).sum())
-    photons = 2 ** (distinct - 1).bit_length()
+    photons = 2 ** (distinct - 1).bit_length() * (255 if per_level else 1)
     clean = steps / 255
     counts = torch.poisson((clean * photons).to(generator.device), generator=generator)
     noise = counts.to(frames.device) / photons - clean

@@ -186,11 +186,17 @@ ADCSR = replace(
 )
 
 PRESETS = {"adcsr": ADCSR, "pisasr": PISASR, "real-esrgan": REAL_ESRGAN}
-"""``real-esrgan`` is the setting of its paper and of OSEDiff, ``pisasr`` that of PiSA-SR, ``adcsr`` that of AdcSR."""
+"""``real-esrgan`` is OSEDiff's setting, ``pisasr`` that of PiSA-SR, ``adcsr`` that of AdcSR.
+
+Real-ESRGAN's own has the same numbers and degrades a sharpened copy of HR: ``SecondOrder(sharpen=True)``.
+"""
 
 REALBASICVSR = VideoValues()
 
 DOVE = replace(REALBASICVSR.steady(), jpeg_quality_step=3.0)
 
 VIDEO_PRESETS = {"realbasicvsr": REALBASICVSR, "dove": DOVE}
-"""``realbasicvsr`` is the setting of its paper (arXiv:2111.12704), ``dove`` that of DOVE (arXiv:2505.16239)."""
+"""``realbasicvsr`` is the setting of its paper (arXiv:2111.12704), ``dove`` that of DOVE (arXiv:2505.16239).
+
+DOVE's Poisson noise counts photons of 8-bit values: a sixteenth of the noise of ``realbasicvsr`` at the same scale.
+"""

@@ -30,6 +30,10 @@ class VideoDegradation(ReproducibleDegradation):
     and codec is drawn once for a clip; strengths walk at random from frame to frame. A clip of one
     frame meets no codec and ends with resize and sinc filter, as DOVE (arXiv:2505.16239) spoils
     images. JPEG and codecs want the processors, not a GPU.
+
+    Colours are converted exactly and clamped on the way to a codec. The published scripts cut to whole levels twice and
+    convert without accurate rounding, so that their small clips are darker, by 1.9 of 255 (RealBasicVSR) and 3.0
+    (DOVE), and wrap around where a blur overshoots; a teacher that was trained on those may brighten ours by as much.
     """
 
     def __init__(
@@ -43,7 +47,8 @@ class VideoDegradation(ReproducibleDegradation):
     ) -> None:
         """
         Args:
-            preset: Whose published numbers: dove's are realbasicvsr's, but nothing drifts save the quality of JPEG.
+            preset: Whose published numbers: dove's are realbasicvsr's, but nothing drifts save the quality of JPEG, and
+                Poisson noise is a sixteenth, since its code counts photons of 8-bit values.
             scale: How many times smaller the result is.
             walk: Whether strengths drift by the preset's steps; otherwise all frames of a clip share them.
             sharpen: Whether the small clip is made of a sharpened copy of the truth (unsharp masking).
@@ -57,7 +62,7 @@ class VideoDegradation(ReproducibleDegradation):
             raise ValueError(f"preset: unknown '{preset}'. There are: {', '.join(VIDEO_PRESETS)}.")
         if codec_passes not in (0, 1, 2):
             raise ValueError(f"codec_passes: {codec_passes} is not 0, 1 or 2.")
-        self.codec_passes = codec_passes
+        self.preset, self.codec_passes = preset, codec_passes
         self.sharpen = preset == "realbasicvsr" if sharpen is None else sharpen
         values = VIDEO_PRESETS[preset].override(overrides or {})
         self.values = values if walk else values.steady()
@@ -105,11 +110,13 @@ class VideoDegradation(ReproducibleDegradation):
     ) -> Frames:
         values = self.values
         is_gray = bernoulli(generator, values.gray_probability)
+        kind: tuple[bool, ...] = ()
         if bernoulli(generator, gaussian_probability):
             add, strengths = gaussian_noise, walk(generator, sigma, values.noise_sigma_step, len(frames))
         else:
             add, strengths = poisson_noise, walk(generator, scale, values.poisson_scale_step, len(frames))
-        return _each(lambda frame, strength: add(frame, strength, is_gray, generator), frames, strengths)
+            kind = (self.preset == "dove",)
+        return _each(lambda frame, strength: add(frame, strength, is_gray, generator, *kind), frames, strengths)
 
     def _compress(self, frames: Frames, generator: Generator, quality: tuple[int, int]) -> Frames:
         return _each(compress, frames, walk_whole(generator, quality, self.values.jpeg_quality_step, len(frames)))

@@ -37,7 +37,7 @@ A super-resolution network: one pass enlarges a {what} {scale} times in height a
 {files}
 
 {inputs} are RGB in [-1, 1], `(N, {axes}, h, w)` in and `(N, {axes}, {scale} h, {scale} w)` out, any height and width
-from 16; padding happens inside. Results need clamping to [-1, 1].
+from 16; padding happens inside. {colors} Results need clamping to [-1, 1].
 {usage}
 ## Metrics
 
@@ -59,6 +59,14 @@ large = model(torch.zeros({example})).clamp(-1, 1)
 _OF_IMAGES = {"task": "image-to-image", "what": "image", "inputs": "Images", "axes": "3"}
 _OF_CLIPS = {"task": "video-to-video", "what": "clip", "inputs": "Clips of any number of frames T", "axes": "T, 3"}
 
+_COLORS = {
+    "none": "",
+    "adain": "Whole results then get the mean and the standard deviation of each channel of the input (adain), which\n"
+    "`adc upscale` and `StudentModel` do by themselves, and callers of the ONNX file and of model.pt2 must do.",
+    "wavelet": "Whole results then get the coarse colours of the bicubically enlarged input (wavelet), which\n"
+    "`adc upscale` and `StudentModel` do by themselves, and callers of the ONNX file and of model.pt2 must do.",
+}
+
 
 def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
     """Write ``README.md`` of an exported student; its recipe is read from ``config.yaml`` of the source, if there.
@@ -67,7 +75,7 @@ def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
         folder: The folder of the export.
         source: The student folder.
         facts: ``title``, ``system``, ``license``, ``parameters``, ``scale``, ``files`` (rows of `export`), ``of_clips``
-            (whether it takes clips), and ``metrics``, a JSON file or None.
+            (whether it takes clips), ``color_matching``, and ``metrics``, a JSON file or None.
     """
     from adc import __version__
 
@@ -81,6 +89,7 @@ def write_card(folder: Path, source: Path, facts: dict[str, Any]) -> None:
         parameters=facts["parameters"] / 1e6,
         scale=facts["scale"],
         version=__version__,
+        colors=_COLORS[facts["color_matching"]],
         **(_OF_CLIPS if facts["of_clips"] else _OF_IMAGES),
         files=_files(facts["files"]),
         usage=_usage(folder, description["class_path"], facts),

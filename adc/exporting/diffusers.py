@@ -12,6 +12,8 @@ import torch
 import yaml
 
 from adc.interfaces import Student
+from adc.interfaces.restorer import color_matching as read_color_matching
+from adc.ops.color import match_colors
 from adc.pruning import load_student
 
 
@@ -35,16 +37,22 @@ def student_model() -> Any:
         """A student; images ``(N, 3, h, w)`` or clips ``(N, T, 3, h, w)`` in ``[-1, 1]`` to the same, enlarged."""
 
         @register_to_config
-        def __init__(self, class_path: str, init_args: dict, structure: dict, scale: int = 4) -> None:
+        def __init__(
+            self, class_path: str, init_args: dict, structure: dict, scale: int = 4, color_matching: str = "none"
+        ) -> None:
             super().__init__()
             description = {"class_path": class_path, "init_args": init_args}
             self.student: Any = artifact.component(description, "config.json", Student)
             replay(self.student, structure)
+            self.student.color_matching = read_color_matching(color_matching, "config.json")
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            """Upscale images or clips of any size, with the weights' type inside; the result has the images'."""
+            """Upscale whole images or clips of any size, with the student's usual colour matching.
+
+            Computed in the weights' type; the result has the images'.
+            """
             clip = (image if image.dim() == 5 else image[:, None]).to(self.dtype)
-            large = self.student.restore(clip).to(image.dtype)
+            large = match_colors(self.student.restore(clip), clip, self.student.color_matching).to(image.dtype)
             return large if image.dim() == 5 else large[:, 0]
 
     StudentModel.__module__, StudentModel.__qualname__ = __name__, "StudentModel"
@@ -60,7 +68,8 @@ def save_pretrained(source: str | Path, folder: str | Path) -> None:
     student = load_student(str(source))
     description = yaml.safe_load((source / "student.yaml").read_text())
     structure = json.loads((source / "structure.json").read_text())
-    model = student_model()(description["class_path"], description["init_args"], structure, student.scale)
+    facts = student.scale, student.color_matching
+    model = student_model()(description["class_path"], description["init_args"], structure, *facts)
     model.student.load_state_dict(student.state_dict())
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".pretrained-") as scratch:

@@ -91,6 +91,7 @@ def export(
         "parameters": job.parameters,
         "files": job.rows,
         "of_clips": job.of_clips,
+        "color_matching": job.original.color_matching,
         "metrics": None if metrics is None else str(metrics),
     }
     write_card(folder, Path(student), facts)
@@ -137,6 +138,7 @@ class _Job:
     def write_onnx(self, variants: list[str]) -> None:
         path = self.folder / "model.onnx"
         facts = {"scale": self.original.scale, "precision": "fp32", "parameters": self.parameters, "opset": onnx.OPSET}
+        facts["color_matching"] = self.original.color_matching
         onnx.write_onnx(self._program, path, facts)
         size = "number of frames, height and width" if self.of_clips else "height and width"
         self._note(path.name, f"ONNX, opset {onnx.OPSET}, any {size}, float32")

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from adc.interfaces import Restorer
+from adc.interfaces.restorer import color_matching
 from adc.ops.clip import per_frame
 
 NOTE = "adc"
@@ -22,7 +23,8 @@ class OnnxStudent(Restorer):
     """A student in an ONNX file, run by ONNX Runtime without gradients; one of images restores frames one by one.
 
     Attributes:
-        facts: Metadata of ``adc export`` in the file: scale, precision, parameters, opset; empty for other files.
+        facts: Metadata of ``adc export`` in the file: scale, precision, parameters, opset, color_matching; empty for
+            other files.
     """
 
     def __init__(self, path: str, threads: int | None = None) -> None:
@@ -58,6 +60,7 @@ class OnnxStudent(Restorer):
         self._check_free_size()
         noted = self._session.get_modelmeta().custom_metadata_map.get(NOTE)
         self.facts: dict[str, Any] = json.loads(noted) if noted else {}
+        self.color_matching = color_matching(self.facts.get("color_matching", "none"), f"{path}: its metadata")
         self.scale = int(self.facts.get("scale") or self.restore(torch.zeros(1, 1, 3, 64, 64)).shape[-1] // 64)
 
     def restore(self, lr: Tensor, generator: Generator | None = None) -> Tensor:

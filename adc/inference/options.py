@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from adc.errors import UsageError
+from adc.interfaces.restorer import ColorMatching as Color
 
-Color = Literal["none", "adain", "wavelet"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Ending = Literal["png", "jpg", "webp", "tif"]
 
@@ -20,7 +20,8 @@ class UpscaleOptions:
         tile: Longest side of the tiles, in pixels of the input; null lets free memory decide (512, on a CPU 256).
         overlap: Pixels of the input that neighbouring tiles share, at least.
         batch: Tiles enlarged at once; null lets free memory decide on a GPU and is 1 elsewhere.
-        color: Give the result the colours of the input: none, adain (mean and spread) or wavelet (the coarse part).
+        color: What the result takes over from the colours of the input: none, adain (mean and spread) or wavelet (the
+            coarse part); null is what is usual for the student, as its folder or ONNX file says.
         precision: Compute in fp32, bf16 or fp16.
         compile: Whether the student is compiled.
         devices: Names of the devices, ``cuda:0``; files are divided among them.
@@ -37,7 +38,7 @@ class UpscaleOptions:
     tile: int | None = None
     overlap: int = 32
     batch: int | None = None
-    color: Color = "none"
+    color: Color | None = None
     precision: Precision = "fp32"
     compile: bool = False
     devices: tuple[str, ...] = ("auto",)
@@ -52,7 +53,7 @@ class UpscaleOptions:
         from adc.inference.tiles import plan_tiles
 
         for name, kind in (("color", Color), ("precision", Precision), ("format", Ending)):
-            if (value := getattr(self, name)) not in get_args(kind):
+            if (value := getattr(self, name)) not in get_args(kind) and (name, value) != ("color", None):
                 raise UsageError(f"{name} {value}: there are {', '.join(get_args(kind))}.")
         deep_format = f"depth 16: 16 bits per channel are written as PNG only, not as {self.format}."
         for is_legal, message in (

@@ -41,7 +41,7 @@ def load(
     tile: int | None = None,
     overlap: int = 32,
     batch: int | None = None,
-    color: Color = "none",
+    color: Color | None = None,
     scale: float | None = None,
     compile: bool = False,
 ) -> Upscaler:
@@ -54,7 +54,8 @@ def load(
         tile: Longest side of the tiles, in pixels of the input; None lets free memory decide.
         overlap: Pixels of the input that neighbouring tiles share at least.
         batch: Tiles restored at once; None lets free memory decide.
-        color: What is taken over from the colours of the input: none, adain or wavelet.
+        color: What is taken over from the colours of the input: none, adain or wavelet; None is what is usual for the
+            student.
         scale: How many times larger the result is; None is the student's own factor, another one is a final resize.
         compile: Whether the student is compiled.
 
@@ -70,6 +71,7 @@ class Upscaler:
     """A student for images and videos, in memory or from file to file.
 
     Attributes:
+        color: What results take over from the colours of LR: the options' choice, else the student's.
         tiles: Longest side of tiles where the options leave it open, by the number of frames restored at once; halved
             when memory ran out.
     """
@@ -81,10 +83,12 @@ class Upscaler:
             UsageError: If the device or the student does not suit the options.
             ValueError: If the student is damaged.
         """
-        self.options, self.device = options, find_device(device)
+        self.device = find_device(device)
         if reason := why_not(options.precision, self.device):
             raise UsageError(f"precision {reason}")
         restorer = _load(str(student), options)
+        self.options = options
+        self.color: Color = options.color or restorer.color_matching
         self.memory_estimate = MemoryEstimate(restorer)
         self.restorer = prepare(restorer, options.precision, self.device, options.compile)
         self.tiles: dict[int, int] = {}
@@ -187,14 +191,14 @@ class Upscaler:
         height, width = clip.shape[-2:]
         cut = self.tiling(height, width, clip.shape[1])
         size = self.size(height, width)
-        return restore_image(self.restorer, clip, cut.tile, cut.overlap, self.options.color, cut.batch, size)
+        return restore_image(self.restorer, clip, cut.tile, cut.overlap, self.color, cut.batch, size)
 
     def bands(self, lr: Tensor, dtype: torch.dtype, scratch: Path) -> Iterator[Tensor]:
         """Result for one image, in bands from top to bottom; see `restore_bands`."""
         height, width = lr.shape[-2:]
         size = self.size(height, width)
         return restore_bands(
-            self.restorer, lr, self.tiling(height, width), self.options.color, size, dtype=dtype, scratch=scratch
+            self.restorer, lr, self.tiling(height, width), self.color, size, dtype=dtype, scratch=scratch
         )
 
     def size(self, height: int, width: int) -> tuple[int, int]:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 
 class Loss(nn.Module, ABC):
-    """A comparison of a prediction with a target in one domain."""
+    """A comparison of a prediction with a target in one domain.
+
+    Attributes:
+        extras: Libraries that it imports and adc does not install by itself, with the extra of adc that does; recipes
+            are refused before anything is loaded where one is missing. Any component may have it.
+    """
+
+    extras: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,

@@ -5,12 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Generator, Tensor, nn
 
 if TYPE_CHECKING:
     from adc.interfaces.latent import FeatureSpace
+
+ColorMatching = Literal["none", "adain", "wavelet"]
+"""What a result takes over from the colours of LR; `adc.ops.color.match_colors` has the formulas."""
+
+
+def color_matching(value: Any, place: str) -> ColorMatching:
+    """A value of `Restorer.color_matching` that was read from a file.
+
+    Raises:
+        ValueError: If there is no such kind; the message begins with the place.
+    """
+    if value not in get_args(ColorMatching):
+        raise ValueError(f"{place}: color_matching is {value!r}; there are {', '.join(get_args(ColorMatching))}.")
+    return value
 
 
 class Restorer(nn.Module, ABC):
@@ -25,6 +39,8 @@ class Restorer(nn.Module, ABC):
         temporal_context: Frames before and after a frame on which its result depends.
         temporal_stride: It computes with ``1 + n * k`` frames of this ``k``; `restore` pads other lengths to it.
         multiple: The sides of LR that it computes with; `restore` pads others to it.
+        color_matching: What its whole result usually takes over from the colours of LR, after `restore`, which does
+            not do it: ``adc upscale``, `adc.load` and exports follow it. A student folder keeps it.
         init_args: The constructor's arguments as plain data, with which a student folder makes it again; null if
             it cannot be written as one. A network among them, such as a denoiser, has ``init_args`` itself.
     """
@@ -33,6 +49,7 @@ class Restorer(nn.Module, ABC):
     temporal_context: int = 0
     temporal_stride: int = 1
     multiple: int = 1
+    color_matching: ColorMatching = "none"
     init_args: Any = None
 
     @abstractmethod

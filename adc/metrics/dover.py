@@ -35,7 +35,10 @@ class Dover(FileMetric):
     """The fused score of ``evaluate_one_video.py``, with the options of ``dover.yml``, in ``[0, 1]``."""
 
     name, title = "dover", "DOVER"
-    options = "fused score of evaluate_one_video.py, options of dover.yml; of video files"
+    options = (
+        "fused score of evaluate_one_video.py, options of dover.yml; of video files"
+        " (evaluate_a_set_of_videos.py exchanges the two heads, so tables made by it are not comparable)"
+    )
     higher_is_better = True
     weights = (WeightFile(("DOVER.pth",), "checkpoints"),)
     packages = ("dover",)
@@ -68,11 +71,15 @@ class Dover(FileMetric):
         return scaled.reshape(len(view), clips, -1, *view.shape[2:]).transpose(0, 1).to(self.device)
 
 
-def fused(first: float, second: float) -> float:
-    """Weighted sum of the two scores, as the authors compute it.
+def fused(technical: float, aesthetic: float) -> float:
+    """Weighted sum of the two scores, as ``evaluate_one_video.py`` computes it.
 
-    ``sigmoid(.6104 (a - .1107) / .07355 + .3896 (b - .08285) / .03774)``; earlier versions of their script
-    added .08285, so that published figures differ.
+    ``sigmoid(.6104 (t - .1107) / .07355 + .3896 (a + .08285) / .03774)``: each score less its mean, by its standard
+    deviation; the mean of the aesthetic score is negative. Only versions before 0.2.0 have the other sign.
+
+    Args:
+        technical: Mean answer of the technical head, the network's first one.
+        aesthetic: Mean answer of the aesthetic head, its second one.
     """
-    together = (first - 0.1107) / 0.07355 * 0.6104 + (second - 0.08285) / 0.03774 * 0.3896
+    together = (technical - 0.1107) / 0.07355 * 0.6104 + (aesthetic + 0.08285) / 0.03774 * 0.3896
     return 1 / (1 + math.exp(-together))

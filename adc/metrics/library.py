@@ -18,6 +18,7 @@ from torch import Tensor
 from adc.interfaces import SetMetric, WeightFile
 from adc.metrics.fidelity import FrameMetric
 from adc.ops.clip import to_unit
+from adc.ops.precision import computing_in
 from adc.ops.statistics import frechet_distance
 
 INCEPTION_SIDE = 299
@@ -36,7 +37,7 @@ class MissingWeightsError(FileNotFoundError):
 
 
 class _Library(FrameMetric):
-    """A metric of pyiqa, called `library_name` there."""
+    """A metric of pyiqa, called `library_name` there; in float32 whatever the autocast says."""
 
     library_name: ClassVar[str]
     packages = ("pyiqa",)
@@ -62,8 +63,9 @@ class _Library(FrameMetric):
         return {}
 
     def _rate(self, *frames: Tensor) -> Tensor:
-        pairs = zip(*(batch.split(1) for batch in frames), strict=True)
-        return torch.stack([self.network(*pair).reshape(()) for pair in pairs])
+        pairs = zip(*(batch.float().split(1) for batch in frames), strict=True)
+        with computing_in("float32", frames[0].device):
+            return torch.stack([self.network(*pair).reshape(()) for pair in pairs])
 
 
 class Lpips(_Library):

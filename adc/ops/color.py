@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adc.ops.clip import upsample_bicubic
+
 WAVELET_LEVELS = 5
 
 
@@ -35,7 +37,7 @@ def brightness(unit: Tensor) -> Tensor:
     return (unit * weights).sum(dim=-3, keepdim=True)
 
 
-def adain(image: Tensor, colors: Tensor, eps: float = 1e-5) -> Tensor:
+def adain(image: Tensor, colors: Tensor, eps: float = 1e-8) -> Tensor:
     """Give every channel the mean and spread of another image's (Huang and Belongie, 2017).
 
     Args:
@@ -51,7 +53,7 @@ def adain(image: Tensor, colors: Tensor, eps: float = 1e-5) -> Tensor:
     return rescale(image, own, wanted, eps)
 
 
-def rescale(image: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], eps: float = 1e-5) -> Tensor:
+def rescale(image: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], eps: float = 1e-8) -> Tensor:
     """The formula of `adain`, for a part of a image too.
 
     Args:
@@ -75,6 +77,21 @@ def wavelet(image: Tensor, colors: Tensor, levels: int = WAVELET_LEVELS) -> Tens
         levels: Number of steps; the last one smooths over ``2 ** levels`` pixels.
     """
     return image - _coarse(image, levels) + _coarse(colors, levels)
+
+
+def match_colors(image: Tensor, lr: Tensor, kind: str) -> Tensor:
+    """Whole images with the colours of LR, as the published scripts end.
+
+    Args:
+        image: ``(B, T, 3, H, W)``.
+        lr: ``(B, T, 3, h, w)``.
+        kind: ``none``, ``adain`` (mean and spread, all at once) or ``wavelet`` (the coarse part).
+    """
+    if kind == "adain":
+        return adain(image, lr)
+    if kind == "wavelet":
+        return wavelet(image, upsample_bicubic(lr, image.shape[-2] // lr.shape[-2]))
+    return image
 
 
 def _coarse(image: Tensor, levels: int) -> Tensor:

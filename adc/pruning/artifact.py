@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from adc import registry, renamed
 from adc.files import file_checksum, replacing, save_tensors
 from adc.interfaces import Student
+from adc.interfaces.restorer import color_matching
 from adc.pruning.structure import record, replay
 
 FORMAT = 1
 DESCRIPTION, STRUCTURE, WEIGHTS = "student.yaml", "structure.json", "model.safetensors"
 CHECKSUMS = "crc32"
+COLORS = "color_matching"
 
 
 def save_student(
@@ -49,7 +51,8 @@ def save_student(
         name: tensor.detach().to("cpu", number if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
         for name, tensor in student.state_dict().items()
     }
-    description = {"format": FORMAT, "class_path": description["class_path"], "scale": student.scale, **description}
+    facts = {"scale": student.scale, COLORS: student.color_matching}
+    description = {"format": FORMAT, "class_path": description["class_path"], **facts, **description}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
@@ -91,6 +94,8 @@ def load_student(folder: str) -> Student:
     if not _has_numbers(student):
         student = _shaped(_build(description, place, "cpu"), structure, home)
         student.load_state_dict(tensors)
+    if COLORS in description:  # folders of before have none
+        student.color_matching = color_matching(description[COLORS], place)
     return student
 
 

@@ -133,7 +133,7 @@ def adcsr(net: str, decoder: str, out: str, precision: Precision = "float32") ->
 def adcsr_student(weights: dict[str, Tensor], origin: str) -> AdcSRStudent:
     """The published student with weights by our names."""
     with torch.device("meta"):
-        student = AdcSRStudent(vae=published.STUDENT_VAE, unet=published.STUDENT_UNET)
+        student = AdcSRStudent(vae=published.STUDENT_VAE, unet=published.STUDENT_UNET, color_matching="adain")
     load(student, weights, origin)
     return student
 

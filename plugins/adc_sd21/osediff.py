@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from adc.ops import diffusion
+from adc.ops.precision import Precision
 from adc_sd21.one_step import OneStepTeacher
 
 
@@ -16,7 +17,8 @@ class OSEDiff(OneStepTeacher):
 
     The UNet's answer is the noise of step 999, and the restored latent its closed form
     ``(z - sqrt(1 - a_t) noise) / sqrt(a_t)``, in float32 whatever the autocast says: half precision
-    would enlarge the error of the noise 14.6 times. The encoder is a tuned copy of the autoencoder's.
+    would enlarge the error of the noise 14.6 times. What encoder and UNet compute in is ``precision``.
+    The encoder is a tuned copy of the autoencoder's.
     """
 
     usual_timestep = 999
@@ -30,9 +32,10 @@ class OSEDiff(OneStepTeacher):
         autoencoder: str | None = None,
         timestep: int | None = None,
         prompt_tokens: int = 77,
+        precision: Precision | None = None,
     ) -> None:
         """See `OneStepTeacher`."""
-        super().__init__(folder, vae, unet, autoencoder, timestep, prompt_tokens)
+        super().__init__(folder, vae, unet, autoencoder, timestep, prompt_tokens, precision)
         if folder is None:
             self._start_silent()
 

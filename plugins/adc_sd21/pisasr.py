@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adc.ops.precision import Precision
 from adc_sd21.folder import read_tensors, resolve
 from adc_sd21.lora import merge
 from adc_sd21.one_step import RESTORER, OneStepTeacher
@@ -41,6 +42,7 @@ class PiSASR(OneStepTeacher):
         unet: dict[str, Any] | None = None,
         autoencoder: str | None = None,
         prompt_tokens: int = 77,
+        precision: Precision | None = None,
     ) -> None:
         """
         Args:
@@ -52,8 +54,10 @@ class PiSASR(OneStepTeacher):
             unet: Entries that differ from Stable Diffusion's ``unet/config.json``; only without a folder.
             autoencoder: A folder that holds ``vae/``, the autoencoder to start from; only without a folder.
             prompt_tokens: Length of the teacher's own prompt embedding; only without a folder.
+            precision: What encoder and UNet compute in, whatever the trainer's precision says; null follows the
+                trainer.
         """
-        super().__init__(folder, vae, unet, autoencoder, None, prompt_tokens)
+        super().__init__(folder, vae, unet, autoencoder, None, prompt_tokens, precision)
         self.pixel, self.semantic = pixel, semantic
         self.pixel_unet: Any = None if self._one_pass else copy.deepcopy(self.unet)
         if folder is not None:

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from adc.interfaces import LatentStudent, Prunable
+from adc.interfaces.restorer import ColorMatching
 from adc.ops.clip import per_frame
 from adc.ops.padding import crop, pad_to_multiple
 from adc.ops.sharded import full
@@ -39,6 +40,7 @@ class AdcSRStudent(LatentStudent):
         vae: dict[str, Any] | None = None,
         unet: dict[str, Any] | None = None,
         unshuffle: int = 2,
+        color_matching: ColorMatching = "none",
     ) -> None:
         """
         Args:
@@ -48,8 +50,11 @@ class AdcSRStudent(LatentStudent):
             unet: Entries that differ from Stable Diffusion's ``unet/config.json``; only without a folder.
             unshuffle: Pixels of the small clip, in each direction, that become channels of one position: a
                 quarter of the decoder's stride.
+            color_matching: What results take over from the colours of LR when ``adc upscale`` makes them: none, adain
+                (mean and spread of the whole; published) or wavelet. The student's folder keeps it.
         """
         super().__init__()
+        self.color_matching = color_matching
         if folder is None:
             vae_config = networks.complete(networks.SD_VAE, vae)
             unet_config = networks.complete(networks.SD_UNET, unet)

@@ -24,6 +24,8 @@ class Spandrel(Teacher):
     bicubic interpolation the colours.
     """
 
+    extras = {"spandrel": "spandrel"}
+
     def __init__(self, weights: str, precision: Literal["float32", "bfloat16", "float16"] = "float32") -> None:
         """
         Args:

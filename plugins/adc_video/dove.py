@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from adc.interfaces import Teacher
 from adc.ops import diffusion
 from adc.ops.clip import per_frame
 from adc.ops.padding import crop
+from adc.ops.precision import computing_in
 from adc_video import cogvideox
 from adc_video.windows import blended, cover
 
@@ -131,7 +131,7 @@ class DOVE(Teacher):
         large = per_frame(
             lambda x: F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False), lr.float()
         )
-        with _no_autocast(lr.device):
+        with computing_in("float32", lr.device):  # no autocast: weights and inputs have the precision already
             z = self._encoded(large.to(self.prompt.dtype).transpose(1, 2)).transpose(1, 2)
             return self._decoded(self._clean(z).transpose(1, 2)).transpose(1, 2).float()
 
@@ -234,9 +234,3 @@ def _home(folder: str, changes: dict[str, dict[str, Any] | None]) -> Path:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"folder: {folder}: no such folder; DOVE publishes one with transformer/, vae/, ...")
     return Path(folder)
-
-
-def _no_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()

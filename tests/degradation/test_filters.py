@@ -62,6 +62,19 @@ def test_poisson_noise_grows_with_brightness(is_gray):
     assert torch.equal(noise[0], noise[1]) == is_gray
 
 
+def test_poisson_noise_of_eight_bit_values_has_the_deviation_of_doves_code():
+    levels = torch.arange(256.0)
+    frames = (levels / 255).repeat(1, 3, 800, 1)
+    for scale in (1.0, 3.0):
+        noise = (poisson_noise(frames, scale, False, seeded(), per_level=True) - frames)[0] * 255
+        measured = noise.square().mean((0, 1)).sqrt()[30:220]
+        expected = scale * (levels / 256).sqrt()[30:220]
+        assert (measured / expected).mean().item() == pytest.approx(1, rel=0.005)
+        assert (measured / expected - 1).abs().max() < 0.08
+        whole = (poisson_noise(frames, scale / 30, False, seeded()) - frames)[0, :, :, 128] * 255
+        assert whole.std().item() == pytest.approx(scale / 30 * (255 * 128 / 256) ** 0.5, rel=0.06)
+
+
 def test_jpeg_loses_more_at_lower_quality_and_stays_on_the_grid():
     frames = F.interpolate(torch.rand(2, 3, 7, 9, generator=seeded()), size=(37, 50), mode="bilinear")
     errors = [(compress(frames, quality) - frames).abs().mean().item() for quality in (95, 60, 20)]

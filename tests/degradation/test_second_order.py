@@ -104,7 +104,7 @@ def operations():
     """What 400 degradations did, as words of letters; every operation adds one to what it is given."""
     with pytest.MonkeyPatch.context() as patch:
         word = []
-        letters = {"blur": "b", "_resize": "r", "compress": "j", "gaussian_noise": "g", "poisson_noise": "p"}
+        letters = {"blur": "b", "_resize": "r", "diff_compress": "j", "gaussian_noise": "g", "poisson_noise": "p"}
         for name, letter in letters.items():
             patch.setattr(image, name, lambda frames, *rest, letter=letter: word.append(letter) or frames + 1)
         patch.setattr(base, "quantize", lambda frames: frames)

@@ -303,3 +303,19 @@ def test_pixels_that_are_no_numbers_are_refused(bad):
 def test_shapes_that_do_not_fit_are_refused(shape):
     with pytest.raises(ValueError, match=r"frames \(T, 3, H, W\)|multiples of the scale 4"):
         VideoDegradation()(torch.zeros(shape), seeded())
+
+
+def test_doves_poisson_noise_counts_photons_of_levels(monkeypatch):
+    kinds = {"realbasicvsr": False, "dove": True}
+    for preset, per_level in kinds.items():
+        given = []
+
+        def note(frame, scale, is_gray, generator, per_level=False, given=given):
+            given.append(per_level)
+            return frame
+
+        monkeypatch.setattr("adc.degradation.video.poisson_noise", note)
+        overrides = {"gaussian_probability": 0, "gaussian_probability2": 0}
+        degradation = VideoDegradation(preset, codec_passes=0, overrides=overrides)
+        degradation(torch.zeros(2, 3, 32, 32), torch.Generator().manual_seed(0))
+        assert given and set(given) == {per_level}

@@ -189,7 +189,16 @@ def test_dover_reads_files(tmp_path, monkeypatch):
     mean, deviation = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
     means = [((level - mean) / deviation).sum().item() for level in (123.675, 116.28)]
     assert value == pytest.approx(fused(*(0.5 * mean / 3 for mean in means)), abs=1e-6)
-    assert fused(0.1107, 0.08285) == 0.5
+
+
+def test_dover_is_a_half_at_the_means_of_both_scores():
+    from adc.metrics.dover import fused
+
+    assert fused(0.1107, -0.08285) == 0.5
+    # One deviation of the one score above its mean, then of the other: sigmoid(.6104), sigmoid(.3896).
+    assert fused(0.1107 + 0.07355, -0.08285) == pytest.approx(0.648032, abs=1e-6)
+    assert fused(0.1107, -0.08285 + 0.03774) == pytest.approx(0.596186, abs=1e-6)
+    assert "exchanges the two heads" in find_metric("dover").options
 
 
 def test_dover_that_is_not_installed():

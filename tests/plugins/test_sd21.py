@@ -8,6 +8,7 @@ from adc_sd21 import (
     LatentSpace,
     OSEDiff,
     PatchDiscriminator,
+    PiSASR,
     SDAutoencoder,
     UNetDiscriminator,
 )
@@ -80,6 +81,25 @@ def test_one_step_is_the_closed_form(vae):
     noise = made.unet(z, 399, made.prompt).sample
     alpha = scaled_linear_alphas()[399]
     torch.testing.assert_close(made.latent(lr)[:, 0], (z - (1 - alpha).sqrt() * noise) / alpha.sqrt())
+
+
+@pytest.mark.parametrize("kind", [OSEDiff, PiSASR])
+def test_a_frozen_network_has_a_precision_of_its_own(kind):
+    torch.manual_seed(0)
+    made = kind(vae=VAE, unet=UNET, prompt_tokens=2).eval()
+    torch.nn.init.normal_(made.unet.conv_out.weight, std=0.1)
+    lr = torch.rand(1, 1, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        exact = made.latent(lr)
+        with torch.autocast("cpu", torch.bfloat16):
+            follows = made.latent(lr)
+            errors = {}
+            for made.precision in ("float32", "float16", "bfloat16"):
+                errors[made.precision] = (made.latent(lr) - exact).norm() / exact.norm()
+    assert errors["float32"] == 0
+    assert 0 < errors["float16"] < errors["bfloat16"] / 3
+    assert errors["bfloat16"] == (follows - exact).norm() / exact.norm()
+    assert kind(vae=VAE, unet=UNET, prompt_tokens=2, precision="float16").precision == "float16"
 
 
 def test_folders_come_back(vae, tmp_path):

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from adc_sd21 import AdcSRStudent, DecoderStem, OSEDiff, SDAutoencoder, TextPrompt, UNetDiscriminator
 from adc_sd21.text import ClipText, name_of
+from PIL import Image
 
-from adc.data import Real
+from adc.data import DegradedClips, Real
+from adc.degradation import BicubicDown
 from adc.losses import L1
 from adc.stages import AdversarialDistillation, Example
 from adc.training import Role
@@ -89,6 +92,42 @@ def test_a_cache_takes_the_place_of_the_encoder(encoder, tmp_path):
     torch.testing.assert_close(cached(batch("a cat", "a dog")), live(batch("a cat", "a dog")), atol=1e-6, rtol=1e-5)
     with pytest.raises(FileNotFoundError, match=r"no such embedding, of the text 'a bird'; make it with"):
         cached(batch("a bird"))
+
+
+def test_tags_of_the_degraded_photos_by_name(encoder, tmp_path):
+    """From photos to prompts: small photos are written, somebody tags them, tags are embedded and found by name."""
+    photos, tags = tmp_path / "photos", tmp_path / "tags.jsonl"
+    (photos / "deep").mkdir(parents=True)
+    for name in ("a", "deep/b"):
+        pixels = np.random.default_rng(0).integers(0, 256, (72, 90, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photos / f"{name}.png")
+    command = [sys.executable, TOOLS / "write_lr.py", photos, tmp_path / "lr", "--size", "64"]
+    subprocess.run(command, check=True, capture_output=True)
+    small = {path.relative_to(tmp_path / "lr").as_posix() for path in (tmp_path / "lr").rglob("*.png")}
+    assert small == {"a.png", "deep/b.png"}
+    assert Image.open(tmp_path / "lr" / "a.png").size == (16, 16)
+
+    lines = [{"name": "a", "text": "cat"}, {"name": "deep/b", "text": "dog, grass"}]
+    tags.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    command = [sys.executable, TOOLS / "embed_prompts.py", encoder, tmp_path / "prompts", "--tags", tags]
+    subprocess.run(command, check=True, capture_output=True)
+    prompt = TextPrompt(cache=str(tmp_path / "prompts"), tags=str(tags))
+    data = DegradedClips(BicubicDown(), 2, train_dir=str(photos), size=64, workers=0)
+    data.setup("fit")
+    found = next(iter(data.train_dataloader()))
+    expected = ClipText(encoder)([{"a": "cat", "deep/b": "dog, grass"}[name] for name in found["name"]])
+    torch.testing.assert_close(prompt(found), expected)
+
+    with pytest.raises(ValueError, match=r"tags\.jsonl: no line has the name 'c'; add its tags"):
+        prompt(batch("c"))
+    with pytest.raises(ValueError, match="tags and one text for all clips; set text: null"):
+        TextPrompt(encoder, text="", tags=str(tags))
+    for line, message in (('{"name": "c"}', "line 3 is no object"), (json.dumps(lines[0]), "line 3: the name 'a' was")):
+        tags.write_text("\n".join([*(json.dumps(line) for line in lines), line]))
+        with pytest.raises(ValueError, match=f"tags.jsonl: {message}"):
+            TextPrompt(encoder, tags=str(tags))
+    with pytest.raises(FileNotFoundError):
+        TextPrompt(encoder, tags=str(tmp_path / "none"))
 
 
 def stage(encoder, text=None):

@@ -82,7 +82,9 @@ def test_adcsr_comes_through_its_published_files(student, tmp_path):
     torch.save(net, tmp_path / "net_params_200.pkl")
     torch.save({"state_dict": decoder | {"encoder.conv_in.bias": torch.zeros(3)}, "epoch": 3}, tmp_path / "half.ckpt")
     convert.adcsr(str(tmp_path / "net_params_200.pkl"), str(tmp_path / "half.ckpt"), str(tmp_path / "out"))
-    assert torch.equal(load_student(str(tmp_path / "out")).eval().restore(LR), student.restore(LR))
+    made = load_student(str(tmp_path / "out")).eval()
+    assert torch.equal(made.restore(LR), student.restore(LR))
+    assert made.color_matching == "adain"
 
 
 def test_a_second_copy_that_differs_is_refused(student):
