@@ -337,7 +337,10 @@ LOSS = {
     "sum": (lambda f, s, p, t: (p - t).abs().sum() / 1e4, "must be a mean"),
     "weighted": (lambda f, s, p, t: s.weight * f(p, t), "must not be weighted"),
     "detached": (lambda f, s, p, t: f(p, t).detach(), "must carry gradients to the prediction"),
-    "random": (lambda f, s, p, t: f(p, t) + torch.rand(()), "must be a mean|must give the same result"),
+    "random": (
+        lambda f, s, p, t: f(p, t) + torch.rand(()),
+        "must be a mean|must give the same result|must be the loss",
+    ),
 }
 
 

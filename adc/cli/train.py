@@ -28,6 +28,7 @@ from adc import runs
 from adc.cli import COMMANDS, INTERRUPTED, changes, clusters
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError, masked
+from adc.progress import note
 from adc.signals import STOPPED
 from adc.training import Stage
 from adc.training.callbacks import goal
@@ -37,6 +38,7 @@ from adc.training.callbacks.progress import StageProgress
 from adc.training.callbacks.signals import StopOnSignal
 from adc.training.callbacks.validation import ValidateOnResume
 from adc.training.checkpoint import AtomicCheckpointIO, damage, newest_checkpoint
+from adc.training.precision import affordable
 
 TERMINATED = 143
 EXIT_STATUSES = (
@@ -119,7 +121,7 @@ class RecipeCLI(LightningCLI):
             self.run_folder = Path(self.held.enter_context(tempfile.TemporaryDirectory()))
             self.config.trainer.default_root_dir = str(self.run_folder)
             return
-        first = all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
+        first = is_first_process()
         if first:
             self.held.enter_context(runs.writing(self.run_folder))
         if self.config.restart:
@@ -166,6 +168,9 @@ class RecipeCLI(LightningCLI):
             given["logger"] = False
             if self.command == "fit" and self.run_folder is not None:
                 given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="")
+        asked, given["precision"] = given.get("precision"), affordable(given.get("precision"), given.get("accelerator"))
+        if given["precision"] != asked and is_first_process():
+            note(f"trainer.precision: {asked} would take tens of times as long on this CPU; computing in float32")
         trainer = self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
         clusters.ignore_requeue_checkpoints(trainer)
         return add_heartbeat(trainer)
@@ -297,6 +302,11 @@ def _existing(path: str, option: str) -> str:
 def _way_on(run: Path) -> str:
     newest, _ = newest_checkpoint(run)
     return f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
+
+
+def is_first_process() -> bool:
+    """Whether this is the first process of a job, as far as its environment says."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
 
 
 def check_optimizers(model: Any) -> None:

@@ -43,7 +43,8 @@ def check(trainer: pl.Trainer, stage: Any) -> None:
         ValueError: In one line that begins with the recipe's key.
     """
     wanted = goals(trainer)
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    callbacks: list[Any] = getattr(trainer, "callbacks", [])
+    for callback in callbacks:
         role = getattr(callback, "role", None)
         if isinstance(role, str) and role not in stage.updates:
             place = f"trainer.callbacks: {type(callback).__name__}.role"

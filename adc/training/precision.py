@@ -1,0 +1,37 @@
+"""Mixed precision on CPUs that have no instructions for it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+
+MIXED = {"bf16-mixed": "bf16", "bf16": "bf16", "16-mixed": "fp16", "16": "fp16"}
+"""Mixed precisions of Lightning's trainer, and what oneDNN calls their numbers."""
+FULL = "32-true"
+
+
+def affordable(precision: Any, accelerator: Any) -> Any:
+    """The precision to train in: the one asked for, or float32 where a CPU would take tens of times as long.
+
+    torch multiplies halves of numbers one by one where oneDNN has no kernels for them. On two cores with AVX2 alone, a
+    step of ``recipes/demo/1_decoder.yaml`` takes 60 times as long in bf16-mixed as in float32.
+
+    Args:
+        precision: ``trainer.precision``.
+        accelerator: ``trainer.accelerator``; ``auto`` is the CPU where there is no other.
+
+    Returns:
+        ``32-true`` for a mixed precision on such a CPU; else what was given.
+    """
+    on_cpu = accelerator == "cpu" or (accelerator in (None, "auto") and not torch.accelerator.is_available())
+    kind = MIXED.get(str(precision))
+    return FULL if on_cpu and kind is not None and not has_kernels(kind) else precision
+
+
+@cache
+def has_kernels(kind: str) -> bool:
+    """Whether oneDNN computes in ``bf16`` or ``fp16`` on this CPU; true where torch cannot say."""
+    operator = getattr(torch.ops.mkldnn, f"_is_mkldnn_{kind}_supported", None)
+    return True if operator is None else bool(operator())
