@@ -26,13 +26,21 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-def explain(message: str, error: BaseException | None, recipes: Sequence[str], options: Sequence[str] = ()) -> str:
+def explain(
+    message: str,
+    error: BaseException | None,
+    recipes: Sequence[str],
+    options: Sequence[str] = (),
+    command: str = "the command",
+) -> str:
     """One-line explanation of what is wrong with recipes (later ones win) or a command line.
 
     jsonargparse's message is explained by the causes of its error, which name keys and classes from the outside in.
     """
     keys, path, leaf = _context(message, error)
     text, token = _sentence(leaf, keys, path, recipes, options)
+    if text is not None and not recipes:
+        text = text.replace("the recipe needs", f"{command} needs", 1)
     if text is None and "<unicode string>" in leaf:
         return f"{' or '.join(recipes)} is no YAML: {' '.join(leaf.split())}"
     if text is None:
@@ -112,7 +120,8 @@ def _sentence(
     if found := re.search(r"the following arguments are required: (.+)", leaf):
         cls = _needy(recipes, keys, found[1]) or cls
         owner = f"{cls.__name__} needs" if cls is not None else "the recipe needs"
-        return f"{owner} {found[1]}, which is not given.{_explain_hint(cls)}", None
+        are = "are" if "," in found[1] else "is"
+        return f"{owner} {found[1]}, which {are} not given.{_explain_hint(cls)}", None
     if found := re.search(r"Expected an? (.+)\. Got value: (.*)", leaf, re.DOTALL):
         if (new := renamed.VALUES.get(found[2])) and repr(new) in found[1]:
             return renamed.sentence(found[2], new), found[2]

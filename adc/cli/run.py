@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from adc import runs
-from adc.cli import INTERRUPTED
+from adc.cli import EXAMPLES, INTERRUPTED
 from adc.errors import UsageError, suggest
 from adc.signals import STATUS, STOPPED, handled
 
@@ -278,6 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "adc run",
         description="Run the numbered recipes of a folder in order. Finished ones are skipped.",
+        epilog=f"example: {EXAMPLES['run']}",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="FOLDER", help="holds recipes such as 0_prune.yaml and 1_decoder.yaml")

@@ -130,3 +130,15 @@ def test_the_hub_is_not_asked(adc, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     adc("--version")
     assert os.environ["HF_HUB_OFFLINE"] == "0"
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_ends_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert f"\nexample: {cli.EXAMPLES[command]}\n" in said and cli.EXAMPLES[command].split()[:2] == ["adc", command]
+    options = [word.split(".")[0] for word in cli.EXAMPLES[command].split() if word.startswith("-")]
+    assert all(f"{option}" in said for option in options)
+    assert "``" not in said and "A DataModule standardizes" not in said and "under manual optimisation" not in said
