@@ -139,6 +139,8 @@ def _sentence(
         return f"expected settings by name, {{NAME: VALUE, ...}}, got a value of type {found[1]}.", None
     if found := re.search(r"unrecognized arguments: (.+)", leaf):
         word = found[1].split()[0].partition("=")[0]
+        if word.endswith((".yaml", ".yml")) and "config" in options:
+            return f"unknown argument {found[1]!r}; a recipe comes after -c: -c {word}", None
         return f"unknown argument {found[1]!r}{_meant(word.lstrip('-'), options, '--')}", None
     return None, None
 
@@ -151,11 +153,12 @@ def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
     known = {component.name: component for component in registry.components(imported_kinds())}
     kinds = " or ".join(base.__name__ for base in slot)
     if name in known:
-        takes = f"takes a {kinds}: {_some(fitting)}" if kinds else "does not take"
-        return f"{name} is a {known[name].kind}, but this key {takes}. {LIST_HINT}"
+        takes = f"this key takes a {kinds}: {_some(fitting)}" if kinds else "this key takes none"
+        return f"{name} is a {known[name].kind}; {takes}. {LIST_HINT}"
     near = difflib.get_close_matches(name, fitting, 3, 0.5) or difflib.get_close_matches(name, known, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"this key takes {_some(fitting)}." if fitting else ""
-    return f"there is no component {name!r}; {hint} {LIST_HINT}".replace("  ", " ")
+    folder = f" A plugin of your own is found by --plugins FOLDER or {registry.PATH_VARIABLE}."
+    return f"there is no component {name!r}; {hint} {LIST_HINT}{folder}".replace("  ", " ")
 
 
 def _moved(class_path: str) -> str | None:
