@@ -7,6 +7,7 @@ INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pytho
 .DEFAULT_GOAL := install
 
 install: .venv/.base
+	@echo "adc is installed: \`source .venv/bin/activate\`, or call .venv/bin/adc. For one: adc upscale photo.png -o large.png --student demo"
 
 .venv/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -74,7 +74,7 @@ def discover(first_party: bool = True) -> list[Plugin]:
         All of them, the broken ones with their error.
     """
     own = {plugin.module for plugin in first_party_plugins()}
-    plugins = [_load(p.module, p.origin) for p in _installed() if first_party or p.module not in own]
+    plugins = [_load(p.module, p.origin) for p in installed() if first_party or p.module not in own]
     for folder in plugin_folders():
         plugins += _from_folder(folder)
     return list(dict.fromkeys(plugins))
@@ -82,7 +82,7 @@ def discover(first_party: bool = True) -> list[Plugin]:
 
 def first_party_plugins() -> list[Plugin]:
     """The plugins that come with adc; nothing is imported."""
-    return [plugin for plugin in _installed() if plugin.origin.partition(" ")[0] == "adc"]
+    return [plugin for plugin in installed() if plugin.origin.partition(" ")[0] == "adc"]
 
 
 def plugin_folders() -> list[Path]:
@@ -162,8 +162,8 @@ def origin(module: str) -> str:
     return package
 
 
-def _installed() -> list[Plugin]:
-    """What entry points name; nothing is imported."""
+def installed() -> list[Plugin]:
+    """The plugins that entry points name; nothing is imported."""
     points = sorted(entry_points(group=GROUP), key=lambda point: point.value)
     return list(dict.fromkeys(Plugin(point.module, _distribution(point)) for point in points))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import hashlib
 import json
@@ -56,7 +57,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         ValueError: If it is no YAML mapping.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no recipe {path}.")
+        beside = [str(one) for one in Path(path).parent.glob("*.y*ml")]
+        near = difflib.get_close_matches(str(path), beside, 1)
+        raise FileNotFoundError(f"there is no recipe {path}{f'; did you mean {near[0]}?' if near else '.'}")
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

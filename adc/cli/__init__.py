@@ -37,6 +37,25 @@ ENDS: dict[str, Any] = {"fit": ending_at_once} | dict.fromkeys(
     ("upscale", "evaluate", "export", "prune", "bench", "report"), ending_in_order
 )
 """How SIGTERM ends commands that do not handle it themselves."""
+EXAMPLES = {
+    "run": "adc run recipes/demo",
+    "list": "adc list AdversarialDistillation",
+    "fit": "adc fit -c recipes/demo/2_distill.yaml --trainer.callbacks.StopAfter.updates 100",
+    "validate": "adc validate -c recipes/demo/2_distill.yaml",
+    "test": "adc test -c recipes/demo/2_distill.yaml",
+    "predict": "adc predict -c recipes/demo/2_distill.yaml",
+    "cache": "adc cache -c recipes/adcsr/2_distill.yaml --folder cache/osediff --batches 10000",
+    "cache-latents": "adc cache-latents -c latents.yaml --folder cache/latents --latents.count 10000",
+    "cache-preferences": "adc cache-preferences -c recipes/duovsr/4_preferences.yaml",
+    "prune": "adc prune -c recipes/demo/0_prune.yaml",
+    "report": "adc report -c recipes/demo/3_report.yaml",
+    "bench": "adc bench -c recipes/adcsr/3_bench.yaml",
+    "export": "adc export runs/demo/2_distill -o exported --formats diffusers onnx",
+    "upscale": "adc upscale photo.png -o large.png --student demo",
+    "evaluate": "adc evaluate large/ truth/ --metrics psnr_y ssim_y --json figures.json",
+}
+"""A command line of each command, at the end of its help."""
+
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 

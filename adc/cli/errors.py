@@ -26,13 +26,21 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-def explain(message: str, error: BaseException | None, recipes: Sequence[str], options: Sequence[str] = ()) -> str:
+def explain(
+    message: str,
+    error: BaseException | None,
+    recipes: Sequence[str],
+    options: Sequence[str] = (),
+    command: str = "the command",
+) -> str:
     """One-line explanation of what is wrong with recipes (later ones win) or a command line.
 
     jsonargparse's message is explained by the causes of its error, which name keys and classes from the outside in.
     """
     keys, path, leaf = _context(message, error)
     text, token = _sentence(leaf, keys, path, recipes, options)
+    if text is not None and not recipes:
+        text = text.replace("the recipe needs", f"{command} needs", 1)
     if text is None and "<unicode string>" in leaf:
         return f"{' or '.join(recipes)} is no YAML: {' '.join(leaf.split())}"
     if text is None:
@@ -112,7 +120,8 @@ def _sentence(
     if found := re.search(r"the following arguments are required: (.+)", leaf):
         cls = _needy(recipes, keys, found[1]) or cls
         owner = f"{cls.__name__} needs" if cls is not None else "the recipe needs"
-        return f"{owner} {found[1]}, which is not given.{_explain_hint(cls)}", None
+        are = "are" if "," in found[1] else "is"
+        return f"{owner} {found[1]}, which {are} not given.{_explain_hint(cls)}", None
     if found := re.search(r"Expected an? (.+)\. Got value: (.*)", leaf, re.DOTALL):
         if (new := renamed.VALUES.get(found[2])) and repr(new) in found[1]:
             return renamed.sentence(found[2], new), found[2]
@@ -130,6 +139,8 @@ def _sentence(
         return f"expected settings by name, {{NAME: VALUE, ...}}, got a value of type {found[1]}.", None
     if found := re.search(r"unrecognized arguments: (.+)", leaf):
         word = found[1].split()[0].partition("=")[0]
+        if word.endswith((".yaml", ".yml")) and "config" in options:
+            return f"unknown argument {found[1]!r}; a recipe comes after -c: -c {word}", None
         return f"unknown argument {found[1]!r}{_meant(word.lstrip('-'), options, '--')}", None
     return None, None
 
@@ -142,11 +153,12 @@ def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
     known = {component.name: component for component in registry.components(imported_kinds())}
     kinds = " or ".join(base.__name__ for base in slot)
     if name in known:
-        takes = f"takes a {kinds}: {_some(fitting)}" if kinds else "does not take"
-        return f"{name} is a {known[name].kind}, but this key {takes}. {LIST_HINT}"
+        takes = f"this key takes a {kinds}: {_some(fitting)}" if kinds else "this key takes none"
+        return f"{name} is a {known[name].kind}; {takes}. {LIST_HINT}"
     near = difflib.get_close_matches(name, fitting, 3, 0.5) or difflib.get_close_matches(name, known, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"this key takes {_some(fitting)}." if fitting else ""
-    return f"there is no component {name!r}; {hint} {LIST_HINT}".replace("  ", " ")
+    folder = f" A plugin of your own is found by --plugins FOLDER or {registry.PATH_VARIABLE}."
+    return f"there is no component {name!r}; {hint} {LIST_HINT}{folder}".replace("  ", " ")
 
 
 def _moved(class_path: str) -> str | None:

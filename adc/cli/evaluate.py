@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from adc.cli.options import leave, naming_options
+from adc.cli.options import leave, naming_options, words_of_lists
 from adc.cli.parser import OneLineErrors
 from adc.evaluation import tables
 from adc.evaluation.evaluate import evaluate, measure_methods
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument(
         "--metrics",
-        nargs="+",
+        type=list[str] | None,
         help="Which: psnr_y ssim_y ssim_y_unrounded psnr_rgb ssim_rgb ssim_yiq lpips dists fid niqe musiq maniqa-pipal "
         "clipiqa, and with --video tlpips flicker unsteadiness ewarp ewarp_raft ewarp_spynet ewarp_dis dover; "
         "also sharpness sharpness_ratio. The names of papers, adcsr dove adcvsr duovsr, stand for the columns of their "
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     parser.add_function_arguments(evaluate, skip=written, as_group=False)
     for name, text in FILES.items():
         parser.add_argument(f"--{name}", type=str | None, help=text)
-    options = vars(parser.parse_args(argv))
+    options = vars(parser.parse_args(words_of_lists(argv, ("metrics",))))
     files = {name: options.pop(name) for name in FILES}
     with naming_options({*options}):
         methods = [options.pop("restored"), *(options.pop("compare") or [])]

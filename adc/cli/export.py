@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adc.cli.options import naming_options
+from adc.cli.options import naming_options, words_of_lists
 from adc.cli.parser import OneLineErrors
 from adc.exporting.job import export
 
@@ -15,7 +15,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("student", help="A student folder, as adc fit and adc prune write it.")
     parser.add_argument("-o", "--output", required=True, help="The folder that the files go to.")
     parser.add_function_arguments(export, skip={"student", "output"}, as_group=False)
-    options = vars(parser.parse_args(argv))
+    options = vars(parser.parse_args(words_of_lists(argv, ("formats", "variants"))))
     with naming_options(options):
         written = export(**options)
     for row in written["files"]:

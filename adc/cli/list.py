@@ -6,6 +6,7 @@ import argparse
 import difflib
 import inspect
 import json
+import os
 import re
 import sys
 from importlib import import_module
@@ -17,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from adc import registry
-from adc.cli import components
+from adc.cli import EXAMPLES, components
 from adc.errors import UsageError
 from adc.registry import Component
 
@@ -30,7 +31,10 @@ BESIDES = (
 
 def main(argv: list[str]) -> None:
     """List all components, or explain one."""
-    parser = argparse.ArgumentParser("adc list", description=__doc__, allow_abbrev=False)
+    description = "List the components that a recipe can name, or explain the arguments of one."
+    parser = argparse.ArgumentParser(
+        "adc list", description=description, epilog=f"example: {EXAMPLES['list']}", allow_abbrev=False
+    )
     parser.add_argument("name", nargs="?", metavar="NAME", help="a component, by its short name or its class path")
     parser.add_argument("--kind", help="only components of this kind, for one Teacher")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -45,7 +49,9 @@ def main(argv: list[str]) -> None:
 def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
     kinds = sorted({component.kind for component in known})
     if kind is not None and kind not in kinds:
-        raise UsageError(f"--kind: there is no kind {kind!r}; there are {', '.join(kinds)}.")
+        near = difflib.get_close_matches(kind.capitalize(), kinds, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"--kind: there is no kind {kind!r}; {hint}there are {', '.join(kinds)}.")
     chosen = [component for component in known if kind in (None, component.kind)]
     if as_json:
         _print_json([vars(component) for component in chosen])
@@ -60,10 +66,10 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
             table.add_row()
         for place, component in enumerate(group):
             table.add_row("" if place else kind_of_group, component.name, component.summary, component.origin)
-    _console().print(table)
+    _show(table)
     for plugin in registry.broken():
-        _console().print(f"plugin {plugin} did not load: {plugin.error}", style="red", markup=False)
-    _console().print("`adc list NAME` lists its arguments.", style="dim")
+        _show(f"plugin {plugin} did not load: {plugin.error}", style="red", markup=False)
+    _show("`adc list NAME` lists its arguments.", style="dim")
 
 
 def _find(name: str, known: list[Component]) -> Component:
@@ -167,7 +173,16 @@ def _type_name(kind: Any) -> str:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
+    """As wide as the terminal; in a pipe 200 columns, or ``COLUMNS``."""
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200, highlight=False)
+
+
+def _show(what: Any, **options: Any) -> None:
+    """Print without spaces at the ends of lines."""
+    console = _console()
+    with console.capture() as captured:
+        console.print(what, **options)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _print_json(value: Any) -> None:

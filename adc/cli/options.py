@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from adc.errors import UsageError
@@ -22,6 +22,24 @@ def naming_options(options: Iterable[str]) -> Iterator[None]:
         if word is None or word[0].replace("-", "_") not in {*options}:
             raise
         raise type(error)(f"--{error}") from error
+
+
+def words_of_lists(argv: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Arguments in which lists are written in one way: ``--name a b`` and ``--name [a, b]`` as ``--name=[a,b]``."""
+    found: list[str] = []
+    waiting = [*argv]
+    while waiting:
+        word = waiting.pop(0)
+        name, is_one_word, value = word.partition("=")
+        if name[:2] != "--" or name[2:] not in names:
+            found.append(word)
+            continue
+        values = [value] if is_one_word else []
+        while not is_one_word and waiting and not waiting[0].startswith("-"):
+            values.append(waiting.pop(0))
+        items = [item.strip() for value in values for item in value.strip().strip("[]").split(",")]
+        found.append(f"{name}=[{','.join(item for item in items if item)}]")
+    return found
 
 
 def leave(failed: int, total: int) -> None:

@@ -14,13 +14,19 @@ from jsonargparse import ActionConfigFile, ArgumentParser
 from omegaconf.errors import OmegaConfBaseException
 
 from adc import registry
-from adc.cli import USAGE, list_items, recipe_keys
+from adc.cli import EXAMPLES, USAGE, list_items, recipe_keys
 from adc.cli.errors import explain, place_of_value, root_cause
 from adc.cli.prefer_torch import prefer_torch
 from adc.errors import UsageError, debugging, describe, masked
 from adc.runs import read_recipe
 
 PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
+HEADINGS = {
+    "Customize every aspect of training": "The trainer of Lightning",
+    "Alternating updates": "The stage, its networks, losses and roles (`adc list --kind Stage`)",
+    "A DataModule": "The clips that are trained and validated on (`adc list DegradedClips`, for one)",
+}
+"""Headings of the options, by words of those that Lightning and jsonargparse take from docstrings."""
 COMPONENTS = ("adc.losses", "adc.degradation", "adc.metrics", "adc.pruning", "adc.inference.latent")
 TRAINING_COMPONENTS = ("adc.data", "adc.training", "adc.inference", "adc.teacher_cache", "adc.stages")
 
@@ -57,6 +63,13 @@ class OneLineErrors(ArgumentParser):
                 raise
             self.error(f"{error.full_key}: {str(error).splitlines()[0]}", None)
 
+    def format_help(self) -> str:
+        """The help of the command under headings of our own, and an example of it."""
+        for group in self._action_groups:
+            group.title = next((own for word, own in HEADINGS.items() if word in (group.title or "")), group.title)
+        text = super().format_help().replace("``", "`")
+        return f"{text}\nexample: {EXAMPLES[str(self.prog).removeprefix('adc ')]}\n"
+
     def instantiate(self, namespace: Any, *args: Any, **options: Any) -> Any:
         """Build the components of a recipe; errors of constructors are usage errors.
 
@@ -80,7 +93,7 @@ class OneLineErrors(ArgumentParser):
             super().error(message, ex)
         if debugging():
             sys.stderr.write(f"{message}\n")
-        line = explain(message, ex, getattr(self, "recipes", []), self._option_names())
+        line = explain(message, ex, getattr(self, "recipes", []), self._option_names(), str(self.prog))
         sys.stderr.write(f"adc: error: {masked(line)}\n")
         sys.exit(USAGE)
 

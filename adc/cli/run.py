@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import difflib
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from adc import runs
-from adc.cli import INTERRUPTED
+from adc.cli import EXAMPLES, INTERRUPTED
 from adc.errors import UsageError, suggest
 from adc.signals import STATUS, STOPPED, handled
 
@@ -101,10 +102,12 @@ def plan(folder: str, overlays: Sequence[str] = ()) -> list[Step]:
         UsageError: If the folder holds no numbered recipe, or one that no command is for.
     """
     if not Path(folder).is_dir():
-        raise UsageError(f"there is no folder {folder}.")
+        raise UsageError(f"there is no folder {folder}{_near(Path(folder)) or '.'}")
     found = [path for path in Path(folder).iterdir() if re.fullmatch(r"\d+\w*.*\.ya?ml", path.name)]
     if not found:
-        raise UsageError(f"{folder} holds no numbered recipe (such as 1_decoder.yaml).")
+        below = sorted({str(path.parent) for path in Path(folder).glob("*/[0-9]*.yaml")})
+        hint = f"; name a folder that does: {', '.join(below)}" if below else ""
+        raise UsageError(f"{folder} holds no numbered recipe (such as 1_decoder.yaml){hint}.")
     steps: list[Step] = []
     for recipe in sorted(found, key=lambda path: (int(re.match(r"\d+", path.name)[0]), path.name)):  # type: ignore[index]
         step = _step(recipe, list(overlays))
@@ -251,6 +254,15 @@ def _begin_step() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def _near(folder: Path) -> str:
+    """A hint at a folder, or a recipe, of a similar name."""
+    if folder.is_file():
+        return f": it is a file; `adc fit -c {folder}` trains one recipe."
+    beside = [str(path) for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    near = difflib.get_close_matches(str(folder), beside, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def _index(steps: list[Step], name: str, option: str) -> int:
     names = [step.name for step in steps]
     if name.removesuffix(".yaml") in names:
@@ -278,6 +290,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "adc run",
         description="Run the numbered recipes of a folder in order. Finished ones are skipped.",
+        epilog=f"example: {EXAMPLES['run']}",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="FOLDER", help="holds recipes such as 0_prune.yaml and 1_decoder.yaml")

@@ -21,10 +21,10 @@ from adc import registry, renamed
 from adc.files import file_checksum, replacing, save_tensors
 from adc.interfaces import Student
 from adc.interfaces.restorer import color_matching
+from adc.pruning.folders import DESCRIPTION, STRUCTURE, WEIGHTS, student_folder
 from adc.pruning.structure import record, replay
 
 FORMAT = 1
-DESCRIPTION, STRUCTURE, WEIGHTS = "student.yaml", "structure.json", "model.safetensors"
 CHECKSUMS = "crc32"
 COLORS = "color_matching"
 
@@ -68,7 +68,7 @@ def load_student(folder: str) -> Student:
     """Rebuild a student from its folder; torch-pruning is not needed.
 
     Args:
-        folder: A folder that ``adc prune`` or a stage wrote.
+        folder: A folder that ``adc prune`` or a stage wrote, or the name of a student that ships: demo.
 
     Returns:
         The student, in float32 on the CPU, in training mode.
@@ -77,12 +77,7 @@ def load_student(folder: str) -> Student:
         FileNotFoundError: If the folder or one of its files is missing.
         ValueError: If a file is damaged or does not fit the others; the message names file and key.
     """
-    home = Path(folder)
-    if not home.is_dir():
-        raise FileNotFoundError(f"{home}: no such folder; expected one that `adc prune` or a stage has written.")
-    for name in (DESCRIPTION, STRUCTURE, WEIGHTS):
-        if not (home / name).is_file():
-            raise FileNotFoundError(f"{home / name}: no such file; the student folder is not complete. Write it again.")
+    home = student_folder(folder)
     description = _description(home / DESCRIPTION)
     structure = _json(home / STRUCTURE)
     tensors = _tensors(home / WEIGHTS)

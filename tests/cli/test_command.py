@@ -151,3 +151,15 @@ def test_a_signal_removes_what_is_half_written(tmp_path, monkeypatch, capsys, na
     assert stop.value.code == status and list(tmp_path.iterdir()) == []
     assert capsys.readouterr().err == f"adc: stopped by {number.name}\n"
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_ends_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert f"\nexample: {cli.EXAMPLES[command]}\n" in said and cli.EXAMPLES[command].split()[:2] == ["adc", command]
+    options = [word.split(".")[0] for word in cli.EXAMPLES[command].split() if word.startswith("-")]
+    assert all(f"{option}" in said for option in options)
+    assert "``" not in said and "A DataModule standardizes" not in said and "under manual optimisation" not in said

@@ -1,0 +1,53 @@
+"""Names that are nearly right, where people type them."""
+
+import pytest
+
+from adc.cli import main
+from adc.cli.options import words_of_lists
+
+CASES = {
+    "a folder of recipes": (["run", "recipes/dem"], "there is no folder recipes/dem; did you mean recipes/demo?"),
+    "a folder of folders": (["run", "recipes"], "name a folder that does: recipes/demo."),
+    "a recipe to run": (
+        ["run", "recipes/demo/1_fit.yaml"],
+        "it is a file; `adc fit -c recipes/demo/1_fit.yaml` trains",
+    ),
+    "a recipe": (["fit", "-c", "recipes/demo/1_fi.yaml"], "did you mean recipes/demo/1_fit.yaml?"),
+    "a recipe without -c": (["fit", "recipes/demo/1_fit.yaml"], "a recipe comes after -c: -c recipes/demo/1_fit.yaml"),
+    "a kind": (["list", "--kind", "teacher"], "there is no kind 'teacher'; did you mean Teacher?"),
+    "several arguments": (["upscale"], "adc upscale needs input, output, student, which are not given."),
+    "one argument": (["export", "runs/demo"], "adc export needs output, which is not given."),
+    "a plugin": (["prune", "-c", "plugin.yaml"], "is found by --plugins FOLDER or ADC_PLUGIN_PATH"),
+    "a teacher for a student": (["prune", "-c", "teacher.yaml"], "TinyTeacher is a Teacher; this key takes"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_line(case, tmp_path, monkeypatch, capsys):
+    argv, says = CASES[case]
+    (tmp_path / "recipes/demo").mkdir(parents=True)
+    (tmp_path / "recipes/demo/1_fit.yaml").write_text("model: {class_path: DecoderPretraining}\n")
+    for name, student in (("plugin", "QuantumStudent"), ("teacher", "TinyTeacher")):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"student: {{class_path: {student}}}\nratios: {{body: 0.5}}\nfolder: x\n"
+        )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    lines = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and len(lines) == 1 and says in lines[0], lines
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        (["--formats", "onnx"], ["--formats=[onnx]"]),
+        (["s", "--formats", "onnx", "torch", "-o", "x"], ["s", "--formats=[onnx,torch]", "-o", "x"]),
+        (["--formats", "[onnx, torch]"], ["--formats=[onnx,torch]"]),
+        (["--formats=[onnx,torch]", "s"], ["--formats=[onnx,torch]", "s"]),
+        (["--formats=onnx", "s"], ["--formats=[onnx]", "s"]),
+        (["--title", "a", "b"], ["--title", "a", "b"]),
+    ],
+)
+def test_lists_are_written_in_one_way(words, taken):
+    assert words_of_lists(words, ("formats",)) == taken
