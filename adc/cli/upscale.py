@@ -14,7 +14,7 @@ from adc.cli.options import leave, naming_options
 from adc.cli.parser import OneLineErrors
 from adc.errors import UsageError
 from adc.evaluation.batch import work_through
-from adc.inference.jobs import LIST, Job, left_out, plan
+from adc.inference.jobs import LIST, Job, is_there, left_out, plan
 from adc.inference.options import UpscaleOptions
 from adc.inference.upscaler import Upscaler
 from adc.inference.video import upscale_video
@@ -83,18 +83,22 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
         except ValueError as error:
             raise UsageError(f"--output {error}") from None
     listing = given.input == LIST
-    resume = options.resume and not (single is not None and single.video)  # a single video resumes by itself
-    waiting = [job for job in jobs if not (resume and job.target.exists())]
-    for job in jobs if listing else ():
-        if job not in waiting:
-            print(job.target, flush=True)
+    waiting = [job for job in jobs if not (options.resume and is_there(job, options.format))]
+    there = [job for job in jobs if job not in waiting]
+    for job in there if listing else ():
+        print(job.target, flush=True)
     rate = _rate(given.rate) if waiting else Fraction(25)
 
     def process(upscaler: Upscaler, job: Job) -> None:
         if not job.video:
             upscaler.image(job.source, job.target)
-        elif upscale_video(job.source, job.target, upscaler, options, codec=given.codec, crf=given.crf, rate=rate):
-            raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
+        else:
+            made: set[bool] = set()
+            settings = {"codec": given.codec, "crf": given.crf, "rate": rate, "on_frame": made.add}
+            if upscale_video(job.source, job.target, upscaler, options, **settings):
+                raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
+            if made == {False}:
+                there.append(job)
         if listing:
             print(job.target, flush=True)
 
@@ -103,7 +107,7 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
     images_only = not any(job.video for job in waiting)
     failed = work_through(waiting, workers, "enlarging", progress=images_only) if waiting else 0
     file = sys.stderr if listing else sys.stdout
-    _summarize(jobs, len(waiting), failed, time.perf_counter() - start, given.output, file)
+    _summarize(jobs, len(there), failed, time.perf_counter() - start, given.output, file)
     leave(failed, len(jobs))
 
 
@@ -124,10 +128,10 @@ def _rate(text: str) -> Fraction:
     return rate
 
 
-def _summarize(jobs: Sequence[Job], tried: int, failed: int, seconds: float, output: str, file: Any) -> None:
-    if there := len(jobs) - tried:
+def _summarize(jobs: Sequence[Job], there: int, failed: int, seconds: float, output: str, file: Any) -> None:
+    if there:
         print(f"{there} of {len(jobs)} {'was' if there == 1 else 'were'} there already", file=file)
-    if not (done := tried - failed):
+    if not (done := len(jobs) - there - failed):
         return
     kind = "video" if all(job.video for job in jobs) else "file" if any(job.video for job in jobs) else "image"
     where = jobs[0].target if len(jobs) == 1 else output
