@@ -49,17 +49,18 @@ def stream_frames(
 def _restored_shot(
     restore: Restore, shot: Iterable[tuple[Frame, bool]], chunk: int, overlap: int, aligned: bool
 ) -> Iterator[Frame]:
-    pending: deque[tuple[Frame, bool]] = deque()
-    first = 0  # number, within the shot, of the first pending frame
+    pending: deque[tuple[int, Frame, bool]] = deque()
 
     def pixels() -> Iterator[Tensor]:
-        for frame, is_done in shot:
-            pending.append((replace(frame, pixels=THERE), is_done))
+        for number, (frame, is_done) in enumerate(shot):
+            pending.append((number, replace(frame, pixels=THERE), is_done))
             yield frame.pixels
 
-    for restored in stream(restore, pixels(), chunk, overlap, aligned, lambda number: pending[number - first][1]):
-        first += 1
-        yield replace(pending.popleft()[0], pixels=restored)
+    def there(number: int) -> bool:
+        return pending[number - pending[0][0]][2]
+
+    for restored in stream(restore, pixels(), chunk, overlap, aligned, there):
+        yield replace(pending.popleft()[1], pixels=restored)
 
 
 def _shots(frames: Iterable[tuple[Frame, bool]]) -> Iterator[Iterator[tuple[Frame, bool]]]:
