@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -40,13 +41,15 @@ def install(handlers: dict[int, Any]) -> dict[int, Any]:
 
 @contextmanager
 def handled(handler: Handler, numbers: Iterable[int] = tuple(STATUS)) -> Iterator[None]:
-    """Signals handled by a function inside a ``with`` block.
+    """Signals handled by a function inside a ``with`` block; a hangup that is ignored, as by ``nohup``, stays so.
 
     Args:
         handler: Called with the signal's number and the frame.
         numbers: The signals.
     """
-    replaced = install(dict.fromkeys(numbers, handler))
+    hangup = getattr(signal, "SIGHUP", None)
+    ignored = hangup is not None and signal.getsignal(hangup) == signal.SIG_IGN
+    replaced = install({number: handler for number in numbers if not (ignored and number == hangup)})
     try:
         yield
     finally:
@@ -58,6 +61,17 @@ def end_at_once(number: int, frame: FrameType | None = None) -> None:
     if all(os.environ.get(name, "0") == "0" for name in RANKS):
         os.write(2, f"adc: stopped by {name_of(number)} outside training; the same command goes on.\n".encode())
     os._exit(STATUS[number])
+
+
+def end_in_order(number: int, frame: FrameType | None = None) -> None:
+    """End this process with the signal's status, after what is half written has been removed."""
+    sys.stderr.write(f"adc: stopped by {name_of(number)}\n")
+    raise SystemExit(STATUS.get(number, 128 + number))
+
+
+def ending_in_order() -> Any:
+    """A ``with`` block that SIGTERM and SIGHUP leave as an error would; an interrupt stays what it is."""
+    return handled(end_in_order, [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)])
 
 
 def ending_at_once() -> Any:

@@ -9,11 +9,11 @@ import os
 import sys
 from contextlib import nullcontext
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from adc.errors import UsageError, debugging, describe, suggest
 from adc.progress import visible
-from adc.signals import ending_at_once
+from adc.signals import ending_at_once, ending_in_order
 
 COMMANDS = {
     "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
@@ -33,6 +33,10 @@ COMMANDS = {
     "evaluate": ("adc.cli.evaluate", "main", "Compare restored images with references."),
 }
 
+ENDS: dict[str, Any] = {"fit": ending_at_once} | dict.fromkeys(
+    ("upscale", "evaluate", "export", "prune", "bench", "report"), ending_in_order
+)
+"""How SIGTERM ends commands that do not handle it themselves."""
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -68,7 +72,7 @@ def _dispatch(arguments: list[str]) -> int:
 
         module, function, _ = COMMANDS[name]
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # wants a kernel adc never runs
-        with visible(), ending_at_once() if name == "fit" else nullcontext():
+        with visible(), ENDS.get(name, nullcontext)():
             getattr(import_module(module), function)(arguments[1:])
         return 0
     if name in {"-h", "--help", "help"}:

@@ -33,8 +33,8 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "rate": (str, "25", "Frames per second of a folder of frames: 25, 30000/1001."),
 }
 FLAGS = {
-    "frames": "The input folder holds the frames of a video, or folders that do.",
-    "resume": "Leave out files whose result is there.",
+    "frames": "The input folder holds the frames of a video, or folders that do, each a video of its own.",
+    "resume": "Leave out files, and of folders of frames images, whose result is there.",
     "compile": "Compile the student; it starts slowly then, and pays for many images of one size.",
 }
 
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     parser = OneLineErrors(prog="adc upscale", description=description, allow_abbrev=False)
     parser.add_argument(
         "input",
-        help="An image (png, jpg, webp, tif, bmp, ...), a video, a folder of images and of folders, or - for a list of "
+        help="An image (png, jpg, webp, tif, bmp, ...), a video, a folder of them and of folders, or - for a list of "
         "files on standard input, one in each line; their results' names go to standard output.",
     )
     parser.add_argument(
@@ -53,6 +53,8 @@ def main(argv: list[str]) -> None:
         "--output",
         required=True,
         help="A file, whose ending says its format, or a folder, which may end in /; for a folder or a list a folder. "
+        "Videos are written as .mp4, .mov, .mkv or .webm: clip.mp4 becomes the video x.mkv, in out/ the video "
+        "out/clip.mp4, and as out a folder of frames. "
         "Kept where the format has it: transparency, EXIF and XMP data, text, colour profile, dots per inch, and with "
         "--depth 16 all bits; of videos times, sound, subtitles and colour tags. What is left out is told.",
     )

@@ -110,6 +110,8 @@ def upscale_video(
             counts[is_new] += 1
             on_frame(is_new)
             bar.advance()
+    if isinstance(writer, FrameFolderWriter) and writer.has_more:
+        note(f"{target}: holds more images than this video has frames; those after {writer.passed:06d} are others")
     if there := counts[False]:
         note(f"{target}: {there} of {sum(counts.values())} frames {'was' if there == 1 else 'were'} there already")
     for text, count in folder.notes.items() if folder is not None else ():

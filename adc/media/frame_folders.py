@@ -221,6 +221,11 @@ class FrameFolderWriter:
         """Whether the image of a frame, by its number from 0 among those that are written, is there already."""
         return self._place(number, frame).is_file()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a numbered image after the last one that was written."""
+        return self.names is None and (self.path / f"{self.passed + 1:06d}{self.ending}").is_file()
+
     def skip(self) -> None:
         """Leave out a frame whose image is there."""
         self.passed += 1

@@ -1,5 +1,6 @@
 """`adc upscale` on videos and folders of frames: what becomes of what, once and once more."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,14 @@ def test_an_empty_folder_is_for_frames_and_one_with_other_files_is_not(student, 
     Path("out/other.mp4").write_bytes(b"a video")
     assert upscale("clip.mkv", "-o", "out") == 2
     assert "out: holds other files than frames (other.mp4); end it with / for out/clip.mkv" in capsys.readouterr().err
+
+
+def test_frames_of_a_longer_video_are_told(student, capsys):
+    clip()
+    clip("short.mkv", PICTURES[:3])
+    assert upscale("clip.mkv", "-o", "out") == 0
+    assert upscale("short.mkv", "-o", "out") == 0
+    assert "adc: out: holds more images than this video has frames; those after 000003 are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mixes", [False, True])
@@ -325,3 +334,38 @@ def test_chunks_end_at_cuts_for_students_that_mix_frames(student):
     assert alone == [11] and student.shown[2:] == [6, 5]
     for number in range(1, 12):
         assert (read_image(f"mixed/{number:06d}.png") == (30 if number <= 6 else 220)).all()
+
+
+def signalled(student, monkeypatch, number, output):
+    """The status of a run that gets a signal between two chunks of a video."""
+    student.mixes, restore = True, student.restore
+
+    def interrupted(clip):
+        if len(student.shown) == 4:
+            assert len(list(Path("out").iterdir())) == (1 if output == "out/b.mp4" else 32)
+            signal.raise_signal(number)
+        return restore(clip)
+
+    monkeypatch.setattr(student, "restore", interrupted)
+    clip(pictures=PICTURES[:2] * 30)
+    return upscale("clip.mkv", "-o", output)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("output", ["out/b.mp4", "out"])
+def test_a_signal_leaves_nothing_half_written(student, monkeypatch, capsys, number, status, output):
+    assert signalled(student, monkeypatch, number, output) == status
+    assert capsys.readouterr().err.count("\n") == 1
+    left = tree("out")
+    assert left == ([] if output == "out/b.mp4" else [f"{number:06d}.png" for number in range(1, len(left) + 1)])
+    for name in left:
+        assert read_image(f"out/{name}").shape == (48, 64, 3)
+
+
+def test_a_hangup_that_is_ignored_stays_so(student, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert signalled(student, monkeypatch, signal.SIGHUP, "out/b.mp4") == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert len(read("out/b.mp4")) == 60
