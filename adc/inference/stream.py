@@ -143,7 +143,7 @@ def stream(
             restored = _restored(restore, given)[-len(done) :]
             ready = [THERE if there else frame for there, frame in zip(done, _faded(tail, restored), strict=True)]
         last = max(len(ready) - overlap, len(tail))
-        ready, tail = ready[:last], [frame.clone() for frame in ready[last:]]
+        ready, tail = ready[:last], [frame if frame is THERE else frame.clone() for frame in ready[last:]]
         return ready
 
     fresh = 0
@@ -172,7 +172,7 @@ def _faded(tail: list[Tensor], restored: Tensor) -> list[Tensor]:
     """Restored frames, the first of which fade in from those of the chunk before; `THERE` fades into nothing."""
     frames = list(restored)
     for place, share in enumerate(crossfade(len(tail)).tolist()):
-        if tail[place].numel():
+        if tail[place] is not THERE:
             frames[place] = torch.lerp(tail[place].to(restored), restored[place], share)
     return frames
 

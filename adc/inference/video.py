@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from adc.inference.options import UpscaleOptions
-from adc.inference.stream import mixes_frames, stream_frames
+from adc.inference.stream import THERE, mixes_frames, stream_frames
 from adc.inference.upscaler import Upscaler, restore_clip
 from adc.media.frame_folders import FrameFolder, FrameFolderWriter
 from adc.media.pairing import by_name
@@ -102,7 +102,7 @@ def upscale_video(
         found = chain([first], frames)
         counts = {True: 0, False: 0}
         for frame in stream_frames(restore, found, chunk, chunk_overlap, stride > 1, mixes, is_done):
-            is_new = frame.pixels.numel() > 0
+            is_new = frame.pixels is not THERE
             if is_new:
                 writer.write(frame)
             elif isinstance(writer, FrameFolderWriter):
