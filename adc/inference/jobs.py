@@ -60,7 +60,7 @@ class Output:
             UsageError: If it is a file, or named like an image or a video.
         """
         if self.path.is_file() or self.ending in (*EXTENSIONS, *VIDEO_EXTENSIONS):
-            raise UsageError(f"--output {self.path}: {reason}.")
+            raise UsageError(f"output {self.path}: {reason}.")
 
     def for_image(self, source: Path, ending: str) -> Path:
         """The image file that an image becomes.
@@ -73,7 +73,7 @@ class Output:
         if self.ending:
             known = ", ".join(WRITTEN)
             what = f"{source} is an image, no video" if self.ending in VIDEO_EXTENSIONS else "unknown image format"
-            raise UsageError(f"--output {self.path}: {what}; there are {known}. If it is a folder, end it with /.")
+            raise UsageError(f"output {self.path}: {what}; there are {known}. If it is a folder, end it with /.")
         return self.path / f"{source.stem}.{ending}"
 
     def for_video(self, source: Path) -> Path:
@@ -89,19 +89,19 @@ class Output:
         if self.ends_in_slash:
             return path if source.is_dir() else path / video_name(source)
         if ending in VIDEO_WRITTEN and path.is_dir():
-            raise UsageError(f"--output {path}: is a folder; end it with / for a video in it, or name another file.")
+            raise UsageError(f"output {path}: is a folder; end it with / for a video in it, or name another file.")
         if ending in VIDEO_WRITTEN:
             return path
         if self.ending:
             raise UsageError(
-                f"--output {path}: videos are written as {', '.join(VIDEO_WRITTEN)}, or as a folder of frames, "
+                f"output {path}: videos are written as {', '.join(VIDEO_WRITTEN)}, or as a folder of frames, "
                 f"which has a name without an ending; `ffmpeg -i {path.stem}.mkv {path.name}` converts a result."
             )
         if path.is_file():
-            raise UsageError(f"--output {path}: is a file; frames are written into a folder.")
+            raise UsageError(f"output {path}: is a file; frames are written into a folder.")
         if source.is_file() and (others := _no_frames(path)):
             raise UsageError(
-                f"--output {path}: holds other files than frames ({others[0]}); end it with / for "
+                f"output {path}: holds other files than frames ({others[0]}); end it with / for "
                 f"{path / video_name(source)}, or name a folder for the frames."
             )
         return path
@@ -130,7 +130,7 @@ def plan(source: str | Path, target: str | Path, ending: str = "png", frames: bo
         if source.is_dir():
             jobs = _clips(source, output) if frames else _of_folder(source, output, ending)
         elif frames:
-            raise UsageError(f"--frames: {source} is a file; this is for a folder of frames.")
+            raise UsageError(f"frames: {source} is a file; this is for a folder of frames.")
         elif _becomes_video(source, output):
             jobs = [Job(source, output.for_video(source), video=True)]
         else:
@@ -211,6 +211,8 @@ def _clips(source: Path, output: Output) -> list[Job]:
     if clips[0] == source and (len(clips) == 1 or output.ending in VIDEO_WRITTEN):
         return [Job(source, output.for_video(source), video=True)]
     output.check_folder(f"{source} holds folders of frames, each a video of its own, so this must be a folder")
+    if named := [clip for clip in clips if is_video(output.path / clip.relative_to(source))]:
+        raise UsageError(f"{named[0]}: a folder of frames that is named like a video; rename it.")
     return [Job(clip, output.path / clip.relative_to(source), video=True) for clip in clips]
 
 
@@ -245,4 +247,4 @@ def _check_distinct(jobs: list[Job]) -> None:
     inputs = {_real(path) for path in origin.values()}
     for result in origin:
         if _real(result) in inputs:
-            raise UsageError(f"--output: {result} is an input and would be overwritten; name another place.")
+            raise UsageError(f"output {result}: is an input and would be overwritten; name another place.")

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from adc.cli import main
+from adc.errors import UsageError
 from adc.inference.jobs import plan
+from adc.inference.upscaler import load
 from adc.interfaces import Restorer
 from adc.media.image_files import decode_image, image_writer
 from adc.media.images import read_image, to_bytes, write_image
@@ -101,6 +103,23 @@ def test_frames_of_a_longer_video_are_told(student, capsys):
     assert upscale("clip.mkv", "-o", "out") == 0
     assert upscale("short.mkv", "-o", "out") == 0
     assert "adc: out: holds more images than this video has frames; those after 000003 are" in capsys.readouterr().err
+
+
+def test_the_library_has_the_same_rule(student):
+    clip()
+    upscaler = load("student", device="cpu")
+    with pytest.raises(UsageError, match=r"^output out\.gif: videos are written as"):
+        upscaler.video("clip.mkv", "out.gif")
+    for target, result in (("out", "out"), ("deep/", "deep/clip.mkv"), ("x.mkv", "x.mkv")):
+        assert upscaler.video("clip.mkv", target) == Path(result)
+    assert tree() == sorted(["clip.mkv", "deep/clip.mkv", "x.mkv", *(f"out/{name}" for name in NUMBERED)])
+
+
+def test_folders_of_frames_that_are_named_like_videos(student, capsys):
+    for name in ("a.mp4", "b"):
+        frames_of(Path("in", name), PICTURES[:1])
+    assert upscale("in", "-o", "out", "--frames") == 2
+    assert "in/a.mp4: a folder of frames that is named like a video; rename it." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mixes", [False, True])
