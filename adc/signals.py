@@ -41,13 +41,15 @@ def install(handlers: dict[int, Any]) -> dict[int, Any]:
 
 @contextmanager
 def handled(handler: Handler, numbers: Iterable[int] = tuple(STATUS)) -> Iterator[None]:
-    """Signals handled by a function inside a ``with`` block.
+    """Signals handled by a function inside a ``with`` block; a hangup that is ignored, as by ``nohup``, stays so.
 
     Args:
         handler: Called with the signal's number and the frame.
         numbers: The signals.
     """
-    replaced = install(dict.fromkeys(numbers, handler))
+    hangup = getattr(signal, "SIGHUP", None)
+    ignored = hangup is not None and signal.getsignal(hangup) == signal.SIG_IGN
+    replaced = install({number: handler for number in numbers if not (ignored and number == hangup)})
     try:
         yield
     finally:

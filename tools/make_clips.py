@@ -24,7 +24,7 @@ from adc.degradation.draws import randint
 from adc.media.frame_folders import FrameFolderWriter
 from adc.media.images import list_photos, name_of, read_image
 from adc.media.tar_shards import TarMember
-from adc.media.video_reader import VIDEO_EXTENSIONS, Frame
+from adc.media.video_reader import VIDEO_WRITTEN, Frame
 from adc.media.video_writer import VideoWriter
 from adc.ops.random import generator_of
 
@@ -59,8 +59,8 @@ class Order:
         for key, number in {**numbers, "each": self.each}.items():
             if number < 1:
                 raise ValueError(f"{key}: {number} is less than 1.")
-        if self.ending not in (*VIDEO_EXTENSIONS, FRAMES):
-            raise ValueError(f"as: '{self.ending}' is neither '{FRAMES}' nor an ending of videos, such as .mp4.")
+        if self.ending not in (*VIDEO_WRITTEN, FRAMES):
+            raise ValueError(f"as: '{self.ending}' is neither '{FRAMES}' nor one of {', '.join(VIDEO_WRITTEN)}.")
         if self.ending != FRAMES and (self.size[0] % 2 or self.size[1] % 2):
             raise ValueError(f"height, width: {self.size[0]}, {self.size[1]}; of videos they are even.")
 

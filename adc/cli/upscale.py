@@ -16,7 +16,7 @@ from adc.cli.parser import OneLineErrors
 from adc.errors import UsageError
 from adc.evaluation.batch import work_through
 from adc.files import sweep
-from adc.inference.jobs import LIST, Job, left_out, plan
+from adc.inference.jobs import LIST, Job, is_there, left_out, plan
 from adc.inference.options import UpscaleOptions
 from adc.inference.upscaler import Upscaler
 from adc.inference.video import upscale_video
@@ -35,8 +35,8 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "rate": (str, "25", "Frames per second of a folder of frames: 25, 30000/1001."),
 }
 FLAGS = {
-    "frames": "The input folder holds the frames of a video, or folders that do.",
-    "resume": "Leave out files whose result is there.",
+    "frames": "The input folder holds the frames of a video, or folders that do, each a video of its own.",
+    "resume": "Leave out files, and of folders of frames images, whose result is there.",
     "compile": "Compile the student; it starts slowly then, and pays for many images of one size.",
 }
 
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
     parser = OneLineErrors(prog="adc upscale", description=description, allow_abbrev=False)
     parser.add_argument(
         "input",
-        help="An image (png, jpg, webp, tif, bmp, ...), a video, a folder of images and of folders, or - for a list of "
+        help="An image (png, jpg, webp, tif, bmp, ...), a video, a folder of them and of folders, or - for a list of "
         "files on standard input, one in each line; their results' names go to standard output.",
     )
     parser.add_argument(
@@ -55,6 +55,8 @@ def main(argv: list[str]) -> None:
         "--output",
         required=True,
         help="A file, whose ending says its format, or a folder, which may end in /; for a folder or a list a folder. "
+        "Videos are written as .mp4, .mov, .mkv or .webm: clip.mp4 becomes the video x.mkv, in out/ the video "
+        "out/clip.mp4, and as out a folder of frames. "
         "Kept where the format has it: transparency, EXIF and XMP data, text, colour profile, dots per inch, and with "
         "--depth 16 all bits; of videos times, sound, subtitles and colour tags. What is left out is told.",
     )
@@ -87,11 +89,10 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
         except ValueError as error:
             raise UsageError(f"--output {error}") from None
     listing = given.input == LIST
-    resume = options.resume and not (single is not None and single.video)  # a single video resumes by itself
-    waiting = [job for job in jobs if not (resume and job.target.exists())]
-    for job in jobs if listing else ():
-        if job not in waiting:
-            print(job.target, flush=True)
+    waiting = [job for job in jobs if not (options.resume and is_there(job, options.format))]
+    there = [job for job in jobs if job not in waiting]
+    for job in there if listing else ():
+        print(job.target, flush=True)
     for folder in {job.target.parent for job in waiting}:
         sweep(folder)
     rate = _rate(given.rate) if waiting else Fraction(25)
@@ -99,8 +100,13 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
     def process(upscaler: Upscaler, job: Job) -> None:
         if not job.video:
             upscaler.image(job.source, job.target)
-        elif upscale_video(job.source, job.target, upscaler, options, codec=given.codec, crf=given.crf, rate=rate):
-            raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
+        else:
+            made: set[bool] = set()
+            settings = {"codec": given.codec, "crf": given.crf, "rate": rate, "on_frame": made.add}
+            if upscale_video(job.source, job.target, upscaler, options, **settings):
+                raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
+            if made == {False}:
+                there.append(job)
         if listing:
             print(job.target, flush=True)
 
@@ -109,7 +115,7 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
     images_only = not any(job.video for job in waiting)
     failed = work_through(waiting, workers, "enlarging", progress=images_only) if waiting else 0
     file = sys.stderr if listing else sys.stdout
-    _summarize(jobs, len(waiting), failed, time.perf_counter() - start, given.output, file)
+    _summarize(jobs, len(there), failed, time.perf_counter() - start, given.output, file)
     leave(failed, len(jobs))
 
 
@@ -130,10 +136,10 @@ def _rate(text: str) -> Fraction:
     return rate
 
 
-def _summarize(jobs: Sequence[Job], tried: int, failed: int, seconds: float, output: str, file: Any) -> None:
-    if there := len(jobs) - tried:
+def _summarize(jobs: Sequence[Job], there: int, failed: int, seconds: float, output: str, file: Any) -> None:
+    if there:
         print(f"{there} of {len(jobs)} {'was' if there == 1 else 'were'} there already", file=file)
-    if not (done := tried - failed):
+    if not (done := len(jobs) - there - failed):
         return
     kind = "video" if all(job.video for job in jobs) else "file" if any(job.video for job in jobs) else "image"
     where = jobs[0].target if len(jobs) == 1 else output

@@ -7,21 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
 from adc.inference.upscaler import Upscaler, retry_on_oom
 from adc.media.image_files import (
     DecodedImage,
+    alpha_rows,
     channels_for,
     check_target,
+    color_rows,
     decode_image,
     fill_transparent,
     image_writer,
 )
 from adc.media.images import to_frame
 from adc.media.pixels import over_white
-from adc.ops.clip import to_unit
 
 
 def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, ...]:
@@ -66,26 +65,11 @@ def _write(image: DecodedImage, target: Path, size: tuple[int, int], upscaler: U
         top = 0
         try:
             for band in upscaler.bands(to_frame(image.pixels)[None, None], dtype, target.parent):
-                rows = _rows(band, image.gray, depth)
+                rows = color_rows(band[0, 0], image.gray, depth)
                 rows = rows.repeat(3, axis=2) if is_gray_in_colors else rows
                 if image.alpha is not None:
-                    rows = np.concatenate([rows, _alpha(image.alpha, size, top, len(rows), depth)], axis=2)
+                    rows = np.concatenate([rows, alpha_rows(image.alpha, size, top, len(rows), depth)], axis=2)
                 writer.write(rows)
                 top += len(rows)
         except ValueError as error:
             raise ValueError(f"{target}: {error}") from error
-
-
-def _rows(band: Tensor, gray: bool, depth: int) -> np.ndarray:
-    frame = to_unit(band[0, 0])
-    frame = frame.mean(dim=0, keepdim=True) if gray else frame
-    scaled = frame.mul_(2**depth - 1).round_().permute(1, 2, 0).cpu().numpy()
-    return scaled.astype(np.uint8 if depth == 8 else np.uint16)
-
-
-def _alpha(alpha: np.ndarray, size: tuple[int, int], top: int, rows: int, depth: int) -> np.ndarray:
-    height, width = alpha.shape
-    box = (0.0, top * height / size[0], float(width), min((top + rows) * height / size[0], float(height)))
-    shares = Image.fromarray(alpha.astype(np.float32) / np.iinfo(alpha.dtype).max)
-    large = np.asarray(shares.resize((size[1], rows), Image.Resampling.BICUBIC, box))[..., None].clip(0, 1)
-    return np.rint(large * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)

@@ -27,9 +27,9 @@ class UpscaleOptions:
         devices: Names of the devices, ``cuda:0``; files are divided among them.
         scale: How many times larger the result is; null is the student's own factor, another one is a final resize.
         format: Format of the images in an output folder: png, jpg, webp or tif.
-        depth: Bits per channel, 8 or 16; 16 for PNG only.
+        depth: Bits per channel, 8 or 16; 16 for PNG, and for videos as many above 8 as their codec has.
         quality: Quality of lossy formats, 1 to 100.
-        resume: Whether files whose result is there are left out.
+        resume: Whether files, and images of a folder of frames, whose result is there are left out.
 
     Raises:
         UsageError: If a value is out of its range.

@@ -15,6 +15,7 @@ from torch import Tensor
 from adc import pruning
 from adc.errors import UsageError
 from adc.inference.device import find_device
+from adc.inference.jobs import Output
 from adc.inference.memory import SIDES, MemoryEstimate, fitting_batch, fitting_tile, free_memory
 from adc.inference.onnx_student import OnnxStudent
 from adc.inference.options import Color, Precision, UpscaleOptions
@@ -169,12 +170,20 @@ class Upscaler:
         layout: str | None = None,
         rate: Fraction | int = 25,
     ) -> Path:
-        """Upscale a video file or a folder of frames; arguments and errors are those of `upscale_video`."""
+        """Upscale a video file or a folder of frames; arguments and errors are those of `upscale_video`.
+
+        Returns:
+            The result: ``x.mp4`` is a video, ``out`` a folder of frames, and ``out/`` has a video of the source's name.
+
+        Raises:
+            UsageError: If the target ends like no video that is written.
+        """
         from adc.inference.video import upscale_video
 
         settings: dict[str, Any] = {"chunk": chunk, "chunk_overlap": chunk_overlap, "codec": codec, "crf": crf}
-        upscale_video(Path(source), Path(target), self, self.options, **settings, layout=layout, rate=rate)
-        return Path(target)
+        result = Output.named(target).for_video(Path(source))
+        upscale_video(Path(source), result, self, self.options, **settings, layout=layout, rate=rate)
+        return result
 
     @property
     def temporal_context(self) -> int:

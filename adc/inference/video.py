@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -13,10 +12,10 @@ from pathlib import Path
 from torch import Tensor
 
 from adc.inference.options import UpscaleOptions
-from adc.inference.stream import mixes_frames, stream
+from adc.inference.stream import THERE, mixes_frames, stream_frames
 from adc.inference.upscaler import Upscaler, restore_clip
 from adc.media.frame_folders import FrameFolder, FrameFolderWriter
-from adc.media.images import name_of
+from adc.media.pairing import by_name
 from adc.media.video_reader import Damage, Frame, VideoReader, is_video
 from adc.media.video_writer import VideoWriter
 from adc.progress import note, track
@@ -40,18 +39,21 @@ def upscale_video(
     crf: int | None = None,
     layout: str | None = None,
     rate: Fraction | int = 25,
+    on_frame: Callable[[bool], None] = lambda is_new: None,
 ) -> list[Damage]:
     """Upscale a video or a folder of frames, in memory that does not grow with its length.
 
     Times, audio, subtitles, colour tags, metadata and chapters are carried over from video to
     video; a rotation is applied to the pixels. Damage is noted by its time or its file, and
-    the rest goes on.
+    the rest goes on. A restorer that mixes frames is shown those of one shot at once.
 
     Args:
         source: A video file, or a folder of images of one size.
-        target: A video file to write, by its ending; anything else is a folder for numbered images.
+        target: A video file to write, by its ending; anything else is a folder for images, numbered, or named as those
+            of the source.
         restore: ``(1, T, 3, h, w)`` in ``[-1, 1]`` to ``(1, T, 3, H, W)``.
-        options: `resume`, `format` and `quality` are used here.
+        options: `resume`, `format`, `depth` and `quality` are used here. With `resume` images that are there are left
+            out; with a depth of 16 a video has more than eight bits.
         chunk: Frames restored at once; None is three times the context if `restore` mixes frames, else as many as make
             up one of 512x512.
         chunk_overlap: Frames that neighbouring chunks share; None is the context, the `temporal_context` of `restore`
@@ -61,6 +63,7 @@ def upscale_video(
         crf: Constant rate factor: lower is better and larger; None is a high-quality value.
         layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.
         rate: Frames per second of a folder.
+        on_frame: Called after each frame: whether it was made, or was there already.
 
     Returns:
         The damage; nothing if the result is whole, or was there already and `options` say to resume.
@@ -68,31 +71,52 @@ def upscale_video(
     Raises:
         FileNotFoundError: If there is no such source.
         OSError: If the target cannot be written.
-        ValueError: If the source is no video, or the target cannot hold its streams.
+        ValueError: If the source is no video, or its images are not of one size, or two have one name, or the target
+            cannot hold its streams.
     """
     context, stride = getattr(restore, "temporal_context", 0), getattr(restore, "temporal_stride", 1)
     inner = restore.restore if isinstance(restore, Upscaler) else restore
     restore = partial(restore_clip, inner, source=source)
-    if options is not None and options.resume and is_video(target) and target.is_file():
+    options = options or UpscaleOptions()
+    if options.resume and is_video(target) and target.is_file():
         return []
     with ExitStack() as open_files:
-        folder = FrameFolder(source, rate) if source.is_dir() else None
+        to_file = is_video(target) and not target.is_dir()
+        becomes = target.suffix.lower() if to_file else f".{options.format}"
+        folder = FrameFolder(source, rate, becomes=becomes) if source.is_dir() else None
+        if folder is not None:
+            folder.check_sizes()
         reader = folder or open_files.enter_context(VideoReader(source))
-        if is_video(target) and not target.is_dir():
+        if to_file:
             like = reader if isinstance(reader, VideoReader) else None
-            writer = open_files.enter_context(VideoWriter(target, like, reader.rate, codec, crf, layout))
+            deep = options.depth == 16
+            writer = open_files.enter_context(VideoWriter(target, like, reader.rate, codec, crf, layout, deep))
         else:
-            names = None if folder is None else [name_of(file, folder.path) for file in folder.files]
-            options = options or UpscaleOptions()
-            writer = FrameFolderWriter(target, names, f".{options.format}", options.quality)
+            names = None if folder is None else list(by_name((file.stem, file) for file in folder.files))
+            writer = FrameFolderWriter(target, names, becomes, options.quality, options.depth)
+        is_done = writer.is_there if isinstance(writer, FrameFolderWriter) and options.resume else _never
         frames = reader.frames(writer.copy)
         first = next(frames)
-        chunk, chunk_overlap = _chunks(restore, context, stride, first, chunk, chunk_overlap)
-        times: deque[tuple[int, int]] = deque()
+        chunk, chunk_overlap, mixes = _chunks(restore, context, stride, first, chunk, chunk_overlap)
         bar = open_files.enter_context(track(source.name, reader.count or None, "frames"))
-        for pixels in stream(restore, _noted(first, frames, times), chunk, chunk_overlap, aligned=stride > 1):
-            writer.write(Frame(pixels, *times.popleft()))
+        found = chain([first], frames)
+        counts = {True: 0, False: 0}
+        for frame in stream_frames(restore, found, chunk, chunk_overlap, stride > 1, mixes, is_done):
+            is_new = frame.pixels is not THERE
+            if is_new:
+                writer.write(frame)
+            elif isinstance(writer, FrameFolderWriter):
+                writer.skip()
+            counts[is_new] += 1
+            on_frame(is_new)
             bar.advance()
+    if isinstance(writer, FrameFolderWriter) and writer.has_more:
+        note(f"{target}: holds more images than this video has frames; those after {writer.passed:06d} are others")
+    if there := counts[False]:
+        note(f"{target}: {there} of {sum(counts.values())} frames {'was' if there == 1 else 'were'} there already")
+    for text, count in folder.notes.items() if folder is not None else ():
+        if count:
+            note(f"{source}: {text} ({count} frame{'' if count == 1 else 's'})")
     lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *(f"{left} is left out" for left in writer.left_out)]
     for line in lines:
         note(f"{source}: {line}")
@@ -106,23 +130,23 @@ def _chunks(
     first: Frame,
     chunk: int | None,
     overlap: int | None,
-) -> tuple[int, int]:
+) -> tuple[int, int, bool]:
+    """Frames of a chunk, frames that two share, and whether the restorer mixes frames."""
+    given = chunk is not None and overlap is not None
+    mixes = bool(given and (overlap or context)) or mixes_frames(restore)
     if chunk is not None and overlap is not None:
-        return chunk, overlap
-    if mixes_frames(restore):
+        return chunk, overlap, mixes
+    if mixes:
         context = context or CONTEXT
         alone = 1 if stride > 1 else 0
         chunk = 3 * context + alone if chunk is None else chunk
-        return chunk, min(context + alone, chunk // 2) if overlap is None else overlap
+        return chunk, min(context + alone, chunk // 2) if overlap is None else overlap, True
     height, width = first.pixels.shape[-2:]
-    return max(1, PIXELS_AT_ONCE // (height * width)) if chunk is None else chunk, overlap or 0
+    return max(1, PIXELS_AT_ONCE // (height * width)) if chunk is None else chunk, overlap or 0, False
 
 
-def _noted(first: Frame, rest: Iterator[Frame], notes: deque[tuple[int, int]]) -> Iterator[Tensor]:
-    """The pixels of frames; their times go into `notes`."""
-    for frame in chain([first], rest):
-        notes.append((frame.start, frame.duration))
-        yield frame.pixels
+def _never(number: int, frame: Frame) -> bool:
+    return False
 
 
 def _in_runs(damage: list[Damage], spacing: float) -> Iterator[str]:

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from adc.files import replacing
 from adc.media.damage import has_bad_codes
 from adc.media.images import COLOR_ONLY, FULL_COLOR, GRAY_ONLY, JPEG, NO_COLORS, check_ending, opened
 from adc.media.pixels import ORIENTATION, pixels_of
 from adc.media.png import LARGEST, XMP, PngWriter, color_chunks
+from adc.ops.clip import to_unit
 
 LARGEST_SIDE = {".png": LARGEST, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 WITH_ALPHA = {".png", ".webp", ".tif", ".tiff"}
@@ -220,6 +222,23 @@ def channels_for(path: Path, gray: bool, alpha: bool) -> int:
     if ending == GRAY_ONLY and not gray:
         raise ValueError(f"{path}: {NO_COLORS}")
     return (1 if gray and ending != COLOR_ONLY else 3) + (1 if alpha and ending in WITH_ALPHA else 0)
+
+
+def color_rows(pixels: Tensor, gray: bool, depth: int) -> np.ndarray:
+    """``(3, H, W)`` in ``[-1, 1]``, clamped and rounded, as ``(H, W, 3)``, or ``(H, W, 1)`` if grey, of that depth."""
+    shares = to_unit(pixels.detach())
+    shares = shares.mean(dim=0, keepdim=True) if gray else shares
+    scaled = shares.mul_(2**depth - 1).round_().permute(1, 2, 0).cpu().numpy()
+    return scaled.astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def alpha_rows(alpha: np.ndarray, size: tuple[int, int], top: int, rows: int, depth: int) -> np.ndarray:
+    """Rows ``(rows, W, 1)`` from `top` on of an alpha ``(h, w)``, resized to a width and height."""
+    height, width = alpha.shape
+    box = (0.0, top * height / size[0], float(width), min((top + rows) * height / size[0], float(height)))
+    shares = Image.fromarray(alpha.astype(np.float32) / np.iinfo(alpha.dtype).max)
+    large = np.asarray(shares.resize((size[1], rows), Image.Resampling.BICUBIC, box))[..., None].clip(0, 1)
+    return np.rint(large * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)
 
 
 @contextmanager

@@ -19,11 +19,19 @@ from adc.media.video_color import UPRIGHT, Color, to_rgb, transform_of
 if TYPE_CHECKING:
     import av
 
+    from adc.media.image_files import DecodedImage
+
+VIDEO_WRITTEN = (".mp4", ".mov", ".mkv", ".webm")
+"""Endings, in lower case, of the videos that are written."""
 VIDEO_EXTENSIONS = (
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".wmv", ".ogv",
-    ".3gp", ".mxf",
+    *VIDEO_WRITTEN, ".m4v", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".wmv", ".ogv", ".3gp", ".mxf",
+    ".vob", ".asf", ".y4m", ".3g2", ".f4v", ".mj2", ".qt", ".mk3d", ".divx", ".ogm", ".rm", ".rmvb", ".nut", ".dv",
+    ".m2t", ".m2v", ".m1v", ".mpe", ".mjpeg", ".mjpg", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".ivf",
+    ".obu", ".wtv", ".amv", ".gxf",
 )  # fmt: skip
-"""Endings of video files, in lower case."""
+"""Endings, in lower case, of the files that are taken for videos."""
+ANIMATED = (".gif", ".apng")
+"""Endings of images that are videos where a video is asked for."""
 
 COVER = 0x400
 SELF_CONTAINED = ("ffv1", "png")
@@ -46,11 +54,14 @@ class Frame:
         pixels: ``(3, H, W)`` in ``[-1, 1]``, upright.
         start: Presentation time.
         duration: 0 of a last frame whose duration is unknown.
+        image: Of the image file that holds it, transparency and metadata, without its pixels; None if they are not
+            asked for, or there is no such file.
     """
 
     pixels: Tensor
     start: int
     duration: int
+    image: DecodedImage | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ FILE_METADATA = ("encoder", "major_brand", "minor_version", "compatible_brands",
 """Metadata of the file, not of its content."""
 FRAME_DURATION = 1 << 8
 """Flag of FFmpeg's encoders: frames have durations."""
+DEEP = ("yuv444p16le", "yuv420p10le")
+"""Pixel formats of more than eight bits that are taken before a codec's others."""
 UNTAGGED = Color(BT709, LIMITED, BT709, BT709)
 
 
@@ -55,6 +57,7 @@ class VideoWriter:
         codec: str | None = None,
         crf: int | None = None,
         layout: str | None = None,
+        deep: bool = False,
     ) -> None:
         """
         Args:
@@ -64,6 +67,7 @@ class VideoWriter:
             codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
             crf: Constant rate factor: lower is better and larger; None is the codec's default here.
             layout: FFmpeg's name of the pixel format; None keeps that of `like` where the codec has it.
+            deep: Whether it has more than eight bits per channel even if `like` has not: 16 where the codec has them.
 
         Raises:
             ValueError: If the container or the codec is not known, or the one cannot hold the other, or a stream.
@@ -81,7 +85,7 @@ class VideoWriter:
         try:
             self._stream = self._add_video(like.rate if like is not None else Fraction(rate), codec, crf)
             self._copies = {} if like is None else self._add_companions(like)
-            self._layout = self._choose_layout(layout)
+            self._layout = self._choose_layout(layout, deep)
             self._format = av.VideoFormat(self._layout)
         except BaseException:
             self._drop()
@@ -148,19 +152,30 @@ class VideoWriter:
             self._container.set_chapters(chapters)
         return copies
 
-    def _choose_layout(self, layout: str | None) -> str:
+    def _choose_layout(self, layout: str | None, deep: bool) -> str:
         offered = [found.name for found in self._stream.codec_context.codec.video_formats or ()]
         if layout is not None:
             if layout not in offered:
                 name = self._stream.codec_context.name
                 raise ValueError(f"layout: {name} has no pixel format {layout}; there are {', '.join(offered[:12])}.")
             return layout
+        if deep and not (self.like is not None and self.like.deep and self.like.layout in offered):
+            return self._deep_layout(offered)
         deep = self.like is not None and self.like.deep
         same = "" if self.like is None else self.like.layout.replace("yuvj", "yuv")
         for name in (same, "yuv420p10le" if deep else "yuv420p", "yuv420p"):
             if name in offered:
                 return name
         return offered[0]
+
+    def _deep_layout(self, offered: list[str]) -> str:
+        import av
+
+        for name in (*DEEP, *offered):
+            if name in offered and max(component.bits for component in av.VideoFormat(name).components) > 8:
+                return name
+        codec = self._stream.codec_context.name
+        raise ValueError(f"depth: {codec} has eight bits per channel; leave 16 out, or take another codec, as libx265.")
 
     def __enter__(self) -> VideoWriter:
         return self

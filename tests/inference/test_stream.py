@@ -1,8 +1,12 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
 
-from adc.inference.stream import crossfade, mixes_frames, stream
+from adc.inference.stream import THERE, crossfade, mixes_frames, stream, stream_frames
+from adc.media.video_reader import Frame
+from adc.ops.shots import cuts
 
 
 class Counting:
@@ -123,3 +127,57 @@ def test_chunks_that_make_no_sense(chunk, overlap, message):
 def test_a_restorer_that_loses_frames():
     with pytest.raises(ValueError, match="a clip of 4 frames came back with 3"):
         list(stream(lambda clip: clip[:, 1:], frames(4), 4))
+
+
+@pytest.mark.parametrize(("chunk", "overlap", "aligned"), [(5, 0, False), (6, 2, False), (8, 4, False), (9, 1, True)])
+@pytest.mark.parametrize("number", [3, 8, 31])
+def test_what_is_done_is_left_out_and_the_rest_is_as_without(chunk, overlap, aligned, number):
+    clip, restore = frames(number), Smoothing()
+    whole = list(stream(restore, clip, chunk, overlap, aligned))
+    for seed in range(4):
+        done = (torch.rand(number, generator=torch.Generator().manual_seed(seed)) < 0.25 * seed + 0.1).tolist()
+        found = list(stream(restore, clip, chunk, overlap, aligned, lambda place, done=done: done[place]))
+        assert [frame is THERE for frame in found] == done
+        assert all(torch.equal(one, other) for one, other, there in zip(found, whole, done, strict=True) if not there)
+
+
+def test_chunks_that_are_done_are_not_restored():
+    restore = Counting()
+    assert len(list(stream(restore, frames(40), 8, 4, is_done=lambda place: place < 20))) == 40
+    assert restore.shown == [8] * 5  # of nine; the first that is needed begins with frame 16
+    restore = Counting()
+    assert all(frame is THERE for frame in stream(restore, frames(40), 8, 4, is_done=lambda place: True))
+    assert restore.shown == []
+
+
+def shades(*levels):
+    return [Frame(torch.full((3, 16, 24), level), place, 1) for place, level in enumerate(levels)]
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        (-0.9, -0.9, 0.9, 0.9, 0.9, -0.5, -0.5, -0.5),
+        (-0.9, 0.9, 0.9),
+        (0.9, 0.9, -0.9),
+        (0.5, 0.5, -0.9, 0.5, 0.5),  # a flash is no cut
+        (0.1, 0.2, 0.3, 0.4),
+        (0.3,),
+    ],
+)
+def test_a_chunk_ends_at_a_cut(levels):
+    given, restore = shades(*levels), Counting()
+    found = list(stream_frames(restore, given, 20, 4, cuts=True))
+    assert [frame.start for frame in found] == [*range(len(levels))]
+    assert all(torch.equal(one.pixels[:, ::2, ::2], other.pixels) for one, other in zip(found, given, strict=True))
+    places = cuts(torch.stack([frame.pixels for frame in given])).nonzero().flatten().tolist() if given[1:] else []
+    edges = [0, *(place + 1 for place in places), len(levels)]
+    assert restore.shown == [after - before for before, after in pairwise(edges)]
+    restore = Counting()
+    list(stream_frames(restore, given, 20, 4))
+    assert restore.shown == [len(levels)]
+
+
+def test_frames_too_small_for_cuts():
+    given = [Frame(torch.full((3, 2, 3), level), 0, 1) for level in (-0.9, 0.9)]
+    assert len(list(stream_frames(Counting(), given, 4, 1, cuts=True))) == 2
