@@ -56,9 +56,14 @@ def handled(handler: Handler, numbers: Iterable[int] = tuple(STATUS)) -> Iterato
         install(replaced)
 
 
+def is_first_process() -> bool:
+    """Whether this is the first process of a job, as far as its environment says."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
 def end_at_once(number: int, frame: FrameType | None = None) -> None:
     """End this process with the signal's status and one line of the first process: nothing is there to be saved."""
-    if all(os.environ.get(name, "0") == "0" for name in RANKS):
+    if is_first_process():
         os.write(2, f"adc: stopped by {name_of(number)} outside training; the same command goes on.\n".encode())
     os._exit(STATUS[number])
 

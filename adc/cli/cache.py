@@ -19,6 +19,7 @@ from adc.interfaces import Prompt, Teacher
 from adc.teacher_cache.fill import CacheProgress, MissingShards, TeacherRunner
 from adc.teacher_cache.store import fingerprint
 from adc.teacher_cache.teacher import CachedTeacher
+from adc.training.precision import affordable
 
 DOMAINS = ("pixel", "feature")
 IRRELEVANT = ("workers", "cache", "val_dir", "val_lr", "val_hr", "validation_size", "validation_limit", "multiple")
@@ -147,6 +148,7 @@ class CacheCLI(RecipeCLI):
                 config.trainer[key] = None
         built: Any = self.parser.instantiate_classes(config)
         options: dict[str, Any] = {key: built.trainer[key] for key in TRAINER if built.trainer.get(key) is not None}
+        options["precision"] = affordable(options.get("precision"), options.get("accelerator"))
         options |= dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary"), False)
         options |= dict.fromkeys(("enable_progress_bar", "use_distributed_sampler", "inference_mode"), False)
         return pl.Trainer(**options, callbacks=[CacheProgress()])

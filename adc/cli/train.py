@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import tempfile
 import warnings
@@ -29,8 +28,7 @@ from adc.cli import COMMANDS, INTERRUPTED, changes, clusters
 from adc.cli.extras import check_extras
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
 from adc.errors import UsageError, masked
-from adc.progress import note
-from adc.signals import STOPPED
+from adc.signals import STOPPED, is_first_process
 from adc.training import Stage
 from adc.training.callbacks import goal
 from adc.training.callbacks.heartbeat import add_heartbeat
@@ -171,9 +169,7 @@ class RecipeCLI(LightningCLI):
             given["logger"] = False
             if self.command == "fit" and self.run_folder is not None:
                 given["logger"] = TensorBoardLogger(self.run_folder, name="logs", version="")
-        asked, given["precision"] = given.get("precision"), affordable(given.get("precision"), given.get("accelerator"))
-        if given["precision"] != asked and is_first_process():
-            note(f"trainer.precision: {asked} would take tens of times as long on this CPU; computing in float32")
+        given["precision"] = affordable(given.get("precision"), given.get("accelerator"))
         trainer = self._instantiate_trainer({**given, "plugins": plugins, "callbacks": callbacks}, [])
         clusters.ignore_requeue_checkpoints(trainer)
         return add_heartbeat(trainer)
@@ -305,11 +301,6 @@ def _existing(path: str, option: str) -> str:
 def _way_on(run: Path) -> str:
     newest, _ = newest_checkpoint(run)
     return f"resumes from {newest}" if newest else "starts over: no checkpoint was written yet"
-
-
-def is_first_process() -> bool:
-    """Whether this is the first process of a job, as far as its environment says."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK"))
 
 
 def check_optimizers(model: Any) -> None:

@@ -7,27 +7,34 @@ from typing import Any
 
 import torch
 
+from adc.progress import note
+from adc.signals import is_first_process
+
 MIXED = {"bf16-mixed": "bf16", "bf16": "bf16", "16-mixed": "fp16", "16": "fp16"}
 """Mixed precisions of Lightning's trainer, and what oneDNN calls their numbers."""
 FULL = "32-true"
 
 
 def affordable(precision: Any, accelerator: Any) -> Any:
-    """The precision to train in: the one asked for, or float32 where a CPU would take tens of times as long.
+    """The precision to compute in: the one asked for, or float32 where a CPU would take tens of times as long.
 
     torch multiplies halves of numbers one by one where oneDNN has no kernels for them. On two cores with AVX2 alone, a
-    step of ``recipes/demo/1_decoder.yaml`` takes 60 times as long in bf16-mixed as in float32.
+    step of ``recipes/demo/1_decoder.yaml`` takes more than 20 times as long in bf16-mixed as in float32.
 
     Args:
         precision: ``trainer.precision``.
         accelerator: ``trainer.accelerator``; ``auto`` is the CPU where there is no other.
 
     Returns:
-        ``32-true`` for a mixed precision on such a CPU; else what was given.
+        ``32-true``, which is noted, for a mixed precision on such a CPU; else what was given.
     """
     on_cpu = accelerator == "cpu" or (accelerator in (None, "auto") and not torch.accelerator.is_available())
     kind = MIXED.get(str(precision))
-    return FULL if on_cpu and kind is not None and not has_kernels(kind) else precision
+    if not on_cpu or kind is None or has_kernels(kind):
+        return precision
+    if is_first_process():
+        note(f"trainer.precision: {precision} would take tens of times as long on this CPU; computing in float32")
+    return FULL
 
 
 @cache

@@ -315,7 +315,7 @@ def test_a_clip_that_is_not_kept_is_named(changes, tmp_path, adc):
     [
         ({"data": {"seed": 1}}, "made with data.init_args.seed: 0; here data.init_args.seed is 1"),
         ({"data": {"size": 32}}, "made with data.init_args.size: 64; here data.init_args.size is 32"),
-        ({"precision": "bf16-mixed"}, 'made with precision: "32-true"; here precision is "bf16-mixed"'),
+        ({"precision": "64-true"}, 'made with precision: "32-true"; here precision is "64-true"'),
         ({"teacher": {"class_path": "Bicubic"}}, 'made with teacher.class_path: "adc_tiny.TinyTeacher"; here'),
         ({"teacher": {"class_path": "TinyTeacher"}}, "made with teacher.init_args.width: 8; here"),
     ],
