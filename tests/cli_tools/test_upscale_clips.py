@@ -1,6 +1,8 @@
 """`adc upscale` on videos and folders of frames: what becomes of what, once and once more."""
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +53,7 @@ def student(tmp_path, monkeypatch):
 
 def upscale(*words):
     with pytest.raises(SystemExit) as stop:
-        main(["upscale", *map(str, words), "--student", "student", "--device", "cpu"])
+        main(["upscale", "--device", "cpu", *map(str, words), "--student", "student"])
     return stop.value.code or 0
 
 
@@ -379,6 +381,24 @@ def test_a_signal_leaves_nothing_half_written(student, monkeypatch, capsys, numb
     assert left == ([] if output == "out/b.mp4" else [f"{number:06d}.png" for number in range(1, len(left) + 1)])
     for name in left:
         assert read_image(f"out/{name}").shape == (48, 64, 3)
+
+
+def test_a_signal_ends_the_videos_of_several_devices(student, monkeypatch):
+    student.mixes, restore = True, student.restore
+    once = iter([signal.SIGTERM])
+
+    def interrupted(clip):
+        if len(student.shown) >= 6:
+            for number in once:
+                os.kill(os.getpid(), number)
+            time.sleep(0.1)
+        return restore(clip)
+
+    monkeypatch.setattr(student, "restore", interrupted)
+    for name in ("a", "b"):
+        clip(f"in/{name}.mkv", PICTURES[:2] * 60)
+    assert upscale("in", "-o", "out", "--device", "cpu,cpu") == 143
+    assert tree("out") == [] and len(student.shown) < 12
 
 
 def test_a_hangup_that_is_ignored_stays_so(student, monkeypatch):
