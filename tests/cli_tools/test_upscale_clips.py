@@ -224,6 +224,20 @@ def test_two_frames_of_one_name(student, capsys):
 
 
 @pytest.mark.parametrize("output", ["out", "out.mp4"])
+def test_what_has_no_frame_leaves_nothing_behind(student, capsys, output):
+    source = film(Path("a.mp4"), PICTURES)
+    with av.open(str(source)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    content = source.read_bytes()
+    for data in packets:
+        content = content.replace(data, bytes(len(data)))
+    source.write_bytes(content)
+    assert upscale("a.mp4", "-o", output) == 3
+    assert "not one frame of this video can be read" in capsys.readouterr().err
+    assert tree() == ["a.mp4"] and not Path(output).exists()
+
+
+@pytest.mark.parametrize("output", ["out", "out.mp4"])
 def test_sizes_are_compared_before_the_first_frame(student, capsys, output):
     frames_of(Path("in"), PICTURES)
     write_image("in/thumb.jpg", PICTURES[0][:10])
