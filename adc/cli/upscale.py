@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Sequence
@@ -97,12 +98,20 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
         sweep(folder)
     rate = _rate(given.rate) if waiting else Fraction(25)
 
+    stop = threading.Event()
+
     def process(upscaler: Upscaler, job: Job) -> None:
         if not job.video:
             upscaler.image(job.source, job.target)
         else:
             made: set[bool] = set()
-            settings = {"codec": given.codec, "crf": given.crf, "rate": rate, "on_frame": made.add}
+
+            def count(is_new: bool) -> None:
+                made.add(is_new)
+                if stop.is_set():
+                    raise KeyboardInterrupt
+
+            settings = {"codec": given.codec, "crf": given.crf, "rate": rate, "on_frame": count}
             if upscale_video(job.source, job.target, upscaler, options, **settings):
                 raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
             if made == {False}:
@@ -113,7 +122,7 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
     start = time.perf_counter()
     workers = [partial(process, Upscaler(given.student, name, options)) for name in options.devices[: len(waiting)]]
     images_only = not any(job.video for job in waiting)
-    failed = work_through(waiting, workers, "enlarging", progress=images_only) if waiting else 0
+    failed = work_through(waiting, workers, "enlarging", images_only, stop) if waiting else 0
     file = sys.stderr if listing else sys.stdout
     _summarize(jobs, len(there), failed, time.perf_counter() - start, given.output, file)
     leave(failed, len(jobs))

@@ -18,6 +18,7 @@ def work_through(
     work: Callable[[Item], None] | Sequence[Callable[[Item], None]],
     doing: str,
     progress: bool = True,
+    stop: threading.Event | None = None,
 ) -> int:
     """Process every item, under a progress bar on a terminal, and count those that fail.
 
@@ -27,12 +28,13 @@ def work_through(
             a thread of its own.
         doing: Description for the progress bar.
         progress: Whether there is a bar.
+        stop: Set when the work ends early; several workers are waited for, and may end their items by it.
     """
     workers = [work] if callable(work) else list(work)
     failed = 0
     with track(doing, len(items), "images", progress) as bar:
         waiting: Iterator[Any] = iter(items)
-        lock, stop = threading.Lock(), threading.Event()
+        lock, stop = threading.Lock(), stop or threading.Event()
 
         def serve(worker: Callable[[Item], None]) -> None:
             nonlocal failed

@@ -188,7 +188,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 class FrameFolderWriter:
-    """Writer of frames as numbered images, ``000001.png`` and so on; the folder is made if it is not there.
+    """Writer of frames as numbered images, ``000001.png`` and so on; the first makes the folder.
 
     Frames are numbered from 1, or named by `names[Frame.start]`; the ending names the format;
     quality is that of lossy formats, 1 to 100; depth is 8 or 16 bits per channel.
@@ -212,7 +212,6 @@ class FrameFolderWriter:
         check_ending(Path(f"{path}/1{ending}"))
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{path}: is a file; frames are written into a folder.")
-        self.path.mkdir(parents=True, exist_ok=True)
 
     def copy(self, packet: Any) -> None:
         """Sound and subtitles have no place in a folder of frames."""

@@ -1,6 +1,8 @@
 """`adc upscale` on videos and folders of frames: what becomes of what, once and once more."""
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +53,7 @@ def student(tmp_path, monkeypatch):
 
 def upscale(*words):
     with pytest.raises(SystemExit) as stop:
-        main(["upscale", *map(str, words), "--student", "student", "--device", "cpu"])
+        main(["upscale", "--device", "cpu", *map(str, words), "--student", "student"])
     return stop.value.code or 0
 
 
@@ -222,6 +224,20 @@ def test_two_frames_of_one_name(student, capsys):
 
 
 @pytest.mark.parametrize("output", ["out", "out.mp4"])
+def test_what_has_no_frame_leaves_nothing_behind(student, capsys, output):
+    source = film(Path("a.mp4"), PICTURES)
+    with av.open(str(source)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    content = source.read_bytes()
+    for data in packets:
+        content = content.replace(data, bytes(len(data)))
+    source.write_bytes(content)
+    assert upscale("a.mp4", "-o", output) == 3
+    assert "not one frame of this video can be read" in capsys.readouterr().err
+    assert tree() == ["a.mp4"] and not Path(output).exists()
+
+
+@pytest.mark.parametrize("output", ["out", "out.mp4"])
 def test_sizes_are_compared_before_the_first_frame(student, capsys, output):
     frames_of(Path("in"), PICTURES)
     write_image("in/thumb.jpg", PICTURES[0][:10])
@@ -379,6 +395,24 @@ def test_a_signal_leaves_nothing_half_written(student, monkeypatch, capsys, numb
     assert left == ([] if output == "out/b.mp4" else [f"{number:06d}.png" for number in range(1, len(left) + 1)])
     for name in left:
         assert read_image(f"out/{name}").shape == (48, 64, 3)
+
+
+def test_a_signal_ends_the_videos_of_several_devices(student, monkeypatch):
+    student.mixes, restore = True, student.restore
+    once = iter([signal.SIGTERM])
+
+    def interrupted(clip):
+        if len(student.shown) >= 6:
+            for number in once:
+                os.kill(os.getpid(), number)
+            time.sleep(0.1)
+        return restore(clip)
+
+    monkeypatch.setattr(student, "restore", interrupted)
+    for name in ("a", "b"):
+        clip(f"in/{name}.mkv", PICTURES[:2] * 60)
+    assert upscale("in", "-o", "out", "--device", "cpu,cpu") == 143
+    assert tree("out") == [] and len(student.shown) < 12
 
 
 def test_a_hangup_that_is_ignored_stays_so(student, monkeypatch):
