@@ -117,7 +117,7 @@ def upscale_video(
     for text, count in folder.notes.items() if folder is not None else ():
         if count:
             note(f"{source}: {text} ({count} frame{'' if count == 1 else 's'})")
-    lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *(f"{left} is left out" for left in writer.left_out)]
+    lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *writer.left_out]
     for line in lines:
         note(f"{source}: {line}")
     return reader.damage

@@ -143,7 +143,7 @@ def _decoded(source: Path | bytes) -> np.ndarray:
     """Samples ``(H, W, channels)`` as uint16, over the whole range."""
     import av
 
-    with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
+    with av.open(io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}") as file:
         frame = next(file.decode(video=0))
     name, bits = frame.format.name, frame.format.components[0].bits
     order, layout = name[-2:], name[:-2].rstrip("0123456789")

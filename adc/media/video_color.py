@@ -50,6 +50,13 @@ class Color:
         return Color(BT601, self.extent, self.primaries, self.transfer)
 
 
+def is_rgb(layout: str) -> bool:
+    """Whether a pixel format holds RGB, or a palette of it."""
+    import av
+
+    return layout == "pal8" or av.VideoFormat(layout).is_rgb
+
+
 def _seems_hd(width: int, height: int) -> bool:
     return width >= 1280 or height > 576
 
@@ -61,7 +68,7 @@ def to_rgb(
 
     It is converted by its colour tags, resized to width and height, and turned upright by its display transform.
     """
-    if av_frame.format.is_rgb:
+    if is_rgb(av_frame.format.name):
         av_frame.color_range = FULL
     else:
         av_frame.colorspace = color.conversion

@@ -38,6 +38,8 @@ SELF_CONTAINED = ("ffv1", "png")
 """Intra-only codecs that FFmpeg does not mark as such."""
 WITHOUT_TIMES = ("avi", "mpeg")
 """Containers without presentation times; reordered frames in them are counted."""
+LONGEST_GROUP = 600
+"""Packets after which a key frame is no longer waited for."""
 HARMLESS = "APP fields"
 """Application data of cameras in MJPEG frames, which the decoder reports as an error."""
 
@@ -109,6 +111,8 @@ class VideoReader:
         color: Its colour tags.
         layout: FFmpeg's name of its pixel format.
         deep: Whether it has more than eight bits per channel.
+        has_alpha: Whether it has transparency, which is dropped.
+        counted: Whether `count` is the number of samples in the file; elsewhere it counts frames that are no packets.
         pixel_aspect: Width of an upright pixel over its height; right from the first frame on.
         damage: What could not be read so far.
     """
@@ -128,7 +132,7 @@ class VideoReader:
         if not self.path.is_file():
             raise BrokenVideoError(f"{path}: is a folder, not a video file.")
         try:
-            self.container = retried(lambda: av.open(str(self.path), metadata_errors="replace"), path)
+            self.container = retried(lambda: av.open(f"file:{self.path}", metadata_errors="replace"), path)
         except PermissionError:
             raise PermissionError(f"{path}: no permission to read it.") from None
         except (av.FFmpegError, ValueError):
@@ -148,10 +152,14 @@ class VideoReader:
         self.color = Color(context.colorspace, context.color_range, context.color_primaries, context.color_trc)
         self.layout = context.format.name
         self.deep = max(component.bits for component in context.format.components) > 8
+        alpha_mode = {key.lower(): value for key, value in self.stream.metadata.items()}.get("alpha_mode")
+        self.has_alpha = alpha_mode == "1" or any(component.is_alpha for component in context.format.components)
+        self.counted = "mov" in self.container.format.name
         self.pixel_aspect = self.stream.sample_aspect_ratio or Fraction(1)
         self._has_times = not (self.container.format.name in WITHOUT_TIMES and context.has_b_frames)
         self._self_contained = context.codec.intra_only or context.codec.canonical_name in SELF_CONTAINED
         self._lost = False
+        self._early, self._begins = 0, -(2**62)
         self._transform = UPRIGHT
         context.options = {"flags": "+output_corrupt", "err_detect": "crccheck"}
         context.thread_count = 1  # with several, errors come late or not at all
@@ -229,16 +237,18 @@ class VideoReader:
 
         packets = reached = 0
         try:
-            for packet in self.container.demux([self.stream, *(self.companions if on_packet else [])]):
+            for packet in self._whole_groups(on_packet is not None):
                 if packet.stream_index != self.stream.index:
                     if on_packet is not None and packet.size:
                         on_packet(packet)
                     continue
                 packets += packet.size > 0
-                if self._has_times and packet.pts is not None and is_displayed(packet):
+                if self._has_times and packet.pts is not None and is_displayed(packet) and packet.pts >= self._begins:
                     awaited[packet.pts] = packet.duration or 0
                 av_frames, is_damaged = self._decode(packet)
                 for av_frame in av_frames:
+                    if self._has_times and av_frame.pts is not None and av_frame.pts < self._begins:
+                        continue  # built on frames before the first key frame
                     reached = av_frame.pts if av_frame.pts is not None else reached
                     yield av_frame, is_damaged or av_frame.is_corrupt
                 if is_damaged and not av_frames and packet.pts is None and packet.size:
@@ -246,8 +256,29 @@ class VideoReader:
         except av.FFmpegError as error:
             self._report(reached, f"reading ends here ({error.strerror})")
             return
-        if packets < self.count:
+        if self.counted and packets + self._early < self.count:
             self._report(reached, f"the file ends after this, with {packets} of {self.count} frames")
+
+    def _whole_groups(self, with_companions: bool) -> Iterator[Any]:
+        """The packets of the file, those of the video from its first key frame on.
+
+        A recording may begin inside a group of pictures; what comes before the first picture that stands alone is no
+        frame and no damage. All are given where none is marked as a key frame, and where a header lists the frames.
+        """
+        held: list[Any] | None = None if self.counted else []
+        for packet in self.container.demux([self.stream, *(self.companions if with_companions else [])]):
+            if held is None or packet.stream_index != self.stream.index:
+                yield packet
+                continue
+            if packet.is_keyframe and packet.size:
+                self._early, self._begins = len(held), packet.pts if held and packet.pts is not None else self._begins
+                held = None
+                yield packet
+                continue
+            held.append(packet)
+            if len(held) > LONGEST_GROUP or not packet.size:
+                yield from held
+                held = None
 
     def _decode(self, packet: Any) -> tuple[list[av.VideoFrame], bool]:
         """The frames of a packet, and whether the decoder reported an error."""

@@ -162,7 +162,7 @@ class VideoFile:
 def _packets(reader: VideoReader) -> tuple[list[_Packet], int, bool]:
     """The packets of a video, how many it says there are, and whether frames are reordered."""
     packets = [_Packet(packet) for packet in reader.container.demux(reader.stream) if packet.size]
-    return packets, reader.count, bool(reader.stream.codec_context.has_b_frames)
+    return packets, reader.count if reader.counted else 0, bool(reader.stream.codec_context.has_b_frames)
 
 
 class _Packet:

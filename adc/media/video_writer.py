@@ -11,22 +11,27 @@ from typing import Any
 
 from torch import Tensor
 
-from adc.media.video_color import BT709, LIMITED, Color, to_av_frame
-from adc.media.video_reader import Frame, VideoReader
+from adc.media.video_color import BT709, LIMITED, Color, is_rgb, to_av_frame
+from adc.media.video_reader import VIDEO_WRITTEN, Frame, VideoReader
 
-CODECS = {".webm": "libvpx-vp9", ".ogv": "libvpx-vp9"}
+CODECS = {".webm": "libvpx-vp9"}
 CODEC = "libx264"
+DEEP_CODECS = {".webm": "libsvtav1"}
+"""Encoders of more than eight bits, where the usual one has eight."""
 QUALITY = {"libx264": 17, "libx264rgb": 17, "libx265": 19, "libvpx": 12, "libvpx-vp9": 22, "libsvtav1": 22}
 """Default constant rate factor of the codecs that have one."""
+LARGEST = {"libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx": 63, "libvpx-vp9": 63, "libsvtav1": 63}
+"""Largest constant rate factor."""
 SETTINGS = {
     "libx264": {"preset": "medium", "rc-lookahead": "20"},
     "libx265": {"preset": "medium", "x265-params": "log-level=error:rc-lookahead=20"},
     "libvpx-vp9": {"row-mt": "1", "cpu-used": "3", "lag-in-frames": "12"},
 }
-CONSTANT_RATE = (".avi",)
-"""Containers with a frame rate instead of times, and frames in display order."""
-FILE_METADATA = ("encoder", "major_brand", "minor_version", "compatible_brands", "rotate")
+FILE_METADATA = ("encoder", "major_brand", "minor_version", "compatible_brands", "rotate", "alpha_mode")
 """Metadata of the file, not of its content."""
+MICROSECOND = Fraction(1, 1_000_000)
+PQ = 16
+"""The transfer of HDR10, whose mastering display and light levels are data of their own."""
 FRAME_DURATION = 1 << 8
 """Flag of FFmpeg's encoders: frames have durations."""
 DEEP = ("yuv444p16le", "yuv420p10le")
@@ -41,12 +46,13 @@ class VideoWriter:
 
     Copied from `like`: the colour tags, the shape of pixels, audio and subtitle packets as
     they are, metadata, chapters. Its pixel format is kept where the codec has it; otherwise the
-    result is 4:2:0, in ten bits if it has more than eight. 4:2:0 has even sides only: an odd last
-    row or column is cut off. Times are exact if the container's clock is as fine as the source's:
-    MP4 and MOV take any clock, Matroska and WebM count milliseconds, AVI counts frames.
+    result is 4:2:0, in ten bits if it has more than eight, and RGB becomes BT.709. 4:2:0 has even sides only: an odd
+    last row or column is cut off. Times are exact if the container's clock is as fine as the source's: MP4 and MOV take
+    any clock, Matroska and WebM count milliseconds. A file that begins late (transport streams) begins at 0 here, all
+    its streams moved alike.
 
     Attributes:
-        left_out: Streams of `like` that are neither video nor sound nor subtitles; they are not written.
+        left_out: What of `like` is not written, each in a few words: other streams, transparency, bits, data of HDR.
     """
 
     def __init__(
@@ -64,7 +70,8 @@ class VideoWriter:
             path: Where to; its ending names the container. Missing folders are made.
             like: The source video, for all that is not pixels; None writes BT.709.
             rate: Frames per second, without `like`.
-            codec: FFmpeg's name of the encoder; None is libx264, or libvpx-vp9 for WebM.
+            codec: FFmpeg's name of the encoder; None is libx264, or for WebM libvpx-vp9, and libsvtav1 for more than
+                eight bits.
             crf: Constant rate factor: lower is better and larger; None is the codec's default here.
             layout: FFmpeg's name of the pixel format; None keeps that of `like` where the codec has it.
             deep: Whether it has more than eight bits per channel even if `like` has not: 16 where the codec has them.
@@ -75,6 +82,13 @@ class VideoWriter:
         import av
 
         self.path, self.like = Path(path), like
+        if self.path.suffix.lower() not in VIDEO_WRITTEN:
+            raise ValueError(
+                f"{path}: videos are written as {', '.join(VIDEO_WRITTEN)}; write one of these, and convert it: "
+                f"ffmpeg -i {self.path.stem}.mkv {self.path.name}"
+            )
+        begins = like.container.start_time if like is not None else None
+        self._origin = max(0, begins or 0) * MICROSECOND
         self.left_out: list[str] = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}")
@@ -87,6 +101,8 @@ class VideoWriter:
             self._copies = {} if like is None else self._add_companions(like)
             self._layout = self._choose_layout(layout, deep)
             self._format = av.VideoFormat(self._layout)
+            self._deep = max(component.bits for component in self._format.components) > 8
+            self.left_out += [] if like is None else self._lost(like)
         except BaseException:
             self._drop()
             raise
@@ -95,20 +111,23 @@ class VideoWriter:
         import av
 
         try:
-            return av.open(str(self._temporary), "w")
+            return av.open(f"file:{self._temporary}", "w")
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno and not isinstance(error, ValueError):
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
-            known = "take .mp4, .mkv, .mov or .webm"
-            raise ValueError(f"{self.path}: unknown video format '{self.path.suffix}'; {known}.") from None
+            raise ValueError(f"{self.path}: FFmpeg cannot write {self.path.suffix} files here.") from None
 
     def _add_video(self, rate: Fraction, codec: str | None, crf: int | None) -> Any:
         import av
 
-        name = codec or CODECS.get(self.path.suffix.lower(), CODEC)
+        ending = self.path.suffix.lower()
+        usual = DEEP_CODECS if self.like is not None and self.like.deep and ending in DEEP_CODECS else CODECS
+        name = codec or usual.get(ending, CODEC)
         known = ", ".join(QUALITY)
         if crf is not None and name not in QUALITY:
             raise ValueError(f"crf: {name} has no constant rate factor; leave it out. Those that have: {known}.")
+        if crf is not None and not 0 <= crf <= LARGEST[name]:
+            raise ValueError(f"crf: {crf}; {name} takes 0 to {LARGEST[name]}.")
         quality = {"crf": str(QUALITY[name] if crf is None else crf)} if name in QUALITY else {}
         try:
             is_video = av.Codec(name, "w").type == "video"
@@ -120,10 +139,7 @@ class VideoWriter:
             stream = self._container.add_stream(name, rate, options={**SETTINGS.get(name, {}), **quality})
         except (av.FFmpegError, ValueError):
             raise ValueError(f"{self.path}: cannot hold {name} video; write an .mkv file.") from None
-        counts_frames = self.path.suffix.lower() in CONSTANT_RATE
-        stream.codec_context.time_base = stream.time_base = 1 / rate if counts_frames else self._time_base
-        if counts_frames:
-            stream.codec_context.max_b_frames = 0
+        stream.codec_context.time_base = stream.time_base = self._time_base
         return stream
 
     def _add_companions(self, like: VideoReader) -> dict[int, Any]:
@@ -145,11 +161,11 @@ class VideoWriter:
         used = {like.stream.index, *copies}
         for stream in like.container.streams:
             if stream.index not in used and "timecode" not in stream.metadata:
-                self.left_out.append(f"{stream.type} stream {stream.index}")
+                self.left_out.append(f"{stream.type} stream {stream.index} is left out")
         self._stream.metadata.update(_portable(like.stream.metadata))
         self._container.metadata.update(_portable(like.container.metadata))
         if chapters := like.container.chapters():
-            self._container.set_chapters(chapters)
+            self._container.set_chapters([_moved(chapter, self._origin) for chapter in chapters])
         return copies
 
     def _choose_layout(self, layout: str | None, deep: bool) -> str:
@@ -177,6 +193,19 @@ class VideoWriter:
         codec = self._stream.codec_context.name
         raise ValueError(f"depth: {codec} has eight bits per channel; leave 16 out, or take another codec, as libx265.")
 
+    def _lost(self, like: VideoReader) -> list[str]:
+        """What the pixels of the source have and those of the result have not."""
+        name, lost = self._stream.codec_context.name, []
+        if like.has_alpha:
+            lost.append("transparency is left out")
+        if like.deep and not self._deep:
+            lost.append(f"more than eight bits become eight, which is what {name} has")
+        if like.color.transfer == PQ:
+            lost.append(
+                "the mastering display and light levels of HDR are left out; its transfer and primaries are kept"
+            )
+        return lost
+
     def __enter__(self) -> VideoWriter:
         return self
 
@@ -189,6 +218,9 @@ class VideoWriter:
     def copy(self, packet: Any) -> None:
         """Write a packet of one of the `companions` of `like` as it is."""
         packet.stream = self._copies[packet.stream_index]
+        shift = round(self._origin / packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
         if self._waiting is None:
             self._named(lambda: self._container.mux(packet))
         else:
@@ -209,7 +241,7 @@ class VideoWriter:
             self._begin(pixels)
         av_frame = to_av_frame(pixels, self._color, self._layout, self._deep)
         clock = self._stream.codec_context.time_base
-        start = max(round(frame.start * self._time_base / clock), self._earliest)
+        start = max(round((frame.start * self._time_base - self._origin) / clock), self._earliest)
         self._earliest = start + 1
         av_frame.pts, av_frame.time_base = start, clock
         av_frame.duration = round(frame.duration * self._time_base / clock)
@@ -220,9 +252,11 @@ class VideoWriter:
         context, like = self._stream.codec_context, self.like
         context.height, context.width = pixels.shape[-2:]
         context.pix_fmt = self._layout
-        self._deep = max(component.bits for component in self._format.components) > 8
         before = (like.width, like.height) if like is not None else (0, 0)
-        self._color = UNTAGGED if like is None else like.color.upscaled(before, (context.width, context.height))
+        foreign = like is None or (is_rgb(like.layout) and not self._format.is_rgb)
+        self._color = (
+            UNTAGGED if like is None or foreign else like.color.upscaled(before, (context.width, context.height))
+        )
         context.color_range, context.colorspace = self._color.extent, self._color.matrix
         context.color_primaries, context.color_trc = self._color.primaries, self._color.transfer
         if like is not None and like.pixel_aspect != 1:
@@ -258,6 +292,12 @@ class VideoWriter:
             if isinstance(error, OSError) and error.errno:
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
             raise ValueError(f"{self.path}: cannot be written ({error.strerror}).") from None
+
+
+def _moved(chapter: Any, origin: Fraction) -> Any:
+    """A chapter, earlier by some seconds."""
+    shift = round(origin / chapter["time_base"])
+    return {**chapter, "start": max(0, chapter["start"] - shift), "end": max(0, chapter["end"] - shift)}
 
 
 def _portable(metadata: dict[str, str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ def test_frames_are_the_same_to_the_bit(tmp_path, kind):
 
     upscaled = []
     upscale_video(path, tmp_path / "out", lambda clip: upscaled.append(clip[0]) or clip, chunk=4, chunk_overlap=0)
-    upscaled = torch.cat(upscaled)
+    upscaled = torch.cat([clip for clip in upscaled if clip.shape[-1] > 32])  # without probes
     evaluated = torch.stack([restored for restored, _ in frames(find_pairs(path, path, True)[0], True)])
     trained = np.stack(list_video_sources(str(path))[0].read(range(COUNT)))
 

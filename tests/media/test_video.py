@@ -351,7 +351,7 @@ def test_hidden_frames_are_not_missed(tmp_path):
     assert reader.damage == []
 
 
-@pytest.mark.parametrize("name", ["a.webm", "a.mov", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("name", ["a.webm", "a.mov", "a.mkv"])
 def test_containers(tmp_path, name):
     source = write_clip(tmp_path / "source.mkv", range(8))
     rewrite(source, tmp_path / name)
@@ -452,7 +452,7 @@ def test_other_files_that_are_no_video(tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("b.xyz", {}, "unknown video format '.xyz'"),
+        ("b.xyz", {}, r"b.xyz: videos are written as \.mp4, \.mov, \.mkv, \.webm; .*ffmpeg -i b\.mkv b\.xyz"),
         ("b.mp4", {"codec": "libx999"}, "codec: FFmpeg has no encoder libx999"),
         ("b.mp4", {"codec": "aac"}, "codec: aac is no video encoder"),
         ("b.webm", {"codec": "libx264"}, "cannot hold libx264 video"),
