@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filming import film, frames_of, picture
 from PIL import Image
 
 from adc.cli import main
@@ -18,7 +19,6 @@ from adc.media.image_files import decode_image, image_writer
 from adc.media.images import read_image, to_bytes, write_image
 from adc.media.video_reader import VideoReader
 from adc.media.video_source import list_video_sources
-from tests.filming import film, frames_of, picture
 
 av = pytest.importorskip("av")
 PICTURES = [picture(number, 32, 24) for number in range(8)]
