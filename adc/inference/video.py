@@ -45,7 +45,8 @@ def upscale_video(
 
     Times, audio, subtitles, colour tags, metadata and chapters are carried over from video to
     video; a rotation is applied to the pixels. Damage is noted by its time or its file, and
-    the rest goes on. A restorer that mixes frames is shown those of one shot at once.
+    the rest goes on. A restorer that mixes frames is shown those of one shot at once; without an overlap it is taken to
+    restore each by itself.
 
     Args:
         source: A video file, or a folder of images of one size.
@@ -132,11 +133,9 @@ def _chunks(
     overlap: int | None,
 ) -> tuple[int, int, bool]:
     """Frames of a chunk, frames that two share, and whether the restorer mixes frames."""
-    given = chunk is not None and overlap is not None
-    mixes = bool(given and (overlap or context)) or mixes_frames(restore)
     if chunk is not None and overlap is not None:
-        return chunk, overlap, mixes
-    if mixes:
+        return chunk, overlap, overlap > 0 or context > 0
+    if mixes_frames(restore):
         context = context or CONTEXT
         alone = 1 if stride > 1 else 0
         chunk = 3 * context + alone if chunk is None else chunk
