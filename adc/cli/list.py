@@ -73,6 +73,9 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
 
 
 def _find(name: str, known: list[Component]) -> Component:
+    other = _besides(name)
+    if other is not None and other.path.startswith("torch.optim."):
+        return other  # of several libraries with an Adam, recipes mean torch's
     found = [component for component in known if name in (component.name, component.path)]
     if not found and "." in name:
         package, last = name.partition(".")[0], name.rpartition(".")[2]
@@ -82,7 +85,7 @@ def _find(name: str, known: list[Component]) -> Component:
         raise UsageError(f"more than one component is called {name!r}; give its full path: {paths}.")
     if found:
         return found[0]
-    if (other := _besides(name)) is not None:
+    if other is not None:
         return other
     near = difflib.get_close_matches(name, [component.name for component in known], 3)
     lost = "".join(f" Plugin {plugin} did not load: {plugin.error}." for plugin in registry.broken())
