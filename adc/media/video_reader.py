@@ -15,6 +15,7 @@ from adc.media.damage import decoder_errors
 from adc.media.images import to_frame
 from adc.media.retry import retried
 from adc.media.video_color import UPRIGHT, Color, to_rgb, transform_of
+from adc.memory import available_memory
 
 if TYPE_CHECKING:
     import av
@@ -33,6 +34,8 @@ VIDEO_EXTENSIONS = (
 ANIMATED = (".gif", ".apng")
 """Endings of images that are videos where a video is asked for."""
 
+BYTES_PER_PIXEL = 24
+"""Of a frame while it is read: as it is decoded, as RGB, and as numbers of 32 bits."""
 COVER = 0x400
 SELF_CONTAINED = ("ffv1", "png")
 """Intra-only codecs that FFmpeg does not mark as such."""
@@ -121,7 +124,7 @@ class VideoReader:
         """
         Raises:
             FileNotFoundError: If there is no such file.
-            BrokenVideoError: If it is no video, or of a codec that is not known here.
+            BrokenVideoError: If it is no video, of a codec that is not known here, or too large for the memory.
         """
         import av
 
@@ -173,6 +176,12 @@ class VideoReader:
             raise BrokenVideoError(f"{self.path}: its video is of a codec that is not known here; convert it first.")
         if not context.width or context.format is None:
             raise BrokenVideoError(f"{self.path}: not one frame of this video can be read. Replace it.")
+        needed, free = context.width * context.height * BYTES_PER_PIXEL, available_memory()
+        if needed > free:
+            raise BrokenVideoError(
+                f"{self.path}: its header claims frames of {context.width}x{context.height} pixels; one needs "
+                f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free. Scale it down or replace it."
+            )
         return videos[0]
 
     def __enter__(self) -> VideoReader:

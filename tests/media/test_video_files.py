@@ -8,6 +8,7 @@ import pytest
 from filming import film, picture
 
 from adc.inference.video import upscale_video
+from adc.media import video_reader
 from adc.media.video_reader import BrokenVideoError, VideoReader
 from adc.media.video_seek import VideoFile
 from adc.media.video_writer import VideoWriter
@@ -178,3 +179,12 @@ def test_ten_bits_into_webm(tmp_path):
 def test_a_rate_factor_out_of_range(tmp_path, codec, crf):
     with pytest.raises(ValueError, match=rf"crf: {crf}; {codec} takes 0 to (51|63)\."):
         VideoWriter(tmp_path / "x.mkv", rate=RATE, codec=codec, crf=crf)
+
+
+def test_frames_that_do_not_fit_into_memory_are_refused(clip, monkeypatch):
+    needed = 96 * 64 * video_reader.BYTES_PER_PIXEL
+    monkeypatch.setattr(video_reader, "available_memory", lambda: needed)
+    VideoReader(clip).container.close()
+    monkeypatch.setattr(video_reader, "available_memory", lambda: needed - 1)
+    with pytest.raises(BrokenVideoError, match=r"clip\.mp4: its header claims frames of 96x64 pixels"):
+        VideoReader(clip)
