@@ -76,6 +76,7 @@ def upscale_video(
             cannot hold its streams.
     """
     context, stride = getattr(restore, "temporal_context", 0), getattr(restore, "temporal_stride", 1)
+    upscaler = restore
     inner = restore.restore if isinstance(restore, Upscaler) else restore
     restore = partial(restore_clip, inner, source=source)
     options = options or UpscaleOptions()
@@ -98,6 +99,8 @@ def upscale_video(
         is_done = writer.is_there if isinstance(writer, FrameFolderWriter) and options.resume else _never
         frames = reader.frames(writer.copy)
         first = next(frames)
+        if isinstance(writer, VideoWriter) and isinstance(upscaler, Upscaler):
+            writer.begin(*upscaler.size(*first.pixels.shape[1:]))
         chunk, chunk_overlap, mixes = _chunks(restore, context, stride, first, chunk, chunk_overlap)
         bar = open_files.enter_context(track(source.name, reader.count or None, "frames"))
         found = chain([first], frames)

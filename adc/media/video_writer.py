@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,8 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from adc.media.damage import decoder_errors
 from adc.media.video_color import BT709, LIMITED, Color, is_rgb, to_av_frame
 from adc.media.video_reader import VIDEO_WRITTEN, Frame, VideoReader
 
@@ -93,6 +93,7 @@ class VideoWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}")
         self._waiting: list[Any] | None = []
+        self._is_empty = True
         self._earliest = -(2**62)
         self._time_base = like.time_base if like is not None else 1 / Fraction(rate)
         self._container = self._open()
@@ -210,7 +211,7 @@ class VideoWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self._waiting is None:
+        if kind is None and not self._is_empty:
             self._finish()
         else:
             self._drop()
@@ -233,12 +234,10 @@ class VideoWriter:
             OSError: If it cannot be written, on a full disk for one.
             ValueError: If the encoder refuses it.
         """
-        height, width = frame.pixels.shape[1:]
-        height -= height % 2 if self._format.chroma_height(2) == 1 else 0
-        width -= width % 2 if self._format.chroma_width(2) == 1 else 0
-        pixels = frame.pixels[:, :height, :width]
         if self._waiting is not None:
-            self._begin(pixels)
+            self.begin(*frame.pixels.shape[1:])
+        height, width = self._whole_chroma(*frame.pixels.shape[1:])
+        pixels = frame.pixels[:, :height, :width]
         av_frame = to_av_frame(pixels, self._color, self._layout, self._deep)
         clock = self._stream.codec_context.time_base
         start = max(round((frame.start * self._time_base - self._origin) / clock), self._earliest)
@@ -246,11 +245,37 @@ class VideoWriter:
         av_frame.pts, av_frame.time_base = start, clock
         av_frame.duration = round(frame.duration * self._time_base / clock)
         self._named(lambda: self._container.mux(self._stream.encode(av_frame)))
+        self._is_empty = False
 
-    def _begin(self, pixels: Tensor) -> None:
-        """Set up the encoder by the first frame; then write the packets that came before it."""
+    def begin(self, height: int, width: int) -> None:
+        """Open the encoder for frames of a size, and write the header and the packets that came before; once.
+
+        The first `write` does it too. Before frames are computed it finds out what cannot be written.
+
+        Raises:
+            OSError: If the file cannot be written.
+            ValueError: If the encoder or the container refuses; ends with FFmpeg's own words.
+        """
+        with decoder_errors() as messages:
+            try:
+                self._begin(*self._whole_chroma(height, width))
+            except (OSError, ValueError) as error:
+                words = [text.strip() for _, _, text in messages if text.strip()]
+                if isinstance(error, OSError) and (error.errno != errno.EPERM or not words):
+                    raise
+                name = self._stream.codec_context.name
+                cause = words[-1] if words else str(error)
+                raise ValueError(f"{self.path}: {name} cannot begin with {width}x{height} pixels ({cause}).") from None
+
+    def _whole_chroma(self, height: int, width: int) -> tuple[int, int]:
+        """A size without an odd last row or column where chroma has half of them."""
+        height -= height % 2 if self._format.chroma_height(2) == 1 else 0
+        width -= width % 2 if self._format.chroma_width(2) == 1 else 0
+        return height, width
+
+    def _begin(self, height: int, width: int) -> None:
         context, like = self._stream.codec_context, self.like
-        context.height, context.width = pixels.shape[-2:]
+        context.height, context.width = height, width
         context.pix_fmt = self._layout
         before = (like.width, like.height) if like is not None else (0, 0)
         foreign = like is None or (is_rgb(like.layout) and not self._format.is_rgb)

@@ -188,3 +188,32 @@ def test_frames_that_do_not_fit_into_memory_are_refused(clip, monkeypatch):
     monkeypatch.setattr(video_reader, "available_memory", lambda: needed - 1)
     with pytest.raises(BrokenVideoError, match=r"clip\.mp4: its header claims frames of 96x64 pixels"):
         VideoReader(clip)
+
+
+def test_what_an_encoder_refuses_is_known_before_the_first_frame(tmp_path):
+    with (
+        pytest.raises(ValueError, match=r"x\.mp4: libx264 cannot begin with 20000x18000 pixels \(.+\)\."),
+        VideoWriter(tmp_path / "x.mp4", rate=RATE) as writer,
+    ):
+        writer.begin(18000, 20000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_was_only_opened_leaves_nothing(tmp_path):
+    with VideoWriter(tmp_path / "x.mp4", rate=RATE) as writer:
+        writer.begin(64, 96)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_upscaled_for_an_encoder_that_refuses(tmp_path):
+    from adc_tiny import TinyStudent
+
+    import adc
+    from adc.pruning import save_student
+
+    clip = film(tmp_path / "clip.mp4", [picture(number, 480, 320) for number in range(2)])
+    save_student(TinyStudent(), tmp_path / "student")
+    upscaler = adc.load(tmp_path / "student", scale=64)
+    upscaler.restore = None  # which would be called for a frame
+    with pytest.raises(ValueError, match=r"cannot begin with 30720x20480 pixels"):
+        upscaler.video(clip, tmp_path / "large.mp4")
