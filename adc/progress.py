@@ -77,7 +77,13 @@ class Bar:
             self._live.update(self._live.task_ids[0], advance=1, description=self.description, rate=rate)
         elif self.visible and now - self._written >= SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
             self._written = now
-            sys.stderr.write(f"{self.description}: {self.done}{f' of {self.total}' if self.total else ''}, {rate}\n")
+            of = f" of {self.total}, {self._left(now)} left" if self.total else ""
+            sys.stderr.write(f"{self.description}: {self.done}{of}, {rate}\n")
+
+    def _left(self, now: float) -> str:
+        """The time left as ``h:mm:ss``, at the pace so far."""
+        minutes, seconds = divmod(round((now - self.start) / self.done * max((self.total or 0) - self.done, 0)), 60)
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
     def __exit__(self, *error: object) -> None:
         """Give the terminal back."""

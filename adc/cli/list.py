@@ -6,19 +6,18 @@ import argparse
 import difflib
 import inspect
 import json
-import os
 import re
 import sys
 from importlib import import_module
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from adc import registry
 from adc.cli import EXAMPLES, components
+from adc.cli.options import console_of_output
 from adc.errors import UsageError
 from adc.registry import Component
 
@@ -118,7 +117,7 @@ def _explain(component: Component, as_json: bool) -> None:
     if as_json:
         _print_json({**vars(component), "doc": inspect.getdoc(cls), "arguments": arguments})
         return
-    console = _console()
+    console = console_of_output()
     console.print(f"[bold]{component.name}[/] is a [cyan]{component.kind}[/] from {component.origin}")
     console.print(f"class_path: {component.path}\n", style="dim", markup=False, highlight=False)
     console.print(_prose(cls), markup=False, highlight=False)
@@ -175,14 +174,9 @@ def _type_name(kind: Any) -> str:
     return re.sub(r"(?<!['\w.])(?:[A-Za-z_]\w*\.)+(\w+)", r"\1", text)
 
 
-def _console() -> Console:
-    """As wide as the terminal; in a pipe 200 columns, or ``COLUMNS``."""
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200, highlight=False)
-
-
 def _show(what: Any, **options: Any) -> None:
     """Print without spaces at the ends of lines."""
-    console = _console()
+    console = console_of_output()
     with console.capture() as captured:
         console.print(what, **options)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from adc.errors import UsageError
 
@@ -40,6 +42,13 @@ def words_of_lists(argv: Sequence[str], names: Iterable[str]) -> list[str]:
         items = [item.strip() for value in values for item in value.strip().strip("[]").split(",")]
         found.append(f"{name}=[{','.join(item for item in items if item)}]")
     return found
+
+
+def console_of_output() -> Any:
+    """rich's console of standard output: as wide as the terminal; in a pipe 200 columns, or ``COLUMNS``."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200, highlight=False)
 
 
 def leave(failed: int, total: int) -> None:

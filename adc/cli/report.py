@@ -8,8 +8,10 @@ from typing import Any
 import lightning.pytorch as pl
 
 from adc import runs
+from adc.cli.options import console_of_output
 from adc.cli.parser import component_parser, load_components, recipes_of
 from adc.evaluation.report import RESULTS, write_report
+from adc.evaluation.report_page import headline, terminal_table
 from adc.interfaces import Restorer
 
 
@@ -40,6 +42,10 @@ def main(argv: list[str]) -> None:
     options = config.stages, config.title, config.rounds, config.niqe, config.reference, built.scorer
     write_report(folder, built.data, dict(built.restorers), *options)
     runs.finish(folder)
+    report = runs.read_json(folder / "report.json")
+    console_of_output().print(terminal_table(report))
+    if line := headline(report):
+        print(line)
     for name in RESULTS:
         if (folder / name).exists():
-            print(folder.resolve() / name)
+            print(folder / name)

@@ -85,14 +85,18 @@ def main(argv: list[str]) -> None:
             label = f"[{number}/{len(steps)}] {step.name}"
             if step.state == FINISHED or number - 1 < first:
                 print(f"{label}: finished, in {step.run}", flush=True)
+                _name_report(step)
                 continue
             relay.check(step.name)
             print(f"{label}: adc {' '.join(step.arguments)}", flush=True)
             _run(step, relay)
-    for step in steps[: last + 1]:
-        for name in ("report.html", "report.json", "samples.png", "profiles.png") if step.command == "report" else ():
-            if (step.run / name).exists():
-                print(f"report: {step.run / name}")
+
+
+def _name_report(step: Step) -> None:
+    """Print where the results of a report are."""
+    for name in ("report.html", "report.json", "samples.png", "profiles.png") if step.command == "report" else ():
+        if (step.run / name).exists():
+            print(f"report: {step.run / name}", flush=True)
 
 
 def plan(folder: str, overlays: Sequence[str] = ()) -> list[Step]:

@@ -217,6 +217,8 @@ def _fit(cli: RecipeCLI) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     checkpoint = _resume(cli)
+    if trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
+        print(f"curves and samples: tensorboard --logdir {trainer.logger.log_dir}")
     stopwatch = runs.Stopwatch(cli.run_folder)
     if trainer.is_global_zero:
         cli.save_recipe(resumed=checkpoint is not None)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PROFILES = "profiles.png"
 RESULTS = ("report.json", "samples.png", PROFILES, "report.html")
 MAX_DISPLAYED = 6
+LEAST_GAIN = 0.1
+"""Decibels of the teacher over bicubic from which on a share of them means something."""
 
 
 def write_report(
@@ -126,15 +128,20 @@ def _spent(run: str) -> dict[str, Any]:
     return {"training_seconds": facts.get("seconds"), "updates": facts.get("updates", {}), **skips}
 
 
-def _kept(table: dict[str, Figures]) -> dict[str, float]:
-    """The student's share of the teacher's gain over bicubic, and of its cost."""
+def _kept(table: dict[str, Figures]) -> dict[str, float | None]:
+    """The student's share of the teacher's gain over bicubic, and of its cost.
+
+    A teacher that is trained for looks may be below bicubic in PSNR: there is no share then, and how far the student is
+    from the teacher says more.
+    """
     if not {"bicubic", "teacher", "student"} <= set(table):
         return {}
     bicubic, teacher, student = table["bicubic"], table["teacher"], table["student"]
     gain = teacher.psnr_y - bicubic.psnr_y
     return {
         "teacher_gain_db": gain,
-        "gain": (student.psnr_y - bicubic.psnr_y) / gain if gain else float("nan"),
+        "gain": (student.psnr_y - bicubic.psnr_y) / gain if gain >= LEAST_GAIN else None,
+        "agreement_db": student.agreement,
         "parameters": student.parameters / max(teacher.parameters, 1),
         "macs": student.macs / max(teacher.macs, 1),
         "speedup": teacher.seconds_per_image / student.seconds_per_image,

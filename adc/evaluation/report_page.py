@@ -15,6 +15,7 @@ from adc.evaluation.loss_curves import Curve
 COLUMNS = {
     "psnr_y": ("PSNR-Y, dB", "{:.2f}"),
     "ssim_y": ("SSIM-Y", "{:.4f}"),
+    "agreement": ("PSNR-Y to the teacher, dB", "{:.2f}"),
     "flicker": ("flicker", "{:.2f}"),
     "ewarp": ("E*warp (DIS)", "{:.3f}"),
     "sharpness": ("sharpness", "{:.1f}"),
@@ -58,6 +59,34 @@ def render(
     )
 
 
+def headline(report: dict[str, Any]) -> str:
+    """What the student kept of the teacher, in one line; empty where the report has no such figures."""
+    if not (kept := report["kept"]):
+        return ""
+    gain, agreement = kept["teacher_gain_db"], kept["agreement_db"]
+    if kept["gain"] is not None:
+        text = f"the student keeps {100 * kept['gain']:.0f}% of the teacher's gain of {gain:.2f} dB over bicubic"
+    else:
+        text = f"the teacher is {gain:+.2f} dB from bicubic in PSNR: judge by agreement with it and by looking"
+    close = "" if agreement is None else f"; student and teacher agree to {agreement:.2f} dB"
+    cost = f"{100 * kept['parameters']:.0f}% of its parameters, {100 * kept['macs']:.0f}% of its MACs"
+    return f"{text}{close}; {cost}, {kept['speedup']:.1f} times as fast"
+
+
+def terminal_table(report: dict[str, Any]) -> Any:
+    """The figures of the restorers and stages as a table of rich."""
+    from rich.table import Table
+
+    rows = [{"name": name, **row} for name, row in report["restorers"].items()]
+    found = _table([*rows, *({**row, "name": f"after {row['name']}"} for row in report["stages"])])
+    table = Table(title=report["title"])
+    for number, head in enumerate(found["head"]):
+        table.add_column(head, justify="right" if number else "left")
+    for row in found["rows"]:
+        table.add_row(*row)
+    return table
+
+
 def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     keys = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
     return {
@@ -79,6 +108,7 @@ def _plot(tag: str, curve: Curve) -> dict[str, Any]:
     return {
         "tag": tag,
         "points": " ".join(places),
+        "first": f"{min(xs):.0f}",
         "low": f"{low:.4g}",
         "high": f"{high:.4g}",
         "last": f"{ys[-1]:.4g}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,7 @@ from torch import Tensor
 from adc.interfaces import Restorer
 from adc.metrics.clips import clip_figures, steadiness
 from adc.metrics.efficiency import count, meta_copy
+from adc.metrics.fidelity import psnr_y
 from adc.ops.clip import quantize
 
 
@@ -22,6 +24,7 @@ class Figures:
     """Figures of one restorer, those of motion over the clips of more than one frame; None where there are none.
 
     Attributes:
+        agreement: PSNR-Y in dB against what the teacher restored; None without a teacher, and of the teacher.
         parameters: Parameters that one forward reads.
         macs: Multiply-accumulates of one forward of the cost example.
         seconds_per_image: Median over rounds of the mean time of a clip.
@@ -30,6 +33,7 @@ class Figures:
 
     psnr_y: float = 0.0
     ssim_y: float = 0.0
+    agreement: float | None = None
     flicker: float | None = None
     ewarp: float | None = None
     sharpness: float | None = None
@@ -51,7 +55,7 @@ def compare(
     """Measure restorers; every round times all of them in turn, so that drift of the machine is shared.
 
     Args:
-        restorers: By name; they are put in evaluation mode.
+        restorers: By name; they are put in evaluation mode. Others are compared with the one called ``teacher``.
         clips: Batches of one clip with ``lr``, ``hr`` and ``name``.
         niqe: Rates clips without a reference.
         rounds: How often each clip is restored.
@@ -64,20 +68,25 @@ def compare(
         restorer.eval()
     with torch.inference_mode():
         for batch in clips:
+            results: dict[str, Tensor] = {}
             for turn in range(rounds):
                 for name, restorer in restorers.items():
                     start = time.perf_counter()
                     restored = restorer.restore(batch["lr"])
                     seconds[name][turn].append(time.perf_counter() - start)
                     if turn == 0:
-                        image = quantize(restored)
+                        image = results[name] = quantize(restored)
                         figures = {key: value.item() for key, value in clip_figures(image, batch["hr"]).items()}
                         rating = {} if niqe is None else {"niqe": niqe(image).item()}
                         table[name].images.append({"name": batch["name"][0], **figures, **rating})
                 progress(batch["name"][0])
+            for name in results.keys() - {"teacher"} if "teacher" in results else ():
+                agreement = psnr_y(results[name], results["teacher"]).mean().item()
+                if math.isfinite(agreement):
+                    table[name].images[-1]["agreement"] = agreement
     for name, restorer in restorers.items():
         images = table[name].images
-        for key in ("psnr_y", "ssim_y", "flicker", "ewarp", "sharpness", "niqe"):
+        for key in ("psnr_y", "ssim_y", "agreement", "flicker", "ewarp", "sharpness", "niqe"):
             if values := [image[key] for image in images if key in image]:
                 setattr(table[name], key, statistics.fmean(values))
         table[name].seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds[name])

@@ -82,7 +82,7 @@ def test_the_sheet_shows_the_busiest_crop_of_each_restorer(clips):
     assert sheet.crop((72, 18, 104, 50)).tobytes() == truth.tobytes()
 
 
-def test_a_recipe_becomes_data_a_page_and_a_picture(tmp_path, monkeypatch):
+def test_a_recipe_becomes_data_a_page_and_a_picture(tmp_path, monkeypatch, capsys):
     from adc.cli.report import main
     from adc.pruning import save_student
 
@@ -105,6 +105,9 @@ rounds: 1
 """
     )
     main(["-c", str(recipe)])
+    printed = capsys.readouterr().out
+    assert "PSNR-Y" in printed and "after pruned" in printed and "student and teacher agree to" in printed
+    assert printed.splitlines()[-3:] == ["out/report.json", "out/samples.png", "out/report.html"]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert set(report["restorers"]) == {"bicubic", "teacher", "student"}
     keys = {"psnr_y", "ssim_y", "parameters", "macs", "seconds_per_image"}
@@ -113,10 +116,40 @@ rounds: 1
     assert report["stages"][0]["psnr_y"] == report["restorers"]["student"]["psnr_y"]
     assert [image["name"] for image in report["images"]] == ["astronaut", "chelsea"]
     gain = report["restorers"]["teacher"]["psnr_y"] - report["restorers"]["bicubic"]["psnr_y"]
-    kept = (report["restorers"]["student"]["psnr_y"] - report["restorers"]["bicubic"]["psnr_y"]) / gain
-    assert report["kept"]["gain"] == pytest.approx(kept)
+    assert report["kept"]["teacher_gain_db"] == pytest.approx(gain) and report["kept"]["gain"] is None  # it is negative
+    assert report["kept"]["agreement_db"] == pytest.approx(report["restorers"]["student"]["agreement"])
     page = (tmp_path / "out" / "report.html").read_text()
     assert "a &amp; b" in page and "Stage by stage" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert Image.open(tmp_path / "out" / "samples.png").size[0] == 4 * 196 - 4
     assert (tmp_path / "out" / "finished.json").is_file()
+
+
+def test_agreement_with_the_teacher(clips):
+    teacher = TinyTeacher()
+    table = compare({"bicubic": Bicubic(), "teacher": teacher, "student": Bicubic()}, clips, rounds=1)
+    with torch.no_grad():
+        pairs = [(quantize(Bicubic().restore(c["lr"])), quantize(teacher.eval().restore(c["lr"]))) for c in clips]
+    expected = sum(psnr_y(ours, theirs).item() for ours, theirs in pairs) / 2
+    assert table["student"].agreement == pytest.approx(expected) == table["bicubic"].agreement
+    assert table["teacher"].agreement is None
+
+
+@pytest.mark.parametrize(("teacher", "share"), [(26.0, 0.5), (25.05, None), (24.3, None)])
+def test_a_share_of_a_gain_needs_a_gain(teacher, share):
+    from adc.evaluation.report import _kept
+    from adc.evaluation.report_page import headline
+    from adc.metrics.comparison import Figures
+
+    def figures(psnr, **more):
+        return Figures(psnr_y=psnr, parameters=10, macs=10, seconds_per_image=1.0, **more)
+
+    table = {"bicubic": figures(25.0), "teacher": figures(teacher), "student": figures(25.5, agreement=31.2)}
+    kept = _kept(table)
+    assert kept["gain"] == share and kept["agreement_db"] == 31.2
+    line = headline({"kept": kept})
+    assert "student and teacher agree to 31.20 dB" in line
+    if share is None:
+        assert f"the teacher is {teacher - 25:+.2f} dB from bicubic" in line and "% of the teacher's gain" not in line
+    else:
+        assert "keeps 50% of the teacher's gain of 1.00 dB" in line

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from adc.training.callbacks.schedule import StopAfter
 
@@ -25,7 +26,7 @@ class StageProgress(ProgressBar):
         self._progress: Progress | None = None
         self._enabled = True
         self._start = self._drawn = 0.0
-        self._first_batch = 0
+        self._first_batch = self._done_before = 0
 
     def disable(self) -> None:
         """Other processes than the first show nothing."""
@@ -38,20 +39,11 @@ class StageProgress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
         self._start = self._drawn = time.monotonic()
+        self._done_before, _ = _target(trainer, pl_module)
         self._first_batch = getattr(pl_module, "batches_seen", 0)
         if not self._enabled or not sys.stderr.isatty():
             return
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[facts]}"),
-            console=Console(stderr=True),
-            refresh_per_second=4,
-        )
+        self._progress = bar(Console(stderr=True))
         done, total = _target(trainer, pl_module)
         self._task = self._progress.add_task(_counts(trainer, pl_module), total=total, completed=done, facts="")
         self._progress.start()
@@ -86,7 +78,13 @@ class StageProgress(ProgressBar):
             self._progress.update(self._task, completed=done, total=total, description=counts, facts=facts)
         else:
             share = f" ({100 * done // total}%)" if total else ""
-            sys.stderr.write(f"{counts}{share}  {facts}\n")
+            sys.stderr.write(f"{counts}{share}  {self._times(done, total, now)}  {facts}\n")
+
+    def _times(self, done: int, total: int | None, now: float) -> str:
+        """Time that has passed and time that is left, by the steps of this attempt."""
+        passed, new = now - self._start, done - self._done_before
+        left = f", {_clock(passed / new * (total - done))} left" if total and new > 0 else ""
+        return f"{_clock(passed)} passed{left}"
 
     def _facts(self, trainer: pl.Trainer, stage: Any, now: float) -> str:
         speed = (getattr(stage, "batches_seen", 0) - self._first_batch) / max(now - self._start, 1e-6)
@@ -98,6 +96,32 @@ class StageProgress(ProgressBar):
         }
         values = [f"{key} {value:.3g}" for key, value in list(losses.items())[:5]]
         return "  ".join([f"{speed:.2f} batches/s", *values])
+
+
+def bar(console: Console) -> Progress:
+    """A bar whose share and times are never cut: where the terminal is narrow, figures are, and then the counts."""
+
+    def fixed(width: int) -> Column:
+        return Column(no_wrap=True, min_width=width)
+
+    return Progress(
+        SpinnerColumn(table_column=fixed(1)),
+        TextColumn("{task.percentage:>3.0f}%", table_column=fixed(4)),
+        *([BarColumn(bar_width=16)] if console.width >= 100 else []),
+        TimeElapsedColumn(table_column=fixed(7)),
+        TimeRemainingColumn(table_column=fixed(7)),
+        TextColumn("{task.description}", table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis")),
+        TextColumn("[dim]{task.fields[facts]}", table_column=Column(ratio=3, no_wrap=True, overflow="ellipsis")),
+        console=console,
+        refresh_per_second=4,
+        expand=True,
+    )
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 def _stops(trainer: pl.Trainer) -> dict[str, int]:
