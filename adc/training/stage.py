@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from adc import renamed
 from adc.interfaces import Batch, Restorer
@@ -25,6 +25,7 @@ from adc.training.guard import Guard, total
 from adc.training.memory import keep_freed_memory
 from adc.training.role import Losses, Phase, Role, build, plain_state
 from adc.training.routing import buffered, unmoved, without_gradients
+from adc.training.schedules import make_schedule
 from adc.training.sharding import Whole, broadcast_weights, divided_like, is_sharded, refuse_unsupported, shard
 
 
@@ -212,13 +213,8 @@ class Stage(pl.LightningModule):
         return optimizers
 
     def _schedule(self, role: str, optimizer: torch.optim.Optimizer) -> None:
-        if (schedule := self.roles[role].scheduler) is None:
-            return
-        scheduler = build(f"roles.{role}.scheduler", schedule, optimizer)
-        if isinstance(scheduler, ReduceLROnPlateau):
-            kind = type(scheduler).__name__
-            raise ValueError(f"roles.{role}.scheduler: {kind} waits for a metric; schedules follow updates here.")
-        self._schedulers[role] = scheduler
+        if (scheduler := make_schedule(self, role, optimizer)) is not None:
+            self._schedulers[role] = scheduler
 
     def restart(self, role: str) -> None:
         """Begin a role's optimizer state and schedule anew, as at the start of a round of progressive distillation."""

@@ -1,0 +1,108 @@
+"""Learning-rate schedules of roles: as long as the stage, unless a recipe says otherwise."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from adc.progress import note
+from adc.training.role import build
+
+TOTAL = "total_steps"
+
+
+class WarmupCosine(LRScheduler):
+    """Linear warm-up, then half a cosine (Loshchilov and Hutter, 2017) down to a share of the rate."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int | None = None,
+        warmup: int = 0,
+        final: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        """
+        Args:
+            optimizer: The optimizer whose rate it is.
+            total_steps: Updates in all; null is as many as the stage has (StopAfter).
+            warmup: Updates of the warm-up; the rate of update ``n`` is ``(n + 1) / (warmup + 1)`` of the full one.
+            final: Share of the rate at the end.
+            last_epoch: Updates that are behind it, less one.
+
+        Raises:
+            ValueError: If the total is not known, or not larger than the warm-up.
+        """
+        if total_steps is None or not 0 <= warmup < total_steps:
+            raise ValueError(f"{TOTAL}: {total_steps} with {warmup} updates of warm-up; the total must be larger.")
+        self.total_steps, self.warmup, self.final = total_steps, warmup, final
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The rates of the next update."""
+        return [base * self.share(self.last_epoch) for base in self.base_lrs]
+
+    def share(self, update: int) -> float:
+        """The share of the full rate at an update."""
+        if update < self.warmup:
+            return (update + 1) / (self.warmup + 1)
+        through = min(1.0, (update - self.warmup) / (self.total_steps - self.warmup))
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * through)) / 2
+
+
+def make_schedule(stage: Any, role: str, optimizer: Optimizer) -> LRScheduler | None:
+    """The schedule of a role, as its recipe says; one without ``total_steps`` ends with the stage.
+
+    Raises:
+        ValueError: If it waits for a metric, or an option is not allowed; begins with the recipe's key.
+    """
+    schedule = stage.roles[role].scheduler
+    if schedule is None:
+        return None
+    key, rate = f"roles.{role}.scheduler", optimizer.param_groups[0]["lr"]
+    scheduler = build(key, _with_total(schedule, stage, role), optimizer)
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise ValueError(f"{key}: {type(scheduler).__name__} waits for a metric; schedules follow updates here.")
+    if isinstance(scheduler, OneCycleLR):
+        largest = optimizer.param_groups[0]["max_lr"]
+        if not math.isclose(rate, largest) and _is_first(stage):
+            note(f"roles.{role}.optimizer.lr: {rate} is without effect; OneCycleLR goes up to max_lr {largest}")
+    return scheduler
+
+
+def updates_in_all(stage: Any, role: str) -> int | None:
+    """Updates that a role has until its stage ends, or its schedule begins anew; None if nothing says so."""
+    from adc.training.callbacks.goal import goals
+
+    trainer = getattr(stage, "_trainer", None)
+    wanted = goals(trainer) if trainer is not None else {}
+    phases = stage.phases()
+    times = Counter(one for names in stage.cycle for name in names for one in phases[name].updates)
+    known = [
+        math.ceil(updates * times[role] / times[leader]) for leader, updates in wanted.items() if times[leader] > 0
+    ]
+    known += [stage.updates_per_round] if hasattr(stage, "updates_per_round") else []
+    return min(known) if known and min(known) > 0 else None
+
+
+def _with_total(schedule: Callable[..., Any], stage: Any, role: str) -> Callable[..., Any]:
+    """A schedule of a recipe, with the stage's number of updates where it takes one and has none."""
+    given: Any = schedule if isinstance(schedule, partial) else None
+    kinds = [] if given is None else [one for one in (given.func, *given.args) if inspect.isclass(one)]
+    if not kinds or TOTAL not in inspect.signature(kinds[0]).parameters:
+        return schedule
+    stated = any(given.keywords.get(name) is not None for name in (TOTAL, "epochs"))
+    total = None if stated else updates_in_all(stage, role)
+    return schedule if total is None else lambda optimizer: schedule(optimizer, **{TOTAL: total})
+
+
+def _is_first(stage: Any) -> bool:
+    trainer = getattr(stage, "_trainer", None)
+    return trainer is None or trainer.is_global_zero
