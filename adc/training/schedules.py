@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
@@ -45,7 +45,7 @@ class WarmupCosine(LRScheduler):
         self.total_steps, self.warmup, self.final = total_steps, warmup, final
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """The rates of the next update."""
         return [base * self.share(self.last_epoch) for base in self.base_lrs]
 
@@ -92,15 +92,15 @@ def updates_in_all(stage: Any, role: str) -> int | None:
     return min(known) if known and min(known) > 0 else None
 
 
-def _with_total(schedule: Callable[..., Any], stage: Any, role: str) -> Callable[..., Any]:
+def _with_total(schedule: Any, stage: Any, role: str) -> Any:
     """A schedule of a recipe, with the stage's number of updates where it takes one and has none."""
-    given: Any = schedule if isinstance(schedule, partial) else None
-    kinds = [] if given is None else [one for one in (given.func, *given.args) if inspect.isclass(one)]
+    parts: tuple[Any, ...] = (getattr(schedule, "func", None), *getattr(schedule, "args", ()))
+    kinds = [one for one in parts if inspect.isclass(one)]
     if not kinds or TOTAL not in inspect.signature(kinds[0]).parameters:
         return schedule
-    stated = any(given.keywords.get(name) is not None for name in (TOTAL, "epochs"))
+    stated = any(schedule.keywords.get(name) is not None for name in (TOTAL, "epochs"))
     total = None if stated else updates_in_all(stage, role)
-    return schedule if total is None else lambda optimizer: schedule(optimizer, **{TOTAL: total})
+    return schedule if total is None else cast("Any", partial(schedule, **{TOTAL: total}))
 
 
 def _is_first(stage: Any) -> bool:
