@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import TracebackType
 
 PLACE = "adc_place"
-MEANT = (ValueError, OSError, ImportError)
+MEANT = (ValueError, OSError, ImportError, NotImplementedError)
 """Kinds of errors that are raised on purpose; others are bugs, of `adc`, a plugin or a library."""
 
 

@@ -36,6 +36,12 @@ def note(line: str) -> None:
         warnings.warn(line, stacklevel=2)
 
 
+def clock(seconds: float) -> str:
+    """Seconds as ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
 class Bar:
     """How far some work is, its rate and the time left; a bar on a terminal, lines elsewhere, or nothing."""
 
@@ -58,10 +64,18 @@ class Bar:
             return self
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
-        rate = TextColumn("{task.fields[rate]}")
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-        live: Any = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        whole = Column(no_wrap=True, min_width=7)
+        columns = (
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            *([BarColumn()] if console.width >= 100 else []),
+            MofNCompleteColumn(table_column=whole.copy()),
+            TextColumn("{task.fields[rate]}", table_column=whole.copy()),
+            TimeRemainingColumn(table_column=whole.copy()),
+        )
+        live: Any = Progress(*columns, console=console, transient=True, expand=True)
         live.add_task(self.description, total=self.total, rate="")
         live.start()
         self._live, _owner = live, self
@@ -77,13 +91,10 @@ class Bar:
             self._live.update(self._live.task_ids[0], advance=1, description=self.description, rate=rate)
         elif self.visible and now - self._written >= SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
             self._written = now
-            of = f" of {self.total}, {self._left(now)} left" if self.total else ""
-            sys.stderr.write(f"{self.description}: {self.done}{of}, {rate}\n")
-
-    def _left(self, now: float) -> str:
-        """The time left as ``h:mm:ss``, at the pace so far."""
-        minutes, seconds = divmod(round((now - self.start) / self.done * max((self.total or 0) - self.done, 0)), 60)
-        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+            passed = now - self.start
+            left = f", {clock(passed / self.done * max(self.total - self.done, 0))} left" if self.total else ""
+            of = f" of {self.total}" if self.total else ""
+            sys.stderr.write(f"{self.description}: {self.done}{of}, {clock(passed)} passed{left}, {rate}\n")
 
     def __exit__(self, *error: object) -> None:
         """Give the terminal back."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,13 +17,17 @@ from adc.metrics.efficiency import count, meta_copy
 from adc.metrics.fidelity import psnr_y
 from adc.ops.clip import quantize
 
+EQUAL = 100.0
+"""Decibels of results that are equal."""
+
 
 @dataclass
 class Figures:
     """Figures of one restorer, those of motion over the clips of more than one frame; None where there are none.
 
     Attributes:
-        agreement: PSNR-Y in dB against what the teacher restored; None without a teacher, and of the teacher.
+        agreement: PSNR-Y in dB against what the teacher restored, at most 100; None without a teacher, and of the
+            teacher.
         parameters: Parameters that one forward reads.
         macs: Multiply-accumulates of one forward of the cost example.
         seconds_per_image: Median over rounds of the mean time of a clip.
@@ -82,8 +85,7 @@ def compare(
                 progress(batch["name"][0])
             for name in results.keys() - {"teacher"} if "teacher" in results else ():
                 agreement = psnr_y(results[name], results["teacher"]).mean().item()
-                if math.isfinite(agreement):
-                    table[name].images[-1]["agreement"] = agreement
+                table[name].images[-1]["agreement"] = min(agreement, EQUAL)
     for name, restorer in restorers.items():
         images = table[name].images
         for key in ("psnr_y", "ssim_y", "agreement", "flicker", "ewarp", "sharpness", "niqe"):

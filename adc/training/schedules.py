@@ -72,7 +72,7 @@ def make_schedule(stage: Any, role: str, optimizer: Optimizer) -> LRScheduler | 
         raise ValueError(f"{key}: {type(scheduler).__name__} waits for a metric; schedules follow updates here.")
     if isinstance(scheduler, OneCycleLR):
         largest = optimizer.param_groups[0]["max_lr"]
-        if not math.isclose(rate, largest) and _is_first(stage):
+        if not math.isclose(rate, largest) and not stage.updates[role] and _is_first(stage):
             note(f"roles.{role}.optimizer.lr: {rate} is without effect; OneCycleLR goes up to max_lr {largest}")
     return scheduler
 

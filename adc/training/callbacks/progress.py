@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
+from adc.progress import clock
 from adc.training.callbacks.schedule import StopAfter
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -45,7 +46,9 @@ class StageProgress(ProgressBar):
             return
         self._progress = bar(Console(stderr=True))
         done, total = _target(trainer, pl_module)
-        self._task = self._progress.add_task(_counts(trainer, pl_module), total=total, completed=done, facts="")
+        self._task = self._progress.add_task(
+            _counts(trainer, pl_module), total=total, completed=done, rate="", facts=""
+        )
         self._progress.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -73,33 +76,38 @@ class StageProgress(ProgressBar):
 
     def _show(self, trainer: pl.Trainer, stage: Any, now: float) -> None:
         done, total = _target(trainer, stage)
-        counts, facts = _counts(trainer, stage), self._facts(trainer, stage, now)
+        counts, facts, rate = _counts(trainer, stage), self._facts(trainer), self._rate(stage, now)
         if self._progress is not None:
-            self._progress.update(self._task, completed=done, total=total, description=counts, facts=facts)
+            fields = {"description": counts, "facts": facts, "rate": f"{rate:.2f}/s"}
+            self._progress.update(self._task, completed=done, total=total, **fields)
         else:
             share = f" ({100 * done // total}%)" if total else ""
-            sys.stderr.write(f"{counts}{share}  {self._times(done, total, now)}  {facts}\n")
+            sys.stderr.write(
+                f"{counts}{share}  {self._times(done, total, now)}  {rate:.2f} batches/s  {facts}".rstrip() + "\n"
+            )
 
     def _times(self, done: int, total: int | None, now: float) -> str:
         """Time that has passed and time that is left, by the steps of this attempt."""
         passed, new = now - self._start, done - self._done_before
-        left = f", {_clock(passed / new * (total - done))} left" if total and new > 0 else ""
-        return f"{_clock(passed)} passed{left}"
+        left = f", {clock(passed / new * (total - done))} left" if total and new > 0 else ""
+        return f"{clock(passed)} passed{left}"
 
-    def _facts(self, trainer: pl.Trainer, stage: Any, now: float) -> str:
-        speed = (getattr(stage, "batches_seen", 0) - self._first_batch) / max(now - self._start, 1e-6)
+    def _rate(self, stage: Any, now: float) -> float:
+        """Batches in a second, since this attempt began."""
+        return (getattr(stage, "batches_seen", 0) - self._first_batch) / max(now - self._start, 1e-6)
+
+    def _facts(self, trainer: pl.Trainer) -> str:
         metrics = trainer.callback_metrics
         losses = {
             key: float(value)
             for key, value in metrics.items()
             if not key.startswith(("updates/", "rate/", "gradient/")) and not key.endswith(("_step", "_epoch"))
         }
-        values = [f"{key} {value:.3g}" for key, value in list(losses.items())[:5]]
-        return "  ".join([f"{speed:.2f} batches/s", *values])
+        return "  ".join(f"{key} {value:.3g}" for key, value in list(losses.items())[:5])
 
 
 def bar(console: Console) -> Progress:
-    """A bar whose share and times are never cut: where the terminal is narrow, figures are, and then the counts."""
+    """A bar whose share, times and rate are never cut: where the terminal is narrow, figures are, then the counts."""
 
     def fixed(width: int) -> Column:
         return Column(no_wrap=True, min_width=width)
@@ -110,18 +118,13 @@ def bar(console: Console) -> Progress:
         *([BarColumn(bar_width=16)] if console.width >= 100 else []),
         TimeElapsedColumn(table_column=fixed(7)),
         TimeRemainingColumn(table_column=fixed(7)),
+        TextColumn("{task.fields[rate]}", table_column=fixed(6)),
         TextColumn("{task.description}", table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis")),
         TextColumn("[dim]{task.fields[facts]}", table_column=Column(ratio=3, no_wrap=True, overflow="ellipsis")),
         console=console,
         refresh_per_second=4,
         expand=True,
     )
-
-
-def _clock(seconds: float) -> str:
-    """Seconds as ``h:mm:ss``."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 def _stops(trainer: pl.Trainer) -> dict[str, int]:
