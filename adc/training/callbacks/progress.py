@@ -78,8 +78,8 @@ class StageProgress(ProgressBar):
         done, total = _target(trainer, stage)
         counts, facts, rate = _counts(trainer, stage), self._facts(trainer), self._rate(stage, now)
         if self._progress is not None:
-            fields = {"description": counts, "facts": facts, "rate": f"{rate:.2f}/s"}
-            self._progress.update(self._task, completed=done, total=total, **fields)
+            task, pace = self._task, f"{rate:.2f}/s"
+            self._progress.update(task, completed=done, total=total, description=counts, facts=facts, rate=pace)
         else:
             share = f" ({100 * done // total}%)" if total else ""
             sys.stderr.write(
