@@ -83,13 +83,26 @@ def updates_in_all(stage: Any, role: str) -> int | None:
 
     trainer = getattr(stage, "_trainer", None)
     wanted = goals(trainer) if trainer is not None else {}
-    phases = stage.phases()
-    times = Counter(one for names in stage.cycle for name in names for one in phases[name].updates)
-    known = [
-        math.ceil(updates * times[role] / times[leader]) for leader, updates in wanted.items() if times[leader] > 0
-    ]
-    known += [stage.updates_per_round] if hasattr(stage, "updates_per_round") else []
+    known = [until for leader, updates in wanted.items() if (until := _until(stage, leader, updates, role))]
+    if getattr(stage, "reset_optimizer", True):
+        known += [stage.updates_per_round] if hasattr(stage, "updates_per_round") else []
     return min(known) if known and min(known) > 0 else None
+
+
+def _until(stage: Any, leader: str, updates: int, role: str) -> int:
+    """Updates of a role in all batches up to the one in which another role has had its own; 0 if it has none."""
+    phases = stage.phases()
+    batches = [Counter(one for name in names for one in phases[name].updates) for names in stage.cycle]
+    times = sum(batches, Counter[str]())
+    if not times[leader]:
+        return 0
+    cycles = (updates - 1) // times[leader]
+    led, found = cycles * times[leader], cycles * times[role]
+    for batch in batches:
+        if led >= updates:
+            break
+        led, found = led + batch[leader], found + batch[role]
+    return found
 
 
 def _with_total(schedule: Any, stage: Any, role: str) -> Any:

@@ -61,3 +61,19 @@ def test_a_rate_without_effect_is_told(recwarn):
     stage = regression(role=Role(Adam, partial(OneCycleLR, max_lr=2e-3)))
     train(stage, 2)
     assert any("lr: 0.001 is without effect; OneCycleLR goes up to max_lr 0.002" in str(w.message) for w in recwarn)
+
+
+@pytest.mark.parametrize(
+    ("cycle", "updates", "other"),
+    [
+        ([["student", "discriminators"]], 5, 5),
+        ([["discriminators"], ["discriminators"], ["student"], ["student"]], 1, 2),
+        ([["discriminators"], ["discriminators"], ["student"], ["student"]], 3, 4),
+        ([["student"], ["discriminators"]], 3, 2),
+    ],
+)
+def test_updates_are_counted_along_the_cycle(cycle, updates, other):
+    stage = distillation(cycle=cycle)
+    train(stage, updates)
+    assert stage.updates == {"student": updates, "discriminators": other}
+    assert updates_in_all(stage, "discriminators") == other
