@@ -203,7 +203,7 @@ def test_a_folder_holds_everything_once(tmp_path):
     ).eval()
     save_student(student, tmp_path / "student")
     description = yaml.safe_load((tmp_path / "student/student.yaml").read_text())
-    assert list(description) == ["format", "class_path", "scale", "init_args"]
+    assert list(description) == ["format", "class_path", "scale", "color_matching", "init_args", "crc32"]
     conditioner = description["init_args"]["conditioner"]
     assert conditioner["class_path"] == "adc_tiny.diffusion.TinyConditioner"
     assert conditioner["init_args"]["autoencoder"]["init_args"] == {"source": None, "config": {**VAE, **_rest()}}
