@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -15,6 +13,7 @@ from adc_sd21.folder import load, read_weights, save
 from torch import Tensor
 
 from adc.interfaces import Autoencoder
+from adc_video import configuration
 
 Config = dict[str, Any]
 
@@ -104,11 +103,11 @@ class VideoAutoencoder(Autoencoder):
             others = ", ".join(KINDS)
             raise ValueError(f"family: {family!r}; one of {others} (WanAutoencoder is that of the others).")
         self.family, kind = family, KINDS[family]
-        home = None if source is None else _home(Path(source))
-        whole = _whole(kind, home, config)
+        home = None if source is None else configuration.home_of(Path(source), "vae")
+        _, _, whole = configuration.stated(kind.network, home, config, {}, dict(kind.fixed), "VideoAutoencoder")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.vae = _network(kind)(**whole)
+            self.vae = configuration.network(kind.network)(**whole)
         if home is not None:
             load(self.vae, read_weights(home), home)
         self.config, self.strides = whole, kind.strides(whole)
@@ -151,48 +150,3 @@ class VideoAutoencoder(Autoencoder):
         centre, deviation = (torch.zeros(1), torch.ones(1)) if statistics is None else statistics(self.vae)
         scale = deviation / self.config["scaling_factor"]
         return centre.view(-1, 1, 1).to(like), scale.view(-1, 1, 1).to(like)
-
-
-def _network(kind: Kind) -> Any:
-    import diffusers
-
-    found = getattr(diffusers, kind.network, None)
-    if found is None:
-        raise ImportError(
-            f"family: {kind.network} is not in diffusers {diffusers.__version__}; install a newer one "
-            "(pip install --upgrade diffusers), or take another family."
-        )
-    return found
-
-
-def _whole(kind: Kind, home: Path | None, changes: Config | None) -> Config:
-    """The whole configuration of a network."""
-    origin = "config"
-    if home is not None:
-        if changes is not None:
-            raise ValueError(f"config: {home} holds its configuration; leave one of the two out.")
-        origin, changes = f"{home}/config.json", json.loads((home / "config.json").read_text(encoding="utf-8"))
-        name = (changes or {}).get("_class_name", kind.network)
-        if name != kind.network:
-            raise ValueError(f"{origin}: a {name}, but this family has {kind.network}; name its family.")
-    parameters = inspect.signature(_network(kind).__init__).parameters
-    defaults = {key: parameter.default for key, parameter in parameters.items() if key != "self"}
-    given = {key: value for key, value in (changes or {}).items() if not key.startswith("_")}
-    if unknown := sorted(given.keys() - defaults):
-        raise ValueError(f"{origin}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(defaults))}.")
-    whole: Config = json.loads(json.dumps({**defaults, **given}))  # lists, as in a file
-    for key, value in kind.fixed:
-        if whole.get(key, value) != value:
-            raise ValueError(
-                f"{origin}: {key} is {whole[key]!r}; VideoAutoencoder takes networks with {value!r} alone."
-            )
-    return whole
-
-
-def _home(folder: Path) -> Path:
-    for home in (folder / "vae", folder):
-        if (home / "config.json").is_file():
-            return home
-    raise FileNotFoundError(
-        f"source: {folder}: no vae/config.json there, nor config.json; expected a folder in diffusers' layout."
-    )

@@ -22,35 +22,75 @@ def family_named(name: str) -> Family:
     return FAMILIES[name]
 
 
-def network(family: Family) -> Any:
-    """The class of a family's networks.
+def network(name: str) -> Any:
+    """A class of networks by its name in diffusers.
 
     Raises:
         ImportError: If the installed diffusers has none.
     """
     import diffusers
 
-    found = getattr(diffusers, family.network, None)
+    found = getattr(diffusers, name, None)
     if found is None:
         raise ImportError(
-            f"family: {family.network} is not in diffusers {diffusers.__version__}; "
+            f"family: {name} is not in diffusers {diffusers.__version__}; "
             "install a newer one (pip install --upgrade diffusers), or take another family."
         )
     return found
 
 
-def home_of(folder: Path) -> Path:
-    """The folder with ``config.json``: ``transformer/`` in this one, or itself.
+def home_of(folder: Path, part: str) -> Path:
+    """The folder with ``config.json``: that of a part (``transformer``, ``vae``) in this one, or itself.
 
     Raises:
         FileNotFoundError: If there is none.
     """
-    for home in (folder / "transformer", folder):
+    for home in (folder / part, folder):
         if (home / "config.json").is_file():
             return home
     raise FileNotFoundError(
-        f"source: {folder}: no transformer/config.json there, nor config.json; expected a folder in diffusers' layout."
+        f"source: {folder}: no {part}/config.json there, nor config.json; expected a folder in diffusers' layout."
     )
+
+
+def stated(
+    name: str, home: Path | None, changes: Config | None, base: Config, fixed: Config, owner: str
+) -> tuple[str, Config, Config]:
+    """The configuration of a network of diffusers.
+
+    Args:
+        name: Its class.
+        home: Its folder, or null.
+        changes: Entries that differ from the defaults; only without a folder.
+        base: What differs in these defaults from diffusers'.
+        fixed: Entries that have one value alone.
+        owner: Who takes such networks alone.
+
+    Returns:
+        Where it comes from, the entries that are given there, and all entries.
+
+    Raises:
+        ImportError: If the installed diffusers has no such network.
+        ValueError: If an entry is unknown or has a value that is excluded, or there are both a folder and changes.
+    """
+    origin = "config"
+    if home is not None:
+        if changes is not None:
+            raise ValueError(f"config: {home} holds its configuration; leave one of the two out.")
+        origin, changes = f"{home}/config.json", json.loads((home / "config.json").read_text())
+        kind = (changes or {}).get("_class_name", name)
+        if kind != name:
+            raise ValueError(f"{origin}: a {kind}, but this family has {name}; name its family.")
+    parameters = inspect.signature(network(name).__init__).parameters
+    defaults = {key: parameter.default for key, parameter in parameters.items() if key != "self"}
+    given: Config = {key: value for key, value in (changes or {}).items() if not key.startswith("_")}
+    if unknown := sorted(given.keys() - defaults):
+        raise ValueError(f"{origin}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(defaults))}.")
+    whole: Config = json.loads(json.dumps({**defaults, **base, **given}))  # lists, as in a file
+    for key, value in fixed.items():
+        if whole.get(key, value) != value:
+            raise ValueError(f"{origin}: {key} is {whole[key]!r}; {owner} takes networks with {value!r} alone.")
+    return origin, given, whole
 
 
 def transformer(family: Family, home: Path | None, changes: Config | None, lr_channels: bool) -> Config:
@@ -66,24 +106,8 @@ def transformer(family: Family, home: Path | None, changes: Config | None, lr_ch
         ImportError: If the installed diffusers has no such network.
         ValueError: If an entry is unknown or has a value that is excluded, or there are both a folder and changes.
     """
-    origin = "config"
-    if home is not None:
-        if changes is not None:
-            raise ValueError(f"config: {home} holds its configuration; leave one of the two out.")
-        origin, changes = f"{home}/config.json", json.loads((home / "config.json").read_text())
-        kind = (changes or {}).get("_class_name", family.network)
-        if kind != family.network:
-            raise ValueError(f"{origin}: a {kind}, but this family has {family.network}; name its family.")
-    parameters = inspect.signature(network(family).__init__).parameters
-    defaults = {key: parameter.default for key, parameter in parameters.items() if key != "self"}
-    given: Config = {key: value for key, value in (changes or {}).items() if not key.startswith("_")}
-    if unknown := sorted(given.keys() - defaults):
-        raise ValueError(f"{origin}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(defaults))}.")
     base = family.base if home is None else {}
-    whole: Config = json.loads(json.dumps({**defaults, **base, **given}))  # lists, as in a file
-    for key, value in family.fixed.items():
-        if whole.get(key, value) != value:
-            raise ValueError(f"{origin}: {key} is {whole[key]!r}; VideoDenoiser takes networks with {value!r} alone.")
+    origin, given, whole = stated(family.network, home, changes, base, family.fixed, "VideoDenoiser")
     latents = whole["out_channels"] = whole["out_channels"] or whole["in_channels"]
     if given.get("in_channels", latents) not in (latents, 2 * latents):
         raise ValueError(

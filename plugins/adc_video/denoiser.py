@@ -68,7 +68,7 @@ class VideoDenoiser(Denoiser):
         """
         super().__init__()
         self.family, row = family, configuration.family_named(family)
-        home = None if source is None else configuration.home_of(Path(source))
+        home = None if source is None else configuration.home_of(Path(source), "transformer")
         self.config = whole = configuration.transformer(row, home, config, lr_channels)
         self.schedule = configuration.schedule(row, home, schedule)
         self.process: Process = (
@@ -76,7 +76,7 @@ class VideoDenoiser(Denoiser):
         )
         self.guidance = configuration.guidance(row, guidance)
         self.lr_channels, self.checkpoint_activations = lr_channels, False
-        kind = configuration.network(row)
+        kind = configuration.network(row.network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if home is None:
