@@ -18,7 +18,7 @@ import adc
 from adc import registry
 from adc.registry import Component
 
-TRAINING_KINDS = {"Stage": "Stage", "LightningDataModule": "DataModule"}
+TRAINING_KINDS = {"Stage": "Stage", "LightningDataModule": "DataModule", "LRScheduler": "LRScheduler"}
 TRAINING_KINDS |= dict.fromkeys(("Callback", "Checkpoint", "ProgressBar", "BasePredictionWriter"), "Callback")
 NO_KINDS = {"Prunable", "LatentStudent"}
 """Classes of `adc.interfaces` that are listed as another kind, or not at all."""

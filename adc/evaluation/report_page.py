@@ -81,7 +81,7 @@ def terminal_table(report: dict[str, Any]) -> Any:
     found = _table([*rows, *({**row, "name": f"after {row['name']}"} for row in report["stages"])])
     table = Table(title=report["title"])
     for number, head in enumerate(found["head"]):
-        table.add_column(head, justify="right" if number else "left")
+        table.add_column(head, justify="right" if number else "left", no_wrap=not number)
     for row in found["rows"]:
         table.add_row(*row)
     return table

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import inspect
 import math
+from abc import abstractmethod
 from collections import Counter
 from functools import partial
 from typing import Any, cast
 
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, PolynomialLR, ReduceLROnPlateau
 
 from adc.progress import note
 from adc.training.role import build
 
 TOTAL = "total_steps"
+ENDS: dict[type[LRScheduler], str] = {CosineAnnealingLR: "T_max", PolynomialLR: "total_iters"}
+"""Attributes of torch's schedules that are over, or rise again, after so many updates, where it is not the total."""
 
 
-class WarmupCosine(LRScheduler):
-    """Linear warm-up, then half a cosine (Loshchilov and Hutter, 2017) down to a share of the rate."""
+class _Warmup(LRScheduler):
+    """Linear warm-up, then a decay down to a share of the rate: what the schedules of this module have in common."""
 
     def __init__(
         self,
@@ -54,14 +57,35 @@ class WarmupCosine(LRScheduler):
         if update < self.warmup:
             return (update + 1) / (self.warmup + 1)
         through = min(1.0, (update - self.warmup) / (self.total_steps - self.warmup))
-        return self.final + (1 - self.final) * (1 + math.cos(math.pi * through)) / 2
+        return self.final + (1 - self.final) * self.decay(through)
+
+    @abstractmethod
+    def decay(self, through: float) -> float:
+        """The decay from 1 to 0 at a share of the way, from 0 to 1."""
+
+
+class WarmupCosine(_Warmup):
+    """Linear warm-up, then half a cosine (Loshchilov and Hutter, 2017) down to a share of the rate."""
+
+    def decay(self, through: float) -> float:
+        """Half a cosine."""
+        return (1 + math.cos(math.pi * through)) / 2
+
+
+class WarmupLinear(_Warmup):
+    """Linear warm-up, then a straight line down to a share of the rate."""
+
+    def decay(self, through: float) -> float:
+        """A straight line."""
+        return 1 - through
 
 
 def make_schedule(stage: Any, role: str, optimizer: Optimizer) -> LRScheduler | None:
     """The schedule of a role, as its recipe says; one without ``total_steps`` ends with the stage.
 
     Raises:
-        ValueError: If it waits for a metric, or an option is not allowed; begins with the recipe's key.
+        ValueError: If it waits for a metric, ends before the stage, or an option is not allowed; begins with the
+            recipe's key.
     """
     schedule = stage.roles[role].scheduler
     if schedule is None:
@@ -70,11 +94,23 @@ def make_schedule(stage: Any, role: str, optimizer: Optimizer) -> LRScheduler | 
     scheduler = build(key, _with_total(schedule, stage, role), optimizer)
     if isinstance(scheduler, ReduceLROnPlateau):
         raise ValueError(f"{key}: {type(scheduler).__name__} waits for a metric; schedules follow updates here.")
+    _check_length(scheduler, stage, role)
     if isinstance(scheduler, OneCycleLR):
         largest = optimizer.param_groups[0]["max_lr"]
         if not math.isclose(rate, largest) and not stage.updates[role] and _is_first(stage):
             note(f"roles.{role}.optimizer.lr: {rate} is without effect; OneCycleLR goes up to max_lr {largest}")
     return scheduler
+
+
+def _check_length(scheduler: LRScheduler, stage: Any, role: str) -> None:
+    name = next((name for kind, name in ENDS.items() if isinstance(scheduler, kind)), TOTAL)
+    steps, needed = getattr(scheduler, name, None), updates_in_all(stage, role)
+    if steps is not None and needed is not None and steps < needed:
+        remedy = f"leave {TOTAL} out" if name == TOTAL else f"give it {needed}"
+        raise ValueError(
+            f"roles.{role}.scheduler: {type(scheduler).__name__} ends after {steps} updates ({name}), the role's "
+            f"updates after {needed} (StopAfter, cycle, rounds); {remedy}."
+        )
 
 
 def updates_in_all(stage: Any, role: str) -> int | None:

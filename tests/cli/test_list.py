@@ -1,5 +1,6 @@
 """`adc list`: all components with kind and origin; what one takes."""
 
+import importlib
 import inspect
 import json
 import time
@@ -13,6 +14,7 @@ from adc.cli.parser import load_components
 
 def test_components_read_from_source_are_those_that_import():
     load_components(training=True)
+    importlib.import_module("adc.training.schedules")
     imported = {
         cls.__name__
         for kind in components.imported_kinds()

@@ -82,10 +82,12 @@ def test_the_sheet_shows_the_busiest_crop_of_each_restorer(clips):
     assert sheet.crop((72, 18, 104, 50)).tobytes() == truth.tobytes()
 
 
-def test_a_recipe_becomes_data_a_page_and_a_picture(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_a_recipe_becomes_data_a_page_and_a_picture(tmp_path, monkeypatch, capsys, columns):
     from adc.cli.report import main
     from adc.pruning import save_student
 
+    monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.chdir(tmp_path)
     save_student(TinyStudent(), tmp_path / "runs" / "pruned")
     recipe = tmp_path / "3_report.yaml"

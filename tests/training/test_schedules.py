@@ -5,11 +5,12 @@ from functools import partial
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, PolynomialLR
 from training import Adam, distillation, regression, train
 
 from adc.training import Role
-from adc.training.schedules import WarmupCosine, updates_in_all
+from adc.training.callbacks import StopAfter
+from adc.training.schedules import WarmupCosine, WarmupLinear, updates_in_all
 
 
 def rates_of(scheduler, optimizer, updates):
@@ -28,6 +29,9 @@ def test_warmup_and_cosine():
     cosine = [0.5 * (0.1 + 0.9 * (1 + math.cos(math.pi * n / 9)) / 2) for n in range(10)]
     assert rates[3:] == pytest.approx(cosine)
     assert rates[-1] == pytest.approx(0.05)
+    optimizer.param_groups[0]["lr"] = 0.5
+    rates = rates_of(WarmupLinear(optimizer, total_steps=6, warmup=1, final=0.2), optimizer, 7)
+    assert rates[2:] == pytest.approx([0.5 * (0.2 + 0.8 * (1 - n / 5)) for n in range(1, 6)])
     for total, warmup in ((None, 0), (3, 3), (3, -1)):
         with pytest.raises(ValueError, match=r"total_steps: .* the total must be larger"):
             WarmupCosine(optimizer, total_steps=total, warmup=warmup)
@@ -40,6 +44,32 @@ def test_a_schedule_ends_with_its_stage(stated):
     train(stage, 12)
     (scheduler,) = stage._schedulers.values()
     assert scheduler.total_steps == 12 == scheduler.last_epoch
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (partial(OneCycleLR, max_lr=1e-2, total_steps=6), r"OneCycleLR ends after 6 updates \(total_steps\).* leave"),
+        (partial(WarmupLinear, total_steps=6), r"WarmupLinear ends after 6 updates \(total_steps\).*; leave"),
+        (partial(PolynomialLR, power=2.0), r"PolynomialLR ends after 5 updates \(total_iters\).* give it 12"),
+        (partial(CosineAnnealingLR, T_max=11), r"CosineAnnealingLR ends after 11 updates \(T_max\).* give it 12"),
+    ],
+)
+def test_a_schedule_shorter_than_the_stage_is_refused_at_the_start(schedule, said):
+    stage = regression(role=Role(Adam, schedule))
+    with pytest.raises(ValueError, match=r"roles\.network\.scheduler: " + said):
+        train(stage, 12)
+    assert stage.updates == {"network": 0}
+
+
+def test_schedules_that_are_over_with_the_warm_up_are_none():
+    train(regression(role=Role(Adam, partial(LinearLR, total_iters=2))), 4)
+
+
+def test_of_two_ends_the_first_one_counts():
+    stage = regression(role=Role(Adam, partial(WarmupLinear, warmup=1)))
+    train(stage, 9, callbacks=[StopAfter("network", 4)])
+    assert stage.updates == {"network": 4} and stage._schedulers["network"].total_steps == 4
 
 
 def test_a_warm_up_is_named_in_a_role():

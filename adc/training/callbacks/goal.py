@@ -11,9 +11,10 @@ from adc.training.callbacks.schedule import StopAfter
 
 
 def goals(trainer: pl.Trainer) -> dict[str, int]:
-    """Updates by role, of which any one reached ends the stage."""
+    """Updates by role, of which any one reached ends the stage; the smaller where a role has two."""
     callbacks: list[Any] = getattr(trainer, "callbacks", [])
-    return {callback.role: callback.updates for callback in callbacks if isinstance(callback, StopAfter)}
+    found = [(callback.role, callback.updates) for callback in callbacks if isinstance(callback, StopAfter)]
+    return dict(sorted(found, key=lambda goal: goal[1], reverse=True))
 
 
 def reached(trainer: pl.Trainer, stage: Any) -> bool:

@@ -42,12 +42,7 @@ class StopAfter(pl.Callback):
         self.role, self.updates = role, updates
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ask the trainer to stop; a resumed run may be complete already.
-
-        Raises:
-            ValueError: If the role's schedule ends before.
-        """
-        self._check_schedule(pl_module)
+        """Ask the trainer to stop; a resumed run may be complete already."""
         self._stop(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -57,20 +52,6 @@ class StopAfter(pl.Callback):
     def _stop(self, trainer: pl.Trainer, stage: Any) -> None:
         if count(stage, self.role) >= self.updates:
             trainer.should_stop = True
-
-    def _check_schedule(self, stage: Any) -> None:
-        scheduler = getattr(stage, "_schedulers", {}).get(self.role)
-        steps, needed = getattr(scheduler, "total_steps", None), min(self.updates, _updates_per_schedule(stage))
-        if steps is not None and steps < needed:
-            raise ValueError(
-                f"roles.{self.role}.scheduler: {type(scheduler).__name__} ends after {steps} updates (total_steps), "
-                f"the stage after {self.updates} (StopAfter); give it {needed}."
-            )
-
-
-def _updates_per_schedule(stage: Any) -> float:
-    """Updates after which a stage begins its schedules anew (``updates_per_round``)."""
-    return getattr(stage, "updates_per_round", float("inf"))
 
 
 class SaveEvery(Checkpoint):
