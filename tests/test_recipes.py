@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from killed import adc
 
 from adc.cli import COMMANDS, train
 from adc.cli.parser import OneLineErrors
@@ -31,6 +32,18 @@ TWINS |= {
     for path in STAGES
     if path.parent.name in ("adcsr", "adcvsr", "demo_video", "duovsr", "demo_duo") and not path.is_relative_to(TINY)
 }
+
+HEAVY = (
+    "diffusers.models.autoencoders.autoencoder_kl",
+    "diffusers.models.autoencoders.autoencoder_kl_wan",
+    "diffusers.models.transformers.transformer_wan",
+    "diffusers.models.unets.unet_2d_condition",
+    "lpips",
+    "peft",
+    "torch.utils.tensorboard",
+    "torch_pruning",
+)
+"""What the steps of the twins import; once for all of them."""
 
 
 def name(path):
@@ -135,10 +148,17 @@ def test_a_recipe_has_a_tiny_twin(recipe):
     assert stages[0] == stages[1]
 
 
-def run_tiny(folder, *options, recipes=TINY):
+def run_tiny(folder, *options):
     environment = {**os.environ, "ADC_PLUGIN_PATH": str(HERE / "training" / "plugins"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "adc", "run", str(recipes), *options]
+    command = [sys.executable, "-m", "adc", "run", str(TINY), *options]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
+
+
+def run_twins(folder, system):
+    """Run the steps of ``adc run recipes/tiny/SYSTEM``, with its commands, in one process that has all imported."""
+    jobs = {step.name: step.arguments for step in plan(str(TINY / system))}
+    for name, ended in adc(folder, jobs, *HEAVY, timeout=1200).items():
+        assert ended["status"] == 0, f"{name}: {ended['output']}"
 
 
 @pytest.mark.slow
@@ -176,8 +196,7 @@ def test_the_tiny_recipes_run_and_go_on_when_they_are_killed(tmp_path, monkeypat
 def of_adcsr(tmp_path_factory):
     """Where the tiny twins of AdcSR have run."""
     folder = tmp_path_factory.mktemp("adcsr")
-    done = run_tiny(folder, recipes=TINY / "adcsr")
-    assert done.returncode == 0, done.stderr
+    run_twins(folder, "adcsr")
     return folder
 
 
@@ -195,8 +214,7 @@ def test_the_tiny_twins_of_adcsr_run(of_adcsr, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_tiny_twins_of_adcvsr_run(of_adcsr, monkeypatch):
-    done = run_tiny(of_adcsr, recipes=TINY / "adcvsr")
-    assert done.returncode == 0, done.stderr
+    run_twins(of_adcsr, "adcvsr")
     monkeypatch.chdir(of_adcsr)
     image = load_student("runs/tiny/adcsr/2_distill").state_dict()
     first, second = (load_student(f"runs/tiny/adcvsr/{stage}") for stage in ("1_regression", "2_adversarial"))
@@ -212,8 +230,7 @@ def test_the_tiny_twins_of_adcvsr_run(of_adcsr, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_tiny_twins_of_the_video_demo_run(of_adcsr, monkeypatch):
-    done = run_tiny(of_adcsr, recipes=TINY / "demo_video")
-    assert done.returncode == 0, done.stderr
+    run_twins(of_adcsr, "demo_video")
     monkeypatch.chdir(of_adcsr)
     report = json.loads(Path("runs/tiny/demo_video/report/report.json").read_text())
     assert set(report["restorers"]) == {"bicubic", "teacher", "frames", "temporal", "one head", "student"}
@@ -225,8 +242,7 @@ def test_the_tiny_twins_of_the_video_demo_run(of_adcsr, monkeypatch):
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("system", ["duovsr", "demo_duo"])
 def test_the_tiny_twins_of_duovsr_run(tmp_path, monkeypatch, system):
-    done = run_tiny(tmp_path, recipes=TINY / system)
-    assert done.returncode == 0, done.stderr
+    run_twins(tmp_path, system)
     monkeypatch.chdir(tmp_path)
     before, after = {"duovsr": ("3_dual_stream", "5_refine"), "demo_duo": ("4_joint", "8_refine")}[system]
     first, second = (load_student(f"runs/tiny/{system}/{stage}").state_dict() for stage in (before, after))

@@ -1,4 +1,3 @@
-
 import pytest
 import torch
 from adc_tiny import TinyStudent, TinyTeacher
