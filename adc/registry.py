@@ -14,8 +14,9 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -164,8 +165,14 @@ def origin(module: str) -> str:
 
 def installed() -> list[Plugin]:
     """The plugins that entry points name; nothing is imported."""
-    points = sorted(entry_points(group=GROUP), key=lambda point: point.value)
-    return list(dict.fromkeys(Plugin(point.module, _distribution(point)) for point in points))
+    return list(_installed(tuple(sys.path), entry_points))
+
+
+@cache
+def _installed(paths: tuple[str, ...], find: Callable[..., Iterable[EntryPoint]]) -> tuple[Plugin, ...]:
+    """The plugins on some paths, read once: that takes a tenth of a second."""
+    points = sorted(find(group=GROUP), key=lambda point: point.value)
+    return tuple(dict.fromkeys(Plugin(point.module, _distribution(point)) for point in points))
 
 
 def _distribution(point: EntryPoint) -> str:
