@@ -18,7 +18,7 @@ class WeightFile:
     """A file of weights.
 
     Attributes:
-        names: What the file is called; any of them does, and the library knows it by the first.
+        names: What the file is called, ``*`` for anything; any of them does, and the library knows it by the first.
         cache: Where its library keeps it, inside ``torch.hub.get_dir()``.
         bundled: Where a package brings the same file, for one ``lpips/weights/v0.1/alex.pth``; empty if none does.
     """
@@ -36,7 +36,7 @@ class WeightFile:
         places = [Path(torch.hub.get_dir(), self.cache)]
         if folder is not None:
             places = [Path(folder), Path(folder, self.cache), Path(folder, "hub", self.cache), *places]
-        found = [place / name for place in places for name in self.names]
+        found = [path for place in places for name in self.names for path in sorted(place.glob(name))]
         if self.bundled:
             package, _, inside = self.bundled.partition("/")
             spec = importlib.util.find_spec(package)
@@ -52,7 +52,7 @@ class Metric(ABC):
 
     Attributes:
         name: On the command line and in results; the name of the class if a class gives none.
-        title: In tables, with its unit; the name if a class gives none.
+        title: In tables, with its unit; the name if a class gives none. What `load` finds may be part of it.
         options: What exactly is computed; part of the results.
         higher_is_better: Whether more is better.
         decimals: In tables.
@@ -65,8 +65,8 @@ class Metric(ABC):
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
-    options: ClassVar[str] = ""
+    title: str
+    options: str = ""
     higher_is_better: ClassVar[bool] = False
     decimals: ClassVar[int] = 4
     needs_reference: ClassVar[bool] = True

@@ -20,12 +20,12 @@ from adc.metrics.fidelity import FrameMetric
 from adc.ops.clip import to_unit
 from adc.ops.precision import computing_in
 from adc.ops.statistics import frechet_distance
+from adc.vgg16 import DISTS, TORCHVISIONS, VGG16, as_torchvisions, load_vgg16, origin
 
 INCEPTION_SIDE = 299
 ALEXNET = WeightFile(("alexnet-owt-7be5be79.pth",), "checkpoints")
 LPIPS = WeightFile(("LPIPS_v0.1_alex-df73285e.pth",), bundled="lpips/weights/v0.1/alex.pth")
-VGG = WeightFile(("vgg16-397923af.pth",), "checkpoints")
-DISTS = WeightFile(("DISTS_weights-f5e65c96.pth",))
+LPIPS_VGG = WeightFile(("LPIPS_v0.1_vgg-a78928a0.pth",), bundled="lpips/weights/v0.1/vgg.pth")
 INCEPTION = WeightFile(("pt_inception-2015-12-05-6726825d.pth",))
 MUSIQ = WeightFile(("musiq_koniq_ckpt-e95806b9.pth",))
 MANIQA = WeightFile(("MANIQA_PIPAL-ae6d356b.pth",))
@@ -76,12 +76,35 @@ class Lpips(_Library):
     weights = (ALEXNET, LPIPS)
 
 
-class Dists(_Library):
+class _OnVgg16(_Library):
+    """A metric on VGG16, torchvision's or one of another training; results say which."""
+
+    def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
+        """Build pyiqa's network on the VGG16 of a file."""
+        backbone = files[VGG16]
+        others = {file: path for file, path in files.items() if file is not VGG16}
+        with as_torchvisions(load_vgg16(backbone, self.name)):
+            super().load(others, device)
+        trained = origin(backbone)
+        self.options = f"pyiqa {self.library_name}: {trained}"
+        if trained != TORCHVISIONS:
+            self.title = f"{type(self).title}, other VGG16"
+
+
+class LpipsVgg(_OnVgg16):
+    """Learned perceptual image patch similarity (Zhang et al., 2018) on VGG16."""
+
+    name, title, library_name = "lpips_vgg", "LPIPS (VGG)", "lpips-vgg"
+    options = "pyiqa lpips-vgg: VGG16, v0.1"
+    weights = (VGG16, LPIPS_VGG)
+
+
+class Dists(_OnVgg16):
     """Deep image structure and texture similarity (Ding et al., 2020)."""
 
     name, title, library_name = "dists", "DISTS", "dists"
     options = "pyiqa dists: VGG16"
-    weights = (VGG, DISTS)
+    weights = (VGG16, DISTS)
 
 
 class Musiq(_Library):

@@ -40,7 +40,7 @@ def dists_loss(monkeypatch):
     small = types.SimpleNamespace(features=layers)
     monkeypatch.setattr(dists_arch.models, "vgg16", lambda **options: small)
     made = dists_arch.DISTS(pretrained=False)
-    monkeypatch.setattr(pyiqa, "create_metric", lambda name, as_loss: made)
+    monkeypatch.setattr(pyiqa, "create_metric", lambda name, as_loss, **options: made)
     from adc.losses import DISTS
 
     return DISTS()

@@ -11,7 +11,7 @@ from adc.metrics.library import (
     LPIPS,
     MANIQA,
     MUSIQ,
-    VGG,
+    VGG16,
     Lpips,
     MissingWeightsError,
     Musiq,
@@ -126,7 +126,7 @@ def test_dists_and_musiq_and_maniqa(tmp_path):
     torch.manual_seed(0)
     with torch.device("meta"):
         backbone = models.vgg16(weights=None)
-    save(backbone.to_empty(device="cpu"), tmp_path / VGG.names[0])
+    save(backbone.to_empty(device="cpu"), tmp_path / VGG16.names[0])
     torch.save(
         {"alpha": torch.full((1, 1475, 1, 1), 0.1), "beta": torch.full((1, 1475, 1, 1), 0.1)},
         tmp_path / "DISTS_weights-f5e65c96.pth",

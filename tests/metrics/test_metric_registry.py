@@ -56,7 +56,7 @@ def test_what_is_not_there_is_skipped_by_name_and_by_file():
     assert "psnr_y" in built
     files = {
         "lpips": "alexnet-owt-7be5be79.pth",
-        "dists": "vgg16-397923af.pth and DISTS_weights-f5e65c96.pth",
+        "dists": "vgg16-397923af.pth",
         "fid": "pt_inception-2015-12-05-6726825d.pth",
         "niqe": "niqe_modelparameters.mat or niqe_pris_params.npz",
         "musiq": "musiq_koniq_ckpt-e95806b9.pth",
