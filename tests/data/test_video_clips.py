@@ -7,6 +7,7 @@ import pytest
 import torch
 from filming import HEIGHT, WIDTH, film, frames_of, picture, spoil, turn_left
 
+from adc.data import PairedClips
 from adc.data.datasets.clip_maker import ClipSpec
 from adc.data.datasets.clips import TrainingClips, ValidationClips
 from adc.data.datasets.pairs import PairClips
@@ -335,6 +336,21 @@ def test_pairs_are_cut_at_one_place_and_time(pairs):
     maker = PairClips(dataset.maker.files, ClipSpec(2, None, 4, 32), None, VideoSourceReader())
     first = ValidationClips(maker, None)[1]
     assert first["name"] == "b" and first["hr"].shape == (2, 3, 64, 96) and first["lr"].shape == (2, 3, 16, 24)
+
+
+@pytest.mark.parametrize("size", [72, 200])
+def test_pairs_smaller_than_the_crop_can_be_mirrored(pairs, size):
+    dataset = paired(pairs, size=size, small="reflect")
+    for position in range(4):
+        item = dataset[position, position % 2]
+        assert item["lr"].shape == (3, 3, size // 4, size // 4) and item["hr"].shape == (3, 3, size, size)
+        enlarged = item["lr"].repeat_interleave(4, 2).repeat_interleave(4, 3)
+        assert torch.allclose(item["hr"], enlarged, atol=1e-6)  # both are mirrored at one line
+
+
+def test_all_data_modules_of_files_can_mirror():
+    data = PairedClips("lr", "hr", 1, small="reflect")
+    assert data.spec.small == "reflect"
 
 
 def test_pairs_that_do_not_fit_are_named(pairs):

@@ -34,13 +34,13 @@ class Crop:
         return [frame[rows, columns][:, :: -1 if self.flip else 1] for frame in frames]
 
 
-def too_small(path: Path | TarMember, pixels: np.ndarray, size: int, scale: int, way_out: str = "") -> ValueError:
+def too_small(path: Path | TarMember, pixels: np.ndarray, size: int, scale: int) -> ValueError:
     """The error for a photo ``(H, W, 3)`` into which a crop does not fit; names the file, its size and the way out."""
     height, width = pixels.shape[:2]
     fitting = min(height, width) // scale * scale
     return ValueError(
         f"{path}: {width}x{height} pixels are smaller than the crop (size: {size}). "
-        f"Set size to {fitting} or less{way_out}, or remove the file."
+        f"Set size to {fitting} or less, or small: reflect, or remove the file."
     )
 
 
@@ -60,7 +60,7 @@ def ensure_min_size(pixels: np.ndarray, path: Path | TarMember, size: int, scale
     if min(pixels.shape[:2]) >= size:
         return pixels
     if small == "error":
-        raise too_small(path, pixels, size, scale, ", or small: reflect")
+        raise too_small(path, pixels, size, scale)
     rows, columns = (reflected(side, 0, max(0, size - side)).numpy() for side in pixels.shape[:2])
     return pixels[rows][:, columns]
 

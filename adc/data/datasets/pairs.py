@@ -28,7 +28,9 @@ class PairClips(ClipMaker):
         number, (lr, hr) = self._usable(index, lambda number: self._take(self.files[number], generator))
         pair, side, scale = self.files[number], self.spec.side, self.spec.scale
         if min(hr[0].shape[:2]) < side:
-            raise too_small(pair[1].path, hr[0], side, scale)
+            if self.spec.small == "error":
+                raise too_small(pair[1].path, hr[0], side, scale)
+            lr, hr = _mirrored(lr, side // scale), _mirrored(hr, side)
         return self._cropped(pair, lr, hr, crop_of(lr[0], side // scale, generator))
 
     def first(self, index: int, generator: Generator) -> ClipSample:
@@ -62,3 +64,12 @@ class PairClips(ClipMaker):
 
     def _cropped(self, pair: Pair, lr: Frames, hr: Frames, crop: Crop) -> ClipSample:
         return ClipSample(pair[1].name, pair[1].path, to_clip(crop(hr, self.spec.scale)), to_clip(crop(lr)))
+
+
+def _mirrored(frames: Frames, side: int) -> Frames:
+    """Frames that are mirrored at the right and below until a square fits.
+
+    The outermost pixels come twice: what they are mirrored at is then one line of LR and of HR.
+    """
+    height, width = (max(0, side - length) for length in frames[0].shape[:2])
+    return [np.pad(frame, ((0, height), (0, width), (0, 0)), "symmetric") for frame in frames]

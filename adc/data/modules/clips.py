@@ -33,6 +33,7 @@ class ClipFiles(ClipData, ABC):
         size: int = 512,
         workers: int = 2,
         seed: int = 0,
+        small: Literal["error", "reflect"] = "error",
         broken: Literal["error", "skip"] = "error",
         cache: int = 256,
         validation_size: int | None = None,
@@ -53,6 +54,7 @@ class ClipFiles(ClipData, ABC):
             size: Height and width of the HR clip, a multiple of the scale.
             workers: Processes that read and degrade, each on one thread; 0 does it in the main process.
             seed: Of the order, the crops and the degradations.
+            small: What to do with an image smaller than size: stop, or mirror it at its borders.
             broken: What to do with an unreadable file: stop, or take the next one in its place and name it at the end.
             cache: Megabytes of decoded frames that each worker keeps in memory.
             validation_size: Largest height and width of HR validation clips, cut from the middle; whole frames if none,
@@ -86,7 +88,7 @@ class ClipFiles(ClipData, ABC):
             raise ValueError(f"validation_size: {validation_size} is less than {step} (multiple * scale).")
         self.stills, self.cache, self.validation_limit, self.captions = stills, cache, validation_limit, captions
         self.validation_crops = validation_crops
-        self.spec = ClipSpec(frames, size, scale, stride=stride, shots=shots, broken=broken)
+        self.spec = ClipSpec(frames, size, scale, stride=stride, shots=shots, small=small, broken=broken)
         self.validation_spec = ClipSpec(validation_frames or frames, validation_size, scale, step, stride, False)
 
     def _training_clips(
@@ -123,7 +125,6 @@ class DegradedClips(ClipFiles):
         train_dir: str | None = None,
         val_dir: str | None = None,
         *,
-        small: Literal["error", "reflect"] = "error",
         augment: Augmentation | None = None,
         degrade: Literal["workers", "device"] = "workers",
         camera: Camera | None = None,
@@ -137,7 +138,6 @@ class DegradedClips(ClipFiles):
                 them, video files, and folders of frames. A path with a star, pairs/*/hr.mp4, names a video in each of
                 many folders. If none, eleven photos of scikit-image, under a camera if frames is above 1.
             val_dir: The same for validation; if none, four other photos of scikit-image.
-            small: What to do with an image smaller than size: stop, or mirror it at its borders.
             augment: Augmentation of training clips before they are degraded, for where files are few.
             degrade: Where training clips are degraded: in the workers, or in float32 on the device that trains.
             camera: The camera's motion. With one, train_dir and val_dir, where they are named, are folders of photos.
@@ -145,7 +145,7 @@ class DegradedClips(ClipFiles):
         """
         super().__init__(degradation.scale, batch_size, **options)
         self.degradation, self.train_dir, self.val_dir, self.degrade = degradation, train_dir, val_dir, degrade
-        self.spec = replace(self.spec, small=small, augment=augment)
+        self.spec = replace(self.spec, augment=augment)
         self.camera = camera or (Camera() if self.spec.frames > 1 else None)
         self.has_camera = camera is not None
 
