@@ -8,10 +8,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from adc.ops.shots import CELLS, cuts
+from adc.ops.shots import CELLS, cuts, reduced
 
-SIDE = 160
-"""Longest side, about, of the reduced frames on which cuts are looked for."""
 Two = tuple[Tensor, Tensor]
 
 
@@ -31,7 +29,7 @@ def shot_starts(pairs: Iterable[Two], look: bool = True) -> Iterator[tuple[Two, 
         if not look:
             yield two, False
             continue
-        small.append(_reduced(two[1]))
+        small.append(reduced(two[1]))
         held.append(two)
         count += 1
         if len(held) > 1:
@@ -43,8 +41,3 @@ def shot_starts(pairs: Iterable[Two], look: bool = True) -> Iterator[tuple[Two, 
 def _is_cut(frames: list[Tensor], place: int) -> bool:
     """Whether a cut lies between a frame and the next."""
     return min(frames[0].shape[-2:]) >= CELLS and bool(cuts(torch.stack(frames))[place])
-
-
-def _reduced(frame: Tensor) -> Tensor:
-    step = max(1, max(frame.shape[-2:]) // SIDE)
-    return frame[:, ::step, ::step]

@@ -100,5 +100,5 @@ def compare(
 
 def steadiness_of_truth(clips: Iterable[dict[str, Any]]) -> dict[str, float]:
     """The mean ``ewarp`` and ``sharpness`` of the HR clips of more than one frame; empty if there are none."""
-    moving = [steadiness(batch["hr"]) for batch in clips if batch["hr"].shape[1] > 1]
+    moving = [steadiness(batch["hr"], batch["hr"]) for batch in clips if batch["hr"].shape[1] > 1]
     return {name: statistics.fmean(one[name].item() for one in moving) for name in (moving[0] if moving else ())}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +16,8 @@ BINS = 16
 CUT = 0.25
 """A jump this far above its neighbours is a cut. On eight real clips without cuts, every frame or every fourth,
 none rises more than 0.12; jumps from one of them to another are 0.38 and more."""
+SIDE = 160
+"""Longest side, about, of the reduced frames on which cuts are looked for."""
 
 
 def jumps(clip: Tensor) -> Tensor:
@@ -53,3 +57,21 @@ def cuts(clip: Tensor, rise: float = CUT) -> Tensor:
     found = jumps(clip)
     ends = F.pad(found, (1, 1))
     return found - torch.maximum(ends[:-2], ends[2:]) > rise
+
+
+def reduced(frames: Tensor) -> Tensor:
+    """Frames ``(..., H, W)`` small enough to look for cuts on them: every so many-th row and column."""
+    step = max(1, max(frames.shape[-2:]) // SIDE)
+    return frames[..., ::step, ::step]
+
+
+def moving_shots(clip: Tensor) -> list[slice]:
+    """The shots of a clip that have two frames or more; the whole clip if none has, or if its frames are too small.
+
+    Args:
+        clip: ``(T, 3, H, W)`` in ``[-1, 1]``.
+    """
+    small = reduced(clip)
+    found = cuts(small).nonzero().flatten().tolist() if min(small.shape[-2:]) >= CELLS else []
+    places = [0, *(place + 1 for place in found), len(clip)]
+    return [slice(a, b) for a, b in pairwise(places) if b - a > 1] or [slice(0, len(clip))]

@@ -71,9 +71,29 @@ def test_clips_have_them():
     torch.testing.assert_close(figures["flicker"], flicker(restored, truth))
     torch.testing.assert_close(figures["ewarp"], warping_error(restored, dis()))
     torch.testing.assert_close(figures["sharpness"], sharpness(restored))
-    alone = steadiness(truth)
+    alone = steadiness(truth, truth)
     assert list(alone) == ["ewarp", "sharpness"] and (alone["ewarp"] < figures["ewarp"]).all()
     assert "DIS" in warping_origin()
+
+
+def test_steps_across_cuts_do_not_count():
+    """Two shots; what differs is a constant, which only the step across the cut would show."""
+    pytest.importorskip("cv2")
+    first, second = moving(4, 2), moving(3, 2).flip(-1) * 0.1 + 0.8
+    truth = torch.cat([first, second], dim=1)
+    restored = torch.cat([first, second - 0.1], dim=1)
+    figures = clip_figures(restored, truth)
+    assert figures["flicker"].abs().max() < 1e-4 < flicker(restored, truth).min()
+    parts = [warping_error(part, dis()) for part in (first, second - 0.1)]
+    torch.testing.assert_close(figures["ewarp"], (3 * parts[0] + 2 * parts[1]) / 5)
+    assert (figures["ewarp"] < warping_error(restored, dis())).all()
+    alike = torch.cat([truth[:1], moving(7, 1)])  # the second of the batch has no cut
+    torch.testing.assert_close(clip_figures(alike, alike)["ewarp"][1], warping_error(alike[1:], dis())[0])
+
+
+def test_two_frames_are_a_step_whatever_is_between():
+    truth = torch.cat([moving(1), -moving(1)], dim=1)
+    torch.testing.assert_close(clip_figures(truth * 0.5, truth)["flicker"], flicker(truth * 0.5, truth))
 
 
 def test_what_is_left_out_is_said_once(monkeypatch, caplog):
