@@ -129,6 +129,12 @@ def transform_of(av_frame: av.VideoFrame) -> Transform:
     return (signs[0], signs[1], signs[2], signs[3]) if is_turn else UPRIGHT
 
 
+def side_data_of(av_frame: av.VideoFrame) -> frozenset[str]:
+    """FFmpeg's names of the side data of a frame; call it for one frame only, as `transform_of`."""
+    side_data: Any = av_frame.side_data
+    return frozenset(data.type.name for data in side_data)
+
+
 def turn(pixels: np.ndarray, transform: Transform) -> np.ndarray:
     """Apply a display transform to ``(H, W, 3)``."""
     a, b, c, d = transform

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from adc.media.damage import decoder_errors
+from adc.media.file_ends import missing_bytes
 from adc.media.images import to_frame
 from adc.media.retry import retried
-from adc.media.video_color import UPRIGHT, Color, to_rgb, transform_of
+from adc.media.video_color import UPRIGHT, Color, side_data_of, to_rgb, transform_of
 from adc.memory import available_memory
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class VideoReader:
         counted: Whether `count` is the number of samples in the file; elsewhere it counts frames that are no packets.
         pixel_aspect: Width of an upright pixel over its height; right from the first frame on.
         damage: What could not be read so far.
+        is_interlaced: Whether a frame so far holds two fields, of two times.
+        side_data: FFmpeg's names of what the first frame has beside its pixels; nothing before it is read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -130,6 +133,8 @@ class VideoReader:
 
         self.path = Path(path)
         self.damage: list[Damage] = []
+        self.is_interlaced = False
+        self.side_data: frozenset[str] = frozenset()
         if not retried(self.path.exists, path):
             raise FileNotFoundError(f"{path}: no such file.")
         if not self.path.is_file():
@@ -139,7 +144,9 @@ class VideoReader:
         except PermissionError:
             raise PermissionError(f"{path}: no permission to read it.") from None
         except (av.FFmpegError, ValueError):
-            raise BrokenVideoError(f"{path}: not a video, or of an unknown format. Remove it or replace it.") from None
+            missing = missing_bytes(self.path)
+            cause = f"ends early, {missing} bytes are missing" if missing else "not a video, or of an unknown format"
+            raise BrokenVideoError(f"{path}: {cause}. Remove it or replace it.") from None
         try:
             self.stream = self._video_stream()
         except BrokenVideoError:
@@ -224,8 +231,9 @@ class VideoReader:
                 latest = self._stand_in(latest, missing, awaited.pop(missing))
                 if latest is not None:
                     yield latest
+            self.is_interlaced |= av_frame.interlaced_frame
             if latest is None:
-                self._transform = transform_of(av_frame)
+                self._transform, self.side_data = transform_of(av_frame), side_data_of(av_frame)
                 if self._transform[0] == 0:
                     self.pixel_aspect = 1 / self.pixel_aspect
             latest = self._frame(av_frame, start, latest, is_damaged)
@@ -267,6 +275,8 @@ class VideoReader:
             return
         if self.counted and packets + self._early < self.count:
             self._report(reached, f"the file ends after this, with {packets} of {self.count} frames")
+        elif missing := missing_bytes(self.path, self.container.format.name):
+            self._report(reached, f"the file ends after this; by its header {missing} bytes are missing")
 
     def _whole_groups(self, with_companions: bool) -> Iterator[Any]:
         """The packets of the file, those of the video from its first key frame on.
@@ -275,7 +285,7 @@ class VideoReader:
         frame and no damage. All are given where none is marked as a key frame, and where a header lists the frames.
         """
         held: list[Any] | None = None if self.counted else []
-        for packet in self.container.demux([self.stream, *(self.companions if with_companions else [])]):
+        for packet in filled(self.container.demux([self.stream, *(self.companions if with_companions else [])])):
             if held is None or packet.stream_index != self.stream.index:
                 yield packet
                 continue
@@ -330,6 +340,17 @@ class VideoReader:
 
     def _report(self, time: int, cause: str) -> None:
         self.damage.append(Damage(float(time * self.time_base), cause))
+
+
+def filled(packets: Iterable[Any]) -> Iterator[Any]:
+    """Packets of a demuxer without empty ones, by which Theora and AVI repeat a frame; those at the end flush."""
+    empty: dict[int, Any] = {}
+    for packet in packets:
+        if packet.size:
+            yield packet
+        else:
+            empty[packet.stream_index] = packet
+    yield from empty.values()
 
 
 def is_displayed(packet: Any) -> bool:

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from adc.media.file_ends import missing_bytes
 from adc.media.retry import retried
 from adc.media.video_color import Transform, to_rgb, transform_of
-from adc.media.video_reader import BrokenVideoError, VideoReader, is_displayed
+from adc.media.video_reader import BrokenVideoError, VideoReader, filled, is_displayed
 
 T = TypeVar("T")
 OPTIONS = {"err_detect": "crccheck"}
@@ -64,13 +65,17 @@ class VideoFile:
             FileNotFoundError: If there is no such file.
             BrokenVideoError: If it is no video or ends early.
         """
-        packets, expected, reorders = self._read(_packets)
+        packets, expected, reorders, missing = self._read(_packets)
         if len(packets) < expected:
             raise BrokenVideoError(
                 f"{self.path}: ends after {len(packets)} of its {expected} frames. Replace it, or convert it."
             )
+        if missing:
+            raise BrokenVideoError(
+                f"{self.path}: ends early; by its header {missing} bytes are missing. Replace it, or convert it."
+            )
         if not _has_times(packets, reorders):
-            count = self._read(lambda reader: sum(1 for _ in reader.container.decode(reader.stream)))
+            count = self._read(lambda reader: sum(len(packet.decode()) for packet in _packets_of(reader)))
             return FrameIndex(tuple(range(count)), (0,), (0,), counted=True)
         keys = sorted((packet.pts, packet.dts) for packet in packets if packet.is_key)
         if not keys:
@@ -153,16 +158,24 @@ class VideoFile:
     def _decoded(self, reader: VideoReader, first: int) -> Iterator[Any]:
         """Frames decoded from the container's position on; before the first requested one, only references."""
         context = reader.stream.codec_context
-        for packet in reader.container.demux(reader.stream):
+        for packet in _packets_of(reader):
             needed = self.index.counted or packet.pts is None or packet.pts >= first
             context.skip_frame = "DEFAULT" if needed else "NONREF"
             yield from packet.decode()
 
 
-def _packets(reader: VideoReader) -> tuple[list[_Packet], int, bool]:
-    """The packets of a video, how many it says there are, and whether frames are reordered."""
-    packets = [_Packet(packet) for packet in reader.container.demux(reader.stream) if packet.size]
-    return packets, reader.count if reader.counted else 0, bool(reader.stream.codec_context.has_b_frames)
+def _packets(reader: VideoReader) -> tuple[list[_Packet], int, bool, int]:
+    """The packets of a video, how many it says there are, whether frames are reordered, and how many bytes miss."""
+    packets = [_Packet(packet) for packet in _packets_of(reader) if packet.size]
+    reorders, missing = (
+        reader.stream.codec_context.has_b_frames,
+        missing_bytes(reader.path, reader.container.format.name),
+    )
+    return packets, reader.count if reader.counted else 0, bool(reorders), missing
+
+
+def _packets_of(reader: VideoReader) -> Iterator[Any]:
+    return filled(reader.container.demux(reader.stream))
 
 
 class _Packet:
