@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import socket
 import zlib
 from collections.abc import Iterator
@@ -28,16 +29,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path: The file; missing folders above it are made.
 
     Yields:
-        An empty file ``.NAME.*.partial.ENDING`` in the same folder, which stays if the process is killed (`sweep`).
+        An empty file in the same folder (`scratch_beside`), which stays if the process is killed (`sweep`).
 
     Raises:
         OSError: If the file cannot be written; nothing is left behind and the old content stays. A disk that is full
             or fails is named by the file, whatever the library that wrote it raised.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unique = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
-    scratch = target.with_name(f".{target.stem[:100]}.{unique}.partial{target.suffix}")
+    scratch = scratch_beside(target)
     try:
         scratch.touch(exist_ok=False)
         yield scratch
@@ -50,6 +49,34 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         scratch.unlink(missing_ok=True)
     _flush(target.parent)
+
+
+def scratch_beside(target: Path) -> Path:
+    """A name for a file that will take another's place: ``.NAME.*.partial.ENDING`` in the same folder, which is made.
+
+    Of long names only the beginning stands in it, so that it is no longer than a file system takes.
+
+    Raises:
+        OSError: If the folder cannot be made, or the target's own name is too long.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        os.lstat(target)  # fails for a name that is too long
+    name = os.fsencode(target.stem)[:80].decode(errors="ignore")
+    ending = target.suffix if len(os.fsencode(target.suffix)) <= 40 else ""
+    return target.with_name(f".{name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial{ending}")
+
+
+def check_room(path: str | Path, needed: int, advice: str) -> None:
+    """Check that a disk has room for a file, or for files in a folder; neither must be there.
+
+    Raises:
+        OSError: If fewer bytes are free than are needed; the message says how many are, and ends with the advice.
+    """
+    folder = next(folder for folder in (Path(path).absolute(), *Path(path).absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(f"{path}: needs {needed // 2**20} MiB and {free // 2**20} MiB are free there; {advice}")
 
 
 def sweep(folder: str | Path) -> None:

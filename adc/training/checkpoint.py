@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from adc.files import replacing
+from adc.files import check_room, replacing
 from adc.media.retry import retried
 
 MARGIN = 2**20
@@ -40,7 +39,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         for leftover in folder.glob(".*.partial*"):
             leftover.unlink(missing_ok=True)
         with replacing(path) as scratch:
-            _check_space(checkpoint, folder, path)
+            _check_space(checkpoint, path)
             with scratch.open("wb") as file:
                 torch.save(checkpoint, file)
             try:
@@ -120,14 +119,10 @@ def _load(path: Path) -> Any:
     return torch.load(path, map_location="meta", weights_only=True, mmap=True)
 
 
-def _check_space(checkpoint: Mapping[str, Any], folder: Path, path: str | Path) -> None:
+def _check_space(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     tensors = {leaf.untyped_storage().data_ptr(): leaf for leaf in _tensors(checkpoint)}
-    needed, free = MARGIN + sum(leaf.untyped_storage().nbytes() for leaf in tensors.values()), shutil.disk_usage(folder)
-    if needed > free.free:
-        raise OSError(
-            f"{path}: needs {needed // 2**20} MiB and {free.free // 2**20} MiB are free there; nothing was written, "
-            "earlier checkpoints stay. Make room, and the same command goes on."
-        )
+    needed = MARGIN + sum(leaf.untyped_storage().nbytes() for leaf in tensors.values())
+    check_room(path, needed, "nothing was written, earlier checkpoints stay. Make room, and the same command goes on.")
 
 
 def _tensors(checkpoint: Any) -> Iterator[Tensor]:

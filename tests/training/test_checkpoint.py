@@ -8,6 +8,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint
 from training import Adam, AfterBatch, decoding, distillation, regression, same, train, weights
 
+from adc import files
 from adc.media import retry
 from adc.training import Role, checkpoint
 from adc.training.callbacks import SaveEvery, StudentEMA
@@ -204,8 +205,8 @@ def test_a_state_that_cannot_be_read_back_is_refused_when_it_is_saved(tmp_path):
 
 def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch):
     *_, third = three(tmp_path)
-    usage = checkpoint.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    usage = files.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage._replace(free=2**20))
     path = checkpoint_path(tmp_path, 200)
     with pytest.raises(OSError, match=r"00000200\.ckpt: needs 5 MiB and 1 MiB are free there; nothing was written"):
         AtomicCheckpointIO().save_checkpoint({"a": torch.ones(2**20)}, path)
