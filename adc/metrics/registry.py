@@ -11,7 +11,7 @@ import torch
 from adc import registry
 from adc.errors import suggest
 from adc.interfaces import Metric
-from adc.metrics import dover, fidelity, library, quality, temporal  # noqa: F401
+from adc.metrics import cvvdp, dover, fidelity, library, quality, temporal  # noqa: F401
 from adc.metrics.library import MissingWeightsError
 
 IMAGE = ("psnr_y", "ssim_y", "lpips", "dists", "fid", "niqe", "musiq", "maniqa-pipal", "clipiqa")
