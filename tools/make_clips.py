@@ -22,9 +22,10 @@ from adc.data.bundled import training_photos
 from adc.data.datasets.camera import Camera
 from adc.degradation.draws import randint
 from adc.media.frame_folders import FrameFolderWriter
-from adc.media.images import list_photos, name_of, read_image
+from adc.media.images import list_photos, read_image
+from adc.media.names import VIDEO_WRITTEN, name_of
 from adc.media.tar_shards import TarMember
-from adc.media.video_reader import VIDEO_WRITTEN, Frame
+from adc.media.video_reader import Frame
 from adc.media.video_writer import VideoWriter
 from adc.ops.random import generator_of
 

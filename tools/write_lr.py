@@ -29,7 +29,8 @@ def write_lr(
     from rich.progress import track
 
     from adc.degradation import SecondOrder
-    from adc.media.images import list_photos, name_of, read_image, to_bytes, to_frame
+    from adc.media.images import list_photos, read_image, to_bytes, to_frame
+    from adc.media.names import name_of
 
     degradation, home = SecondOrder(preset), Path(out)
     for number, photo in enumerate(track(list_photos(photos), description="photos")):

@@ -1,4 +1,7 @@
-"""``adc upscale``: images and videos through a student."""
+"""``adc upscale``: images and videos through a student.
+
+What is wrong with names and options is found before torch is imported.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adc.cli.options import leave, naming_options
 from adc.cli.parser import OneLineErrors
@@ -19,10 +22,10 @@ from adc.evaluation.batch import work_through
 from adc.files import sweep
 from adc.inference.jobs import LIST, Job, is_there, left_out, plan
 from adc.inference.options import UpscaleOptions
-from adc.inference.upscaler import Upscaler
-from adc.inference.video import upscale_video
-from adc.media.image_files import check_target
 from adc.progress import note
+
+if TYPE_CHECKING:
+    from adc.inference.upscaler import Upscaler
 
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "device": (
@@ -83,6 +86,12 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
     jobs = plan(given.input, given.output, options.format, given.frames)
     if rest := left_out(given.input, jobs):
         note(f"{given.input}: {rest}")
+    rate = _rate(given.rate) if any(job.video for job in jobs) else Fraction(25)
+
+    from adc.inference.upscaler import Upscaler
+    from adc.inference.video import upscale_video
+    from adc.media.image_files import check_target
+
     single = jobs[0] if len(jobs) == 1 else None
     if single is not None and not single.video:
         try:
@@ -96,7 +105,6 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
         print(job.target, flush=True)
     for folder in {job.target.parent for job in waiting}:
         sweep(folder)
-    rate = _rate(given.rate) if waiting else Fraction(25)
 
     stop = threading.Event()
 

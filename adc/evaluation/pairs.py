@@ -11,13 +11,14 @@ from pathlib import Path
 from torch import Tensor
 
 from adc.errors import UsageError
-from adc.media.frame_folders import FrameFolder, frame_files
+from adc.media.frame_folders import FrameFolder
 from adc.media.image_files import decode_image
-from adc.media.images import EXTENSIONS, describe_rest, list_files, list_images, name_of, to_frame
+from adc.media.images import list_images, to_frame
+from adc.media.names import EXTENSIONS, VIDEO_EXTENSIONS, describe_rest, frame_files, is_video, list_files, name_of
 from adc.media.pairing import by_name, partners
 from adc.media.pixels import eight_bits, over_white, profile_name
 from adc.media.png import is_srgb
-from adc.media.video_reader import VIDEO_EXTENSIONS, VideoReader, is_video
+from adc.media.video_reader import VideoReader
 from adc.media.video_source import list_video_sources
 from adc.ops.clip import quantize
 

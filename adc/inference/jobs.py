@@ -9,9 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adc.errors import UsageError
-from adc.media.frame_folders import frame_files
-from adc.media.images import EXTENSIONS, WRITTEN, describe_rest, list_files, name_of, no_image
-from adc.media.video_reader import ANIMATED, VIDEO_EXTENSIONS, VIDEO_WRITTEN, is_video
+from adc.media.names import (
+    ANIMATED,
+    EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    VIDEO_WRITTEN,
+    WRITTEN,
+    describe_rest,
+    frame_files,
+    is_video,
+    list_files,
+    name_of,
+    no_image,
+)
 
 LIST = "-"
 SLASHES = tuple({"/", os.sep})

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from adc.errors import UsageError
-from adc.interfaces.restorer import ColorMatching as Color
 
+Color = Literal["none", "adain", "wavelet"]
+"""As `adc.interfaces.restorer.ColorMatching`, without torch: options are read before it is imported."""
 Precision = Literal["fp32", "bf16", "fp16"]
 Ending = Literal["png", "jpg", "webp", "tif"]
 
@@ -50,8 +51,6 @@ class UpscaleOptions:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        from adc.inference.tiles import plan_tiles
-
         for name, kind in (("color", Color), ("precision", Precision), ("format", Ending)):
             if (value := getattr(self, name)) not in get_args(kind) and (name, value) != ("color", None):
                 raise UsageError(f"{name} {value}: there are {', '.join(get_args(kind))}.")
@@ -67,6 +66,8 @@ class UpscaleOptions:
             if not is_legal:
                 raise UsageError(message)
         if self.tile is not None:
+            from adc.inference.tiles import plan_tiles
+
             try:
                 plan_tiles(1, self.tile, self.overlap)
             except ValueError as error:

@@ -15,8 +15,9 @@ from adc.inference.options import UpscaleOptions
 from adc.inference.stream import THERE, mixes_frames, stream_frames
 from adc.inference.upscaler import Upscaler, restore_clip
 from adc.media.frame_folders import FrameFolder, FrameFolderWriter
+from adc.media.names import is_video
 from adc.media.pairing import by_name
-from adc.media.video_reader import Damage, Frame, VideoReader, is_video
+from adc.media.video_reader import Damage, Frame, VideoReader
 from adc.media.video_writer import VideoWriter
 from adc.progress import note, track
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -24,7 +23,8 @@ from adc.media.image_files import (
     fill_transparent,
     image_writer,
 )
-from adc.media.images import EXTENSIONS, WRITTEN, BrokenImageError, check_ending, no_image, read_image, to_frame
+from adc.media.images import BrokenImageError, read_image, to_frame
+from adc.media.names import WRITTEN, check_ending, frame_files, no_image
 from adc.media.pixels import orientation, over_white
 from adc.media.video_reader import Damage, Frame
 
@@ -160,18 +160,6 @@ class FrameFolder:
             raise ValueError(f"{file}: {sizes} pixels before; the frames of a video are of one size.")
 
 
-def frame_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, in the order of the numbers in their names; hidden ones are left out.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder.")
-    files = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and path.name[0] != "."]
-    return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.stem), path.name))
-
-
 def _size_of(file: Path) -> tuple[int, int]:
     """Height and width of an image, upright, without decoding it."""
     try:
@@ -180,11 +168,6 @@ def _size_of(file: Path) -> tuple[int, int]:
             return (width, height) if orientation(image) >= 5 else (height, width)
     except Exception as error:  # what libraries raise for damaged files is not foreseen
         raise BrokenImageError(f"{file}: cannot be read as an image ({type(error).__name__}).") from None
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key of a name by the numbers in it: ``2`` before ``10``."""
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 class FrameFolderWriter:

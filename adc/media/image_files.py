@@ -15,7 +15,8 @@ from torch import Tensor
 
 from adc.files import replacing
 from adc.media.damage import has_bad_codes
-from adc.media.images import COLOR_ONLY, FULL_COLOR, GRAY_ONLY, JPEG, NO_COLORS, check_ending, opened
+from adc.media.images import COLOR_ONLY, FULL_COLOR, GRAY_ONLY, JPEG, NO_COLORS, opened
+from adc.media.names import check_ending
 from adc.media.pixels import ORIENTATION, pixels_of
 from adc.media.png import LARGEST, XMP, PngWriter, color_chunks
 from adc.ops.clip import to_unit

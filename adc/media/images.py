@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, UnidentifiedImageError, features
+from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from adc.files import replacing
 from adc.media.damage import check_sums
+from adc.media.names import (
+    EXTENSIONS,
+    FOREIGN,
+    check_ending,
+    describe_rest,
+    is_image_name,
+    list_files,
+    no_image,
+)
 from adc.media.pixels import eight_bits, over_white, pixels_of
 from adc.media.retry import retried
 from adc.media.tar_shards import CAPTION, TarMember, members
@@ -22,31 +31,6 @@ from adc.memory import available_memory
 from adc.ops.clip import to_unit
 from adc.progress import note
 
-WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-"""Endings, in lower case, of the images that are written."""
-EXTENSIONS = (
-    *WRITTEN,
-    *(".jfif", ".jpe", ".gif", ".jp2", ".j2k", ".tga", ".pnm", ".pbm", ".apng", ".dib"),
-    *((".avif",) if "avif" in features.modules and features.check("avif") else ()),
-)
-"""Endings, in lower case, of the files that are taken for images: those that the installed Pillow reads."""
-FOREIGN = (
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jxl",
-    ".dng",
-    ".cr2",
-    ".cr3",
-    ".nef",
-    ".arw",
-    ".raf",
-    ".psd",
-    ".exr",
-    ".hdr",
-    ".svg",
-)
-"""Endings of images that nothing here reads."""
 SHARD = ".tar"
 JPEG, FULL_COLOR = (".jpg", ".jpeg"), 90
 """Endings of JPEG files, and the quality from which their colours are not halved."""
@@ -175,17 +159,6 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray, quality: int =
         Image.fromarray(pixels).save(scratch, Image.registered_extensions()[ending], **options)
 
 
-def check_ending(path: Path) -> str:
-    """The ending of an image file, in lower case.
-
-    Raises:
-        ValueError: If it names no image format.
-    """
-    if (ending := path.suffix.lower()) not in WRITTEN:
-        raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(WRITTEN)}.")
-    return ending
-
-
 def to_frame(pixels: np.ndarray) -> Tensor:
     """uint8 or uint16 ``(H, W, 3)`` to float32 ``(3, H, W)`` in ``[-1, 1]``."""
     planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order="C"))
@@ -207,24 +180,10 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
         FileNotFoundError: If there is no such folder.
         ValueError: If no image is in it.
     """
-    found = [path for path in list_files(Path(folder)) if _is_image(path.name)]
+    found = [path for path in list_files(Path(folder)) if is_image_name(path.name)]
     if not found:
         raise no_image(folder)
     return found
-
-
-def no_image(folder: str | os.PathLike[str], *others: str) -> ValueError:
-    """The error of a folder without images, or files with one of the `others` endings."""
-    return ValueError(f"{folder}: no image in this folder (looked for {', '.join((*EXTENSIONS, *others))}).")
-
-
-def describe_rest(rest: Sequence[Path]) -> str | None:
-    """Files that are not done, in a few words: how many, of which endings; None if there are none."""
-    if not rest:
-        return None
-    endings = sorted({path.suffix.lower() or path.name for path in rest})
-    named = ", ".join(endings[:6]) + (", ..." if len(endings) > 6 else "")
-    return f"{len(rest)} other file{'' if len(rest) == 1 else 's'} left out ({named})"
 
 
 def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
@@ -239,7 +198,7 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
     for path in list_files(Path(folder)):
         if path.suffix.lower() == SHARD:
             found += members(path, EXTENSIONS)
-        elif _is_image(path.name):
+        elif is_image_name(path.name):
             found.append(path)
         elif path.suffix.lower() != CAPTION and not path.name.startswith("."):
             rest.append(path)
@@ -248,31 +207,6 @@ def list_photos(folder: str | os.PathLike[str]) -> list[Path | TarMember]:
     if left_out := describe_rest(rest):
         note(f"{folder}: {left_out}")
     return found
-
-
-def list_files(root: Path) -> list[Path]:
-    """All files of a folder and of the folders in it, sorted by relative path; links are followed.
-
-    Hidden folders are left out. A file stands for itself.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-    """
-    if root.is_file():
-        return [root]
-    if not root.exists():
-        raise FileNotFoundError(f"{root}: no such folder.")
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in files]
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
 def caption_of(path: Path | TarMember) -> str:
@@ -292,16 +226,3 @@ def _text_beside(path: Path | TarMember) -> str | None:
         return path.text()
     beside = path.with_suffix(CAPTION)
     return beside.read_text(encoding="utf-8") if beside.is_file() else None
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
-
-
-def name_of(path: Path | TarMember, folder: str | os.PathLike[str] | None) -> str:
-    """Name of an image: its path in its folder or tar file, without the ending."""
-    if isinstance(path, TarMember):
-        return path.stem
-    root = Path(folder) if folder is not None else path.parent
-    relative = Path(path.name) if root.is_file() or not path.is_relative_to(root) else path.relative_to(root)
-    return relative.with_suffix("").as_posix()

@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 
     from adc.media.image_files import DecodedImage
 
-VIDEO_WRITTEN = (".mp4", ".mov", ".mkv", ".webm")
-"""Endings, in lower case, of the videos that are written."""
-VIDEO_EXTENSIONS = (
-    *VIDEO_WRITTEN, ".m4v", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".wmv", ".ogv", ".3gp", ".mxf",
-    ".vob", ".asf", ".y4m", ".3g2", ".f4v", ".mj2", ".qt", ".mk3d", ".divx", ".ogm", ".rm", ".rmvb", ".nut", ".dv",
-    ".m2t", ".m2v", ".m1v", ".mpe", ".mjpeg", ".mjpg", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".ivf",
-    ".obu", ".wtv", ".amv", ".gxf",
-)  # fmt: skip
-"""Endings, in lower case, of the files that are taken for videos."""
-ANIMATED = (".gif", ".apng")
-"""Endings of images that are videos where a video is asked for."""
-
 BYTES_PER_PIXEL = 24
 """Of a frame while it is read: as it is decoded, as RGB, and as numbers of 32 bits."""
 COVER = 0x400
@@ -84,11 +72,6 @@ class Damage:
 
     def __str__(self) -> str:
         return f"{self.place if isinstance(self.place, str) else f'at {self.place:.3f} s'}: {self.cause}"
-
-
-def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a video, by its ending."""
-    return Path(path).suffix.lower() in VIDEO_EXTENSIONS
 
 
 class VideoReader:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from adc.media.frame_folders import FrameFolder, frame_files
-from adc.media.images import EXTENSIONS, SHARD, list_files, list_photos, name_of, read_image
+from adc.media.frame_folders import FrameFolder
+from adc.media.images import SHARD, list_photos, read_image
+from adc.media.names import EXTENSIONS, VIDEO_EXTENSIONS, frame_files, is_video, list_files, name_of
 from adc.media.pairing import by_name, partners
 from adc.media.tar_shards import TarMember
-from adc.media.video_reader import VIDEO_EXTENSIONS, is_video
 from adc.media.video_seek import VideoFile
 from adc.progress import note
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from adc.media.damage import decoder_errors
+from adc.media.names import VIDEO_WRITTEN
 from adc.media.video_color import BT709, LIMITED, Color, is_rgb, to_av_frame
-from adc.media.video_reader import VIDEO_WRITTEN, Frame, VideoReader
+from adc.media.video_reader import Frame, VideoReader
 
 CODECS = {".webm": "libvpx-vp9"}
 CODEC = "libx264"

@@ -5,16 +5,8 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from adc.media.images import (
-    WRITTEN,
-    BrokenImageError,
-    list_images,
-    name_of,
-    read_image,
-    to_bytes,
-    to_frame,
-    write_image,
-)
+from adc.media.images import BrokenImageError, list_images, read_image, to_bytes, to_frame, write_image
+from adc.media.names import WRITTEN, name_of
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
 GRAY = RGB[..., 0]

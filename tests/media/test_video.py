@@ -11,8 +11,9 @@ import torch
 
 from adc.media.frame_folders import FrameFolder, FrameFolderWriter
 from adc.media.images import read_image, write_image
+from adc.media.names import is_video
 from adc.media.video_color import BT601, Color, to_av_frame, turn
-from adc.media.video_reader import BrokenVideoError, Frame, VideoReader, is_video
+from adc.media.video_reader import BrokenVideoError, Frame, VideoReader
 from adc.media.video_writer import VideoWriter
 
 av = pytest.importorskip("av")
