@@ -27,6 +27,7 @@ from adc.media.names import (
 from adc.media.pixels import eight_bits, over_white, pixels_of
 from adc.media.retry import retried
 from adc.media.tar_shards import CAPTION, TarMember, members
+from adc.media.tiff_errors import tiff_errors
 from adc.memory import available_memory
 from adc.ops.clip import to_unit
 from adc.progress import note
@@ -120,12 +121,28 @@ def _loaded(path: Path | TarMember) -> tuple[Image.Image, Path | bytes]:
     image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     try:
         _check_memory(path, image.size)
-        image.load()
+        _load(image)
         check_sums(image, source)
     except BaseException:
         image.close()
         raise
     return image, source
+
+
+def _load(image: Image.Image) -> None:
+    """Read the pixels; errors of libtiff, some of which Pillow does not know of, are raised in its words.
+
+    Raises:
+        ValueError: If libtiff reports one.
+    """
+    with tiff_errors() as errors:
+        try:
+            image.load()
+        except OSError as error:
+            if not errors or error.errno is not None:
+                raise
+    if errors:
+        raise ValueError(f"its data are damaged: {errors[0]}")
 
 
 def _check_memory(path: Path | TarMember, size: tuple[int, int]) -> None:
