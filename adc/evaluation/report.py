@@ -97,7 +97,7 @@ def write_report(
         "niqe": origin,
         "machine": {**machine(), "python": platform.python_version(), "cores": os.cpu_count()},
     }
-    curves = {name: read_curves(Path(run, "logs")) for run, name in names.items()}
+    curves = {name: read_curves(Path(run)) for run, name in names.items()}
     samples, profiles = sheets(clips, _displayed(restorers, bool(truth)))
     for name, image in (("samples.png", samples), (PROFILES, profiles)):
         if image is None:
@@ -142,6 +142,7 @@ def _kept(table: dict[str, Figures]) -> dict[str, float | None]:
         "teacher_gain_db": gain,
         "gain": (student.psnr_y - bicubic.psnr_y) / gain if gain >= LEAST_GAIN else None,
         "agreement_db": student.agreement,
+        "agreement_ssim": student.agreement_ssim,
         "parameters": student.parameters / max(teacher.parameters, 1),
         "macs": student.macs / max(teacher.macs, 1),
         "speedup": teacher.seconds_per_image / student.seconds_per_image,

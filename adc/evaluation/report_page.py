@@ -16,6 +16,7 @@ COLUMNS = {
     "psnr_y": ("PSNR-Y, dB", "{:.2f}"),
     "ssim_y": ("SSIM-Y", "{:.4f}"),
     "agreement": ("PSNR-Y to the teacher, dB", "{:.2f}"),
+    "agreement_ssim": ("SSIM-Y to the teacher", "{:.4f}"),
     "flicker": ("flicker", "{:.2f}"),
     "ewarp": ("E*warp (DIS)", "{:.3f}"),
     "sharpness": ("sharpness", "{:.1f}"),
@@ -69,6 +70,8 @@ def headline(report: dict[str, Any]) -> str:
     else:
         text = f"the teacher is {gain:+.2f} dB from bicubic in PSNR: judge by agreement with it and by looking"
     close = "" if agreement is None else f"; student and teacher agree to {agreement:.2f} dB"
+    if close and kept["agreement_ssim"] is not None:
+        close += f" and SSIM {kept['agreement_ssim']:.3f}"
     cost = f"{100 * kept['parameters']:.0f}% of its parameters, {100 * kept['macs']:.0f}% of its MACs"
     return f"{text}{close}; {cost}, {kept['speedup']:.1f} times as fast"
 

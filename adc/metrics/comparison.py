@@ -14,7 +14,7 @@ from torch import Tensor
 from adc.interfaces import Restorer
 from adc.metrics.clips import clip_figures, steadiness
 from adc.metrics.efficiency import count, meta_copy
-from adc.metrics.fidelity import psnr_y
+from adc.metrics.fidelity import psnr_y, ssim_y
 from adc.ops.clip import quantize
 
 EQUAL = 100.0
@@ -28,6 +28,7 @@ class Figures:
     Attributes:
         agreement: PSNR-Y in dB against what the teacher restored, at most 100; None without a teacher, and of the
             teacher.
+        agreement_ssim: The same as SSIM-Y.
         parameters: Parameters that one forward reads.
         macs: Multiply-accumulates of one forward of the cost example.
         seconds_per_image: Median over rounds of the mean time of a clip.
@@ -37,6 +38,7 @@ class Figures:
     psnr_y: float = 0.0
     ssim_y: float = 0.0
     agreement: float | None = None
+    agreement_ssim: float | None = None
     flicker: float | None = None
     ewarp: float | None = None
     sharpness: float | None = None
@@ -86,9 +88,11 @@ def compare(
             for name in results.keys() - {"teacher"} if "teacher" in results else ():
                 agreement = psnr_y(results[name], results["teacher"]).mean().item()
                 table[name].images[-1]["agreement"] = min(agreement, EQUAL)
+                similarity = ssim_y(results[name], results["teacher"]).mean().item()
+                table[name].images[-1]["agreement_ssim"] = similarity
     for name, restorer in restorers.items():
         images = table[name].images
-        for key in ("psnr_y", "ssim_y", "agreement", "flicker", "ewarp", "sharpness", "niqe"):
+        for key in ("psnr_y", "ssim_y", "agreement", "agreement_ssim", "flicker", "ewarp", "sharpness", "niqe"):
             if values := [image[key] for image in images if key in image]:
                 setattr(table[name], key, statistics.fmean(values))
         table[name].seconds_per_image = statistics.median(statistics.fmean(turn) for turn in seconds[name])

@@ -11,7 +11,7 @@ from PIL import Image
 from adc.evaluation.loss_curves import read_curves, thin
 from adc.evaluation.sample_sheets import busiest, sheets, to_image
 from adc.metrics.comparison import compare
-from adc.metrics.fidelity import psnr_y
+from adc.metrics.fidelity import psnr_y, ssim_y
 from adc.ops.clip import quantize, upsample_bicubic
 
 
@@ -134,7 +134,10 @@ def test_agreement_with_the_teacher(clips):
         pairs = [(quantize(Bicubic().restore(c["lr"])), quantize(teacher.eval().restore(c["lr"]))) for c in clips]
     expected = sum(psnr_y(ours, theirs).item() for ours, theirs in pairs) / 2
     assert table["student"].agreement == pytest.approx(expected) == table["bicubic"].agreement
-    assert table["teacher"].agreement is None
+    similar = sum(ssim_y(ours, theirs).item() for ours, theirs in pairs) / 2
+    assert table["student"].agreement_ssim == pytest.approx(similar) == table["bicubic"].agreement_ssim
+    assert 0 < similar < 1
+    assert table["teacher"].agreement is None and table["teacher"].agreement_ssim is None
 
 
 @pytest.mark.parametrize(("teacher", "share"), [(26.0, 0.5), (25.05, None), (24.3, None)])
@@ -146,11 +149,15 @@ def test_a_share_of_a_gain_needs_a_gain(teacher, share):
     def figures(psnr, **more):
         return Figures(psnr_y=psnr, parameters=10, macs=10, seconds_per_image=1.0, **more)
 
-    table = {"bicubic": figures(25.0), "teacher": figures(teacher), "student": figures(25.5, agreement=31.2)}
+    table = {
+        "bicubic": figures(25.0),
+        "teacher": figures(teacher),
+        "student": figures(25.5, agreement=31.2, agreement_ssim=0.9123),
+    }
     kept = _kept(table)
     assert kept["gain"] == share and kept["agreement_db"] == 31.2
     line = headline({"kept": kept})
-    assert "student and teacher agree to 31.20 dB" in line
+    assert "student and teacher agree to 31.20 dB and SSIM 0.912" in line and kept["agreement_ssim"] == 0.9123
     if share is None:
         assert f"the teacher is {teacher - 25:+.2f} dB from bicubic" in line and "% of the teacher's gain" not in line
     else:
