@@ -57,13 +57,12 @@ class HeadProbe(pl.Callback):
         found, self._found, self._probed = self._found, defaultdict(list), 0
         if not found or trainer.sanity_checking or not trainer.is_global_zero:
             return
-        experiment: Any = getattr(trainer.logger, "experiment", None)
         table: dict[str, dict[str, dict[str, float]]] = {}
         for (domain, head, variant), losses in found.items():
             mean = sum(losses) / len(losses)
             table.setdefault(domain, {}).setdefault(head, {})[variant] = mean
-            if hasattr(experiment, "add_scalar"):
-                experiment.add_scalar(f"heads/{domain}_{head}_{variant}", mean, pl_module.batches_seen)
+            for logger in trainer.loggers:
+                logger.log_metrics({f"heads/{domain}_{head}_{variant}": mean}, pl_module.batches_seen)
         runs.write_json(Path(trainer.default_root_dir, FILE), table)
 
     def variants(self, clip: Tensor) -> dict[str, Tensor]:

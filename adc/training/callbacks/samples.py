@@ -1,4 +1,4 @@
-"""Validation samples for TensorBoard."""
+"""Validation samples in the logs of a run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from torch import Tensor
 
 from adc.ops.clip import to_unit, upsample_bicubic
 from adc.ops.temporal import profiles
+from adc.progress import note
+from adc.training.image_logs import log_image
 
 
 class Samples(pl.Callback):
-    """Logs ``bicubic | restored | truth`` of the first validation clips to TensorBoard at each validation.
+    """Logs ``bicubic | restored | truth`` of the first validation clips at each validation.
 
     Of clips of more than one frame it shows the frame in the middle, and in a second picture their temporal
     profiles: the stretch of a row that changes most in the truth, over time from top to bottom.
+
+    TensorBoard, W&B, MLflow and Comet get images; a CSVLogger gets PNG files in its folder. Of a logger that takes
+    none there is a note.
     """
 
     def __init__(self, clips: int = 4, size: int = 256) -> None:
@@ -28,6 +33,7 @@ class Samples(pl.Callback):
         self.clips, self.size = clips, size
         self._rows: list[Tensor] = []
         self._profiles: list[Tensor] = []
+        self._without: set[str] = set()
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -48,13 +54,19 @@ class Samples(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log the grids."""
-        experiment: Any = getattr(trainer.logger, "experiment", None)
         for name, rows in (("bicubic_restored_truth", self._rows), ("temporal_profiles", self._profiles)):
-            if rows and hasattr(experiment, "add_image"):
+            if rows and trainer.is_global_zero:
                 width = min(row.shape[-1] for row in rows)
                 grid = torch.cat([row[..., :width] for row in rows], dim=-2)
-                experiment.add_image(f"validation/{name}", grid, pl_module.batches_seen)
+                for logger in trainer.loggers:
+                    if not log_image(logger, f"validation/{name}", grid, pl_module.batches_seen):
+                        self._note(type(logger).__name__)
         self._rows, self._profiles = [], []
+
+    def _note(self, logger: str) -> None:
+        if logger not in self._without:
+            self._without.add(logger)
+            note(f"Samples: {logger} takes no images; TensorBoardLogger and CSVLogger do.")
 
     def _crop(self, clip: Tensor) -> Tensor:
         frame = to_unit(clip[0, clip.shape[1] // 2])
