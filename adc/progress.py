@@ -63,19 +63,8 @@ class Bar:
         if not self.visible or _owner is not None or not sys.stderr.isatty():
             return self
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.table import Column
 
-        console = Console(stderr=True)
-        whole = Column(no_wrap=True, min_width=7)
-        columns = (
-            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
-            *([BarColumn()] if console.width >= 100 else []),
-            MofNCompleteColumn(table_column=whole.copy()),
-            TextColumn("{task.fields[rate]}", table_column=whole.copy()),
-            TimeRemainingColumn(table_column=whole.copy()),
-        )
-        live: Any = Progress(*columns, console=console, transient=True, expand=True)
+        live = bar_of(Console(stderr=True))
         live.add_task(self.description, total=self.total, rate="")
         live.start()
         self._live, _owner = live, self
@@ -86,7 +75,8 @@ class Bar:
         self.done += 1
         self.description = description or self.description
         now = time.monotonic()
-        rate = f"{self.done / max(now - self.start, 1e-6):.2f} {self.unit}/s"
+        per_second = self.done / max(now - self.start, 1e-6)
+        rate = f"{per_second:{'.2f' if per_second >= 0.1 else '.2g'}} {self.unit}/s"
         if self._live is not None:
             self._live.update(self._live.task_ids[0], advance=1, description=self.description, rate=rate)
         elif self.visible and now - self._written >= SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
@@ -102,6 +92,22 @@ class Bar:
         if self._live is not None:
             self._live.stop()
             self._live = _owner = None
+
+
+def bar_of(console: Any) -> Any:
+    """rich's bar on a console: counts, rate and time left are never cut; long descriptions are."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    whole = Column(no_wrap=True, min_width=7)
+    columns = (
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        *([BarColumn()] if console.width >= 100 else []),
+        MofNCompleteColumn(table_column=whole.copy()),
+        TextColumn("{task.fields[rate]}", table_column=whole.copy()),
+        TimeRemainingColumn(table_column=whole.copy()),
+    )
+    return Progress(*columns, console=console, transient=True, expand=True)
 
 
 def track(description: str, total: int | None, unit: str = "steps", visible: bool = True) -> Bar:
