@@ -18,10 +18,21 @@ from typing import Any
 
 import yaml
 
+from adc.errors import UsageError
 from adc.files import replacing, sweep
 
 FINISHED, RECIPE, ATTEMPTS, LOCK = "finished.json", "recipe.json", "attempts.json", ".lock"
 TRACES = (FINISHED, RECIPE, ATTEMPTS, "checkpoints", "diverged", "logs")
+
+COMMAND_OF_KEY = {
+    "model": "fit",
+    "ratios": "prune",
+    "restorers": "report",
+    "bench": "bench",
+    "latents": "cache-latents",
+    "preferences": "cache-preferences",
+}
+"""The command that a recipe is for, by the key that only such recipes have."""
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -49,23 +60,47 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path} is no JSON ({error}); delete it, or start over with --restart.") from None
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """A loader that refuses what plain YAML passes over: a key that is there twice, of which the last would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, none of whose keys is there twice; merged ones may be."""
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                text = f"{key.value!r} is there twice, in line {seen[key.value]} too"
+                raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
+            seen[str(key.value)] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """A recipe as plain data.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no YAML mapping.
+        UsageError: If it cannot be read, is no YAML mapping, or has a key twice.
     """
+    if Path(path).is_dir():
+        raise UsageError(f"{path} is a folder, no recipe; `adc run {path}` runs the numbered recipes in it.")
     if not Path(path).is_file():
         beside = [str(one) for one in Path(path).parent.glob("*.y*ml")]
         near = difflib.get_close_matches(str(path), beside, 1)
         raise FileNotFoundError(f"there is no recipe {path}{f'; did you mean {near[0]}?' if near else '.'}")
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeys)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        said = ", ".join(text for text in (error.context, error.problem) if text)
+        raise UsageError(f"{path}{line}: is no YAML: {' '.join(said.split())}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
+    if content is None:
+        raise UsageError(f"{path}: the recipe is empty.")
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: a recipe is a mapping of keys, not {str(content)[:40]!r}.")
+        raise UsageError(f"{path}: a recipe is a mapping of keys, not {str(content)[:40]!r}.")
     return content
 
 

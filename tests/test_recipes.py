@@ -14,9 +14,10 @@ from killed import adc
 
 from adc.cli import COMMANDS, train
 from adc.cli.parser import OneLineErrors
-from adc.cli.run import COMMAND_OF_KEY, plan
+from adc.cli.run import plan
 from adc.media.images import read_image
 from adc.pruning import load_student
+from adc.runs import COMMAND_OF_KEY
 
 HERE = Path(__file__).parent
 RECIPES = HERE.parent / "recipes"

@@ -61,13 +61,27 @@ def place(recipes: Sequence[str], keys: Sequence[str], token: str | None) -> str
 
 
 def place_of_value(recipes: Sequence[str], message: str) -> str:
-    """Place in a recipe of a file that a message names; empty if there is none, or the message has it."""
+    """Place in a recipe of the first file that a message names; empty if there is none, or the message has it."""
+    found: list[tuple[int, int, str]] = []
     for recipe, path, line, value in _places(recipes):
         if message.startswith(f"{recipe}:"):
             return ""
         named = f"'{value}'" if path[-1] == "class_path" else value
         if ("/" in value or "." in value) and not re.fullmatch(r"[-+.\deE]+", value) and named in message:
-            return f"{recipe}:{line}: {'.'.join(path)}: "
+            found.append((message.index(named), -len(named), f"{recipe}:{line}: {'.'.join(path)}: "))
+    return min(found, key=lambda one: one[:2])[2] if found else ""
+
+
+def place_of_constructor(recipes: Sequence[str], error: BaseException) -> str:
+    """Place in a recipe of the component whose constructor raised an error, the outermost; empty if there is none."""
+    step = error.__traceback__
+    while step is not None:
+        frame, step = step.tb_frame, step.tb_next
+        cls = type(frame.f_locals.get("self"))
+        for recipe, path, line, value in _places(recipes) if frame.f_code.co_name == "__init__" else ():
+            if value in (cls.__name__, f"{cls.__module__}.{cls.__name__}"):
+                keys = path[:-1] if path[-1] == "class_path" else path
+                return f"{recipe}:{line}: {'.'.join(keys)}: {cls.__name__}"
     return ""
 
 
@@ -127,9 +141,10 @@ def _sentence(
             return renamed.sentence(found[2], new), found[2]
         kind = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[1])
         kind = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", kind).replace("typing.", "")
-        return f"expected {kind}, got {shorten(found[2])!r}.", found[2]
+        got = "null" if found[2] == "None" else repr(shorten(found[2]))
+        return f"expected {kind}, got {got}.", found[2]
     if found := re.search(r"Not a valid subclass of (\w+)\. Got value: (.*)", leaf):
-        hint = f"write {{class_path: NAME, init_args: {{...}}}} of a {found[1]}"
+        hint = f"write {{class_path: NAME, init_args: {{...}}}} of a{'n' * (found[1][0] in 'AEIOU')} {found[1]}"
         return f"{shorten(found[2])!r} is no component; {hint}. {LIST_HINT}", None
     if found := re.search(r"Expected an import path or a subclass spec, but got (.*)", leaf, re.DOTALL):
         return f"expected {{class_path: NAME, init_args: {{...}}}}, got {shorten(found[1])!r}. {LIST_HINT}", found[1]
@@ -182,7 +197,8 @@ def _unknown_key(group: str | None, word: str, cls: Any, options: Sequence[str])
 
         return unknown_key(cls, word, [argument["name"] for argument in arguments_of(cls)])
     if group is not None:
-        accepted = [option[len(group) + 1 :] for option in options if option.startswith(f"{group}.")]
+        below = [option[len(group) + 1 :] for option in options if option.startswith(f"{group}.")]
+        accepted = [name for name in below if "." not in name]
         owner = group
     else:
         accepted, owner = [option for option in options if "." not in option], "a recipe"

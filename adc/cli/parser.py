@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 from omegaconf.errors import OmegaConfBaseException
 
 from adc import registry
-from adc.cli import EXAMPLES, USAGE, list_items, recipe_keys
-from adc.cli.errors import explain, place_of_value, root_cause
+from adc.cli import EXAMPLES, USAGE, list_items, nulls, recipe_keys
+from adc.cli.errors import explain, place, place_of_constructor, place_of_value, root_cause
 from adc.cli.prefer_torch import prefer_torch
-from adc.errors import UsageError, debugging, describe, masked
+from adc.errors import UsageError, debugging, describe, masked, name_place
 from adc.runs import read_recipe
 
 PARSER_OPTIONS: dict[str, Any] = {"parser_mode": "omegaconf+", "allow_abbrev": False}
@@ -41,12 +43,41 @@ def load_components(training: bool = False) -> None:
     prefer_torch()
 
 
+class Parsed(BaseException):
+    """The end of a command whose recipe is read, where nothing is to be built."""
+
+
+_parsing_only = False
+
+
+@contextmanager
+def parsing_only() -> Iterator[None]:
+    """Let commands end with `Parsed` before they build what their recipes name."""
+    global _parsing_only
+    before, _parsing_only = _parsing_only, True
+    try:
+        yield
+    finally:
+        _parsing_only = before
+
+
+def end_if_parsing_only() -> None:
+    """End the command here if its recipe was only to be read.
+
+    Raises:
+        Parsed: If so.
+    """
+    if _parsing_only:
+        raise Parsed
+
+
 class OneLineErrors(ArgumentParser):
     """A parser with errors in one line; ``ADC_DEBUG=1`` shows jsonargparse's own."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None, **options: Any) -> Any:
         """Parse, remembering which recipes are read."""
         self.recipes = recipes_of(sys.argv[1:] if args is None else args)
+        self.folder = Path.cwd()
         args = list(sys.argv[1:] if args is None else args)
         try:
             for recipe in self.recipes:
@@ -57,11 +88,15 @@ class OneLineErrors(ArgumentParser):
         if wrong := recipe_keys.unknown(self.recipes, self._option_names()):
             self.error(wrong, None)
         try:
-            return super().parse_args(args, namespace, **options)
+            parsed = super().parse_args(args, namespace, **options)
         except OmegaConfBaseException as error:
             if not self.exit_on_error:
                 raise
-            self.error(f"{error.full_key}: {str(error).splitlines()[0]}", None)
+            where = place(self.recipes, str(error.full_key).split("."), None)
+            self.error(f"{where}{str(error).splitlines()[0]}", None)
+        if wrong := nulls.forbidden(parsed, self._actions, self.recipes):
+            self.error(wrong, None)
+        return parsed
 
     def format_help(self) -> str:
         """The help of the command under headings of our own, and an example of it."""
@@ -76,6 +111,7 @@ class OneLineErrors(ArgumentParser):
         Raises:
             UsageError: In one line, with the place in the recipe if it names a file.
         """
+        end_if_parsing_only()
         try:
             return super().instantiate(namespace, *args, **options)
         except Exception as error:
@@ -85,6 +121,8 @@ class OneLineErrors(ArgumentParser):
             if isinstance(cause, (ValueError, OSError, ImportError)):
                 line = describe(cause)
                 raise UsageError(f"{place_of_value(getattr(self, 'recipes', []), line)}{line}") from cause
+            if where := place_of_constructor(getattr(self, "recipes", []), cause):
+                name_place(cause, where)
             raise cause from cause.__cause__
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -93,6 +131,7 @@ class OneLineErrors(ArgumentParser):
             super().error(message, ex)
         if debugging():
             sys.stderr.write(f"{message}\n")
+        os.chdir(getattr(self, "folder", "."))  # jsonargparse reads a recipe in the recipe's folder
         line = explain(message, ex, getattr(self, "recipes", []), self._option_names(), str(self.prog))
         sys.stderr.write(f"adc: error: {masked(line)}\n")
         sys.exit(USAGE)

@@ -15,6 +15,7 @@ import yaml
 
 from adc.cli.errors import LIST_HINT, has_no, resolve, shorten, unknown_key, value_of
 from adc.cli.list import arguments_of
+from adc.runs import COMMAND_OF_KEY
 
 COMPONENT_KEYS = ("class_path", "init_args", "dict_kwargs")
 STRING = "tag:yaml.org,2002:str"
@@ -33,7 +34,10 @@ def unknown(recipes: Sequence[str], options: Sequence[str]) -> str | None:
         root = yaml.compose(Path(recipe).read_text(encoding="utf-8"))
         for key, _ in root.value if isinstance(root, yaml.MappingNode) else ():
             if (word := str(key.value).partition(".")[0].rstrip("+")) not in known:
-                return f"{recipe}:{key.start_mark.line + 1}: {has_no('a recipe', word, known)}"
+                other = (
+                    f" A recipe with {word!r} is for `adc {COMMAND_OF_KEY[word]}`." if word in COMMAND_OF_KEY else ""
+                )
+                return f"{recipe}:{key.start_mark.line + 1}: {has_no('a recipe', word, known)}{other}"
         for line, keys, says in _walk(root, None, "", first=recipe == recipes[0]):
             return f"{recipe}:{line}: {keys}: {says}"
     return None
@@ -55,7 +59,7 @@ def _walk(node: yaml.Node | None, kind: Any, keys: str, first: bool, whole: bool
     """
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            yield from _walk(item, _inner(kind), f"{keys}[{number}]", first, whole=True)
+            yield from _walk(item, inner(kind), f"{keys}[{number}]", first, whole=True)
     if not isinstance(node, yaml.MappingNode):
         return
     yaml.constructor.SafeConstructor().flatten_mapping(node)  # merge keys
@@ -66,15 +70,15 @@ def _walk(node: yaml.Node | None, kind: Any, keys: str, first: bool, whole: bool
         if component is None or inspect.isabstract(component):
             return
         yield from _foreign(entries, component, list(COMPONENT_KEYS), keys)
-        if isinstance(inner := entries.get("init_args", (None, None))[1], yaml.MappingNode):
-            yield from _arguments(inner, component, f"{keys}.init_args".lstrip("."), first)
+        if isinstance(below := entries.get("init_args", (None, None))[1], yaml.MappingNode):
+            yield from _arguments(below, component, f"{keys}.init_args".lstrip("."), first)
         return
-    plain: Any = next((one for one in _alternatives(kind) if dataclasses.is_dataclass(one)), None)
+    plain: Any = next((one for one in alternatives(kind) if dataclasses.is_dataclass(one)), None)
     if plain is not None:
         yield from _arguments(node, plain, keys, first)
         return
     for name, (_, value) in entries.items():
-        yield from _walk(value, _inner(kind), f"{keys}.{name}".lstrip("."), first, whole)
+        yield from _walk(value, inner(kind), f"{keys}.{name}".lstrip("."), first, whole)
 
 
 def _shapeless(entries: dict[str, Any], keys: str, whole: bool) -> Iterator[Fault]:
@@ -110,7 +114,7 @@ def _arguments(node: yaml.MappingNode, component: Any, keys: str, first: bool) -
     if accepted is None:
         return
     yield from _foreign(entries, component, accepted, keys)
-    hints = _hints(component)
+    hints = hints_of(component)
     for name, (_, value) in entries.items():
         yield from _walk(value, hints.get(name.rstrip("+")), f"{keys}.{name}".lstrip("."), first, whole=first)
 
@@ -134,7 +138,8 @@ def _accepted(component: Any) -> list[str] | None:
         return None
 
 
-def _hints(component: Any) -> dict[str, Any]:
+def hints_of(component: Any) -> dict[str, Any]:
+    """The annotations of a component's arguments, those of its bases included."""
     found: dict[str, Any] = {}
     for one in [*reversed(component.__mro__)] if inspect.isclass(component) else [component]:
         with suppress(NameError, TypeError, AttributeError):
@@ -142,11 +147,11 @@ def _hints(component: Any) -> dict[str, Any]:
     return found
 
 
-def _alternatives(kind: Any) -> list[Any]:
+def alternatives(kind: Any) -> list[Any]:
     """A kind, or those of a union."""
     return list(typing.get_args(kind)) if typing.get_origin(kind) in (typing.Union, types.UnionType) else [kind]
 
 
-def _inner(kind: Any) -> Any:
+def inner(kind: Any) -> Any:
     """The kind of the values of a mapping, or of the items of a list."""
-    return next((found[-1] for one in _alternatives(kind) if (found := typing.get_args(one))), None)
+    return next((found[-1] for one in alternatives(kind) if (found := typing.get_args(one))), None)

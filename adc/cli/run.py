@@ -19,19 +19,12 @@ from types import FrameType
 from typing import Any
 
 from adc import runs
-from adc.cli import EXAMPLES, INTERRUPTED
+from adc.cli import EXAMPLES, INTERRUPTED, checking
 from adc.errors import UsageError, suggest
+from adc.runs import COMMAND_OF_KEY
 from adc.signals import STATUS, STOPPED, handled
 
 PROGRAM = [sys.executable, "-m", "adc"]
-COMMAND_OF_KEY = {
-    "model": "fit",
-    "ratios": "prune",
-    "restorers": "report",
-    "bench": "bench",
-    "latents": "cache-latents",
-    "preferences": "cache-preferences",
-}
 FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe changed", "outdated", "interrupted", "to do"
 
 
@@ -75,8 +68,10 @@ def main(argv: list[str]) -> None:
             step.state = NEW
     if options.dry_run:
         _show(steps, first, last)
+        _read([step.arguments for step in steps])
         return
     _check(steps[: last + 1], first, options.folder)
+    _read([step.arguments for step in steps[first : last + 1] if step.state != FINISHED])
     if options.start or options.restart:
         for step in steps[first : last + 1]:
             runs.clear(step.run)
@@ -174,6 +169,12 @@ def _check(steps: list[Step], first: int, folder: str) -> None:
         elif step.state == OUTDATED:
             names = ", ".join(other.name for other in step.needs)
             raise UsageError(f"{step.run} was made before its inputs ({names}); {ways}")
+
+
+def _read(jobs: Sequence[Sequence[str]]) -> None:
+    """Check that the recipes of commands can be read, before the first of them spends hours."""
+    if line := checking.check(jobs):
+        raise UsageError(line)
 
 
 def _run(step: Step, relay: Relay) -> None:
@@ -308,5 +309,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="start", metavar="NAME", help="do this recipe and what follows again")
     parser.add_argument("--until", metavar="NAME", help="stop after this recipe")
     parser.add_argument("--restart", action="store_true", help="do everything again")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, read every recipe and stop")
     return parser

@@ -26,7 +26,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from adc import runs
 from adc.cli import COMMANDS, INTERRUPTED, changes, clusters
 from adc.cli.extras import check_extras
-from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
+from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, end_if_parsing_only, load_components
 from adc.errors import UsageError, masked
 from adc.signals import STOPPED, is_first_process
 from adc.training import Stage
@@ -118,6 +118,7 @@ class RecipeCLI(LightningCLI):
             raise UsageError(
                 "trainer.default_root_dir is not given; name the run's folder, for one runs/demo/1_decoder."
             )
+        end_if_parsing_only()
         if self.config.trainer.fast_dev_run:
             self.run_folder = Path(self.held.enter_context(tempfile.TemporaryDirectory()))
             self.config.trainer.default_root_dir = str(self.run_folder)
@@ -217,8 +218,9 @@ def _fit(cli: RecipeCLI) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     checkpoint = _resume(cli)
-    if trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
-        print(f"curves and samples: tensorboard --logdir {trainer.logger.log_dir}")
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if isinstance(logger, TensorBoardLogger):
+            print(f"curves and samples: tensorboard --logdir {logger.log_dir}")
     stopwatch = runs.Stopwatch(cli.run_folder)
     if trainer.is_global_zero:
         cli.save_recipe(resumed=checkpoint is not None)

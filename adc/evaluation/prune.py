@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from adc import pruning, runs
+from adc.errors import UsageError
 from adc.interfaces import Student
 from adc.metrics.efficiency import Cost, Efficiency, count, meta_copy
 from adc.pruning import Cut, Importance, Magnitude, load_student, save_student
@@ -47,8 +48,10 @@ def prune(
         parameters and multiply-accumulates before and after.
 
     Raises:
-        ValueError: If there is no such part, or a ratio is out of its range.
+        ValueError: If there is no such part, or a ratio or the size is out of its range.
     """
+    if size < 1:
+        raise UsageError(f"size: {size} pixels; at least 1.")
     student = student if isinstance(student, Student) else load_student(str(student))
     importance = Magnitude() if importance is None else importance
     parts = student.prunable().parts
