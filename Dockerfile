@@ -8,6 +8,6 @@ ENV PATH=/opt/adc/bin:$PATH VIRTUAL_ENV=/opt/adc
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY adc adc
 COPY plugins plugins
-RUN uv pip install --no-cache --constraint constraints.txt '.[spandrel,metrics]'
 COPY recipes recipes
+RUN uv pip install --no-cache --constraint constraints.txt '.[spandrel,metrics]'
 ENTRYPOINT ["adc"]

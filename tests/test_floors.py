@@ -16,14 +16,14 @@ FLOORS = (
     {"ops"},
     {"interfaces"},
     {"vgg16"},
-    {"losses", "metrics", "degradation", "pruning", "media", "runs"},
+    {"losses", "metrics", "degradation", "pruning", "media", "runs", "recipe_files"},
     {"data", "training", "inference"},
     {"exporting", "teacher_cache", "testing"},
     {"evaluation", "stages"},
     {"cli"},
     {"__main__"},
 )
-FOR_PLUGINS = FLOORS[1] | FLOORS[2] | FLOORS[3] | FLOORS[4] - {"media", "runs"} | {"testing", "weights"}
+FOR_PLUGINS = FLOORS[1] | FLOORS[2] | FLOORS[3] | FLOORS[4] - {"media", "runs", "recipe_files"} | {"testing", "weights"}
 HEAVY = {
     "diffusers", "transformers", "peft", "lpips", "pyiqa", "torch_pruning", "spandrel", "torchvision", "skimage",
     "matplotlib", "av", "onnx", "onnxruntime", "onnxscript", "cv2", "scipy",

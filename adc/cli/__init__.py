@@ -17,6 +17,7 @@ from adc.signals import ending_at_once, ending_in_order
 
 COMMANDS = {
     "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
+    "recipes": ("adc.cli.recipes", "main", "List the recipes that ship with adc, or copy a folder of them."),
     "list": ("adc.cli.list", "main", "List the components that a recipe can name, or explain one."),
     "fit": ("adc.cli.train", "fit", "Train the stage of a recipe; an interrupted run continues."),
     "validate": ("adc.cli.train", "validate", "Measure a checkpoint on the validation data."),
@@ -39,6 +40,7 @@ ENDS: dict[str, Any] = {"fit": ending_at_once} | dict.fromkeys(
 """How SIGTERM ends commands that do not handle it themselves."""
 EXAMPLES = {
     "run": "adc run recipes/demo",
+    "recipes": "adc recipes demo",
     "list": "adc list AdversarialDistillation",
     "fit": "adc fit -c recipes/demo/2_distill.yaml --trainer.callbacks.StopAfter.updates 100",
     "validate": "adc validate -c recipes/demo/2_distill.yaml",
