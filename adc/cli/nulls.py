@@ -81,6 +81,14 @@ def _is_null(component: Any, name: str) -> bool:
 
 
 def _sentence(keys: str, kind: Any, recipes: Sequence[str]) -> str:
-    name = kind.__name__ if inspect.isclass(kind) else str(kind).replace("typing.", "")
     found = place(recipes, [key.partition("[")[0] for key in keys.split(".")], "null")
-    return f"{found if ':' in found.rstrip(': ') else f'{keys}: '}expected {name}, got null."
+    return f"{found if ':' in found.rstrip(': ') else f'{keys}: '}expected {_named(kind)}, got null."
+
+
+def _named(kind: Any) -> str:
+    """A kind in words."""
+    if typing.get_origin(kind) is typing.Literal:
+        return f"one of {', '.join(map(repr, typing.get_args(kind)))}"
+    if len(found := alternatives(kind)) > 1:
+        return " or ".join(_named(one) for one in found)
+    return kind.__name__ if inspect.isclass(kind) else str(kind).rpartition(".")[2]

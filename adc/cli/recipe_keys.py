@@ -34,13 +34,17 @@ def unknown(recipes: Sequence[str], options: Sequence[str]) -> str | None:
         root = yaml.compose(Path(recipe).read_text(encoding="utf-8"))
         for key, _ in root.value if isinstance(root, yaml.MappingNode) else ():
             if (word := str(key.value).partition(".")[0].rstrip("+")) not in known:
-                other = (
-                    f" A recipe with {word!r} is for `adc {COMMAND_OF_KEY[word]}`." if word in COMMAND_OF_KEY else ""
-                )
+                other = _other_command([str(one.value) for one, _ in root.value], known)
                 return f"{recipe}:{key.start_mark.line + 1}: {has_no('a recipe', word, known)}{other}"
         for line, keys, says in _walk(root, None, "", first=recipe == recipes[0]):
             return f"{recipe}:{line}: {keys}: {says}"
     return None
+
+
+def _other_command(words: Sequence[str], known: Sequence[str]) -> str:
+    """The command that a recipe of these keys is for, in a sentence; nothing if that cannot be said."""
+    found = next((word for word in words if word in COMMAND_OF_KEY and word not in known), None)
+    return "" if found is None else f" A recipe with {found!r} is for `adc {COMMAND_OF_KEY[found]}`."
 
 
 Fault = tuple[int, str, str]

@@ -72,8 +72,8 @@ def part(**arguments):
     ("arguments", "keys", "kind"),
     [
         ({"text": None}, "text", "str"),
-        ({"either": None}, "either", "int | str"),
-        ({"choice": None}, "choice", "Literal['a', 'b']"),
+        ({"either": None}, "either", "int or str"),
+        ({"choice": None}, "choice", "one of 'a', 'b'"),
         ({"plain": {"word": None}}, "plain.word", "str"),
         ({"parts": [{"class_path": "Whole", "init_args": {"text": None}}]}, "parts[0].init_args.text", "str"),
     ],
@@ -87,7 +87,8 @@ def test_a_null_that_is_refused(parse, arguments, keys, kind):
 
 def test_nulls_of_options(parse):
     given = part(text="b")
-    assert parse(given, "--part.text", "null") == "part.init_args.text: expected str, got null."
+    assert parse(given, "--part.text", "null").endswith("part.init_args.text: expected str, got null.")
+    assert parse(None, "--part=Whole", "--part.text=null") == "part.init_args.text: expected str, got null."
     assert parse({"title": None}) == "recipe.yaml:1: title: expected str, got null."
     complaint = parse(part(names={"a": None}))
     assert "names" in complaint and complaint.endswith("expected str, got null.")
