@@ -72,6 +72,6 @@ def moving_shots(clip: Tensor) -> list[slice]:
         clip: ``(T, 3, H, W)`` in ``[-1, 1]``.
     """
     small = reduced(clip)
-    found = cuts(small).nonzero().flatten().tolist() if min(small.shape[-2:]) >= CELLS else []
-    places = [0, *(place + 1 for place in found), len(clip)]
+    found = [bool(one) for one in cuts(small)] if min(small.shape[-2:]) >= CELLS else []
+    places = [0, *(place for place in range(1, len(clip)) if found and found[place - 1]), len(clip)]
     return [slice(a, b) for a, b in pairwise(places) if b - a > 1] or [slice(0, len(clip))]
