@@ -238,7 +238,7 @@ class VideoReader:
         packets = reached = 0
         try:
             for packet in self._whole_groups(on_packet is not None):
-                if packet.stream_index != self.stream.index:
+                if packet.stream.index != self.stream.index:
                     if on_packet is not None and packet.size:
                         on_packet(packet)
                     continue
@@ -269,7 +269,7 @@ class VideoReader:
         """
         held: list[Any] | None = None if self.counted else []
         for packet in filled(self.container.demux([self.stream, *(self.companions if with_companions else [])])):
-            if held is None or packet.stream_index != self.stream.index:
+            if held is None or packet.stream.index != self.stream.index:
                 yield packet
                 continue
             if packet.is_keyframe and packet.size:
@@ -332,7 +332,7 @@ def filled(packets: Iterable[Any]) -> Iterator[Any]:
         if packet.size:
             yield packet
         else:
-            empty[packet.stream_index] = packet
+            empty[packet.stream.index] = packet  # its own number is 0 where it flushes
     yield from empty.values()
 
 

@@ -1,6 +1,7 @@
 """Video files that end early, and those whose packets are empty: both readers, and containers of many kinds."""
 
 import av
+import numpy as np
 import pytest
 from filming import film, picture
 
@@ -105,3 +106,25 @@ def test_frames_repeated_by_empty_packets(tmp_path, monkeypatch, codec):
     assert damage == [] and len(whole) == len(frames) == len(found) == 24
     for number, pixels in enumerate(whole):
         assert (to_bytes(frames[number].pixels) == pixels).all() and (found.read([number])[0] == pixels).all()
+
+
+@pytest.mark.parametrize("with_sound", [True, False])
+def test_the_last_frames_of_a_video_behind_its_sound(tmp_path, with_sound):
+    """Reordered frames come out at the end only, whichever stream comes first in the file."""
+    plain = filmed(tmp_path / "plain.mp4", codec="libx264", bf=2)
+    path = tmp_path / "a.mkv"
+    with av.open(str(plain)) as before, av.open(str(path), "w") as after:
+        sound = after.add_stream("pcm_s16le", rate=8000)
+        copy = after.add_stream_from_template(before.streams.video[0])
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 8000, 0
+        after.mux([*sound.encode(frame), *sound.encode()])
+        for packet in before.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                after.mux(packet)
+    with VideoReader(path) as reader:
+        assert reader.stream.index == 1
+        frames = [*reader.frames((lambda packet: None) if with_sound else None)]
+        assert len(frames) == 24 and reader.damage == []
+    assert len({float(frame.pixels.sum()) for frame in frames}) == 24
