@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib.util
 import os
 import re
@@ -25,6 +26,10 @@ def missing_extra(component: type) -> str | None:
         if importlib.util.find_spec(package) is None:
             return f"{component.__name__} needs the {package} library: pip install 'adc[{extra}]'."
     return None
+
+
+OF_FILES = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)
+"""What a system says of a file, which is clear whoever asked."""
 
 
 def debugging() -> bool:
@@ -96,6 +101,8 @@ def _last(error: BaseException) -> TracebackType | None:
 
 def _is_deliberate(error: BaseException) -> bool:
     if isinstance(error, UsageError):
+        return True
+    if isinstance(error, OSError) and error.filename is not None and error.errno in OF_FILES:
         return True
     if not isinstance(error, MEANT):
         return False

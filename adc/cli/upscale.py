@@ -40,6 +40,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
 }
 FLAGS = {
     "frames": "The input folder holds the frames of a video, or folders that do, each a video of its own.",
+    "drop-streams": "Leave out sound and subtitles that the container of the result cannot hold, instead of stopping.",
     "resume": "Leave out files, and of folders of frames images, whose result is there.",
     "compile": "Compile the student; it starts slowly then, and pays for many images of one size.",
 }
@@ -119,8 +120,8 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
                 if stop.is_set():
                     raise KeyboardInterrupt
 
-            settings = {"codec": given.codec, "crf": given.crf, "rate": rate, "on_frame": count}
-            if upscale_video(job.source, job.target, upscaler, options, **settings):
+            settings = {"codec": given.codec, "crf": given.crf, "rate": rate, "drop_streams": given.drop_streams}
+            if upscale_video(job.source, job.target, upscaler, options, **settings, on_frame=count):
                 raise ValueError(f"{job.source}: damaged in places; what could be read is in {job.target}.")
             if made == {False}:
                 there.append(job)

@@ -12,9 +12,11 @@ from pathlib import Path
 from torch import Tensor
 
 from adc.inference.options import UpscaleOptions
+from adc.inference.room import check_room_for
 from adc.inference.stream import THERE, mixes_frames, stream_frames
 from adc.inference.upscaler import Upscaler, restore_clip
 from adc.media.frame_folders import FrameFolder, FrameFolderWriter
+from adc.media.losses import lost_in_folder
 from adc.media.names import is_video
 from adc.media.pairing import by_name
 from adc.media.video_reader import Damage, Frame, VideoReader
@@ -40,6 +42,7 @@ def upscale_video(
     crf: int | None = None,
     layout: str | None = None,
     rate: Fraction | int = 25,
+    drop_streams: bool = False,
     on_frame: Callable[[bool], None] = lambda is_new: None,
 ) -> list[Damage]:
     """Upscale a video or a folder of frames, in memory that does not grow with its length.
@@ -65,6 +68,7 @@ def upscale_video(
         crf: Constant rate factor: lower is better and larger; None is a high-quality value.
         layout: FFmpeg's name of the pixel format; None keeps the source's where the codec has it.
         rate: Frames per second of a folder.
+        drop_streams: Whether sound and subtitles that the target cannot hold are left out; else they are an error.
         on_frame: Called after each frame: whether it was made, or was there already.
 
     Returns:
@@ -93,15 +97,20 @@ def upscale_video(
         if to_file:
             like = reader if isinstance(reader, VideoReader) else None
             deep = options.depth == 16
-            writer = open_files.enter_context(VideoWriter(target, like, reader.rate, codec, crf, layout, deep))
+            writer = open_files.enter_context(
+                VideoWriter(target, like, reader.rate, codec, crf, layout, deep, drop_streams)
+            )
         else:
             names = None if folder is None else list(by_name((file.stem, file) for file in folder.files))
             writer = FrameFolderWriter(target, names, becomes, options.quality, options.depth)
         is_done = writer.is_there if isinstance(writer, FrameFolderWriter) and options.resume else _never
         frames = reader.frames(writer.copy)
         first = next(frames)
-        if isinstance(writer, VideoWriter) and isinstance(upscaler, Upscaler):
-            writer.begin(*upscaler.size(*first.pixels.shape[1:]))
+        if isinstance(upscaler, Upscaler):
+            size = upscaler.size(*first.pixels.shape[1:])
+            check_room_for(target, reader, size, options, None if to_file else becomes)
+            if isinstance(writer, VideoWriter):
+                writer.begin(*size)
         chunk, chunk_overlap, mixes = _chunks(restore, context, stride, first, chunk, chunk_overlap)
         bar = open_files.enter_context(track(source.name, reader.count or None, "frames"))
         found = chain([first], frames)
@@ -115,6 +124,7 @@ def upscale_video(
             counts[is_new] += 1
             on_frame(is_new)
             bar.advance()
+        lost = lost_in_folder(reader, options.depth) if isinstance(reader, VideoReader) and not to_file else []
     if isinstance(writer, FrameFolderWriter) and writer.has_more:
         note(f"{target}: holds more images than this video has frames; those after {writer.passed:06d} are others")
     if there := counts[False]:
@@ -122,7 +132,7 @@ def upscale_video(
     for text, count in folder.notes.items() if folder is not None else ():
         if count:
             note(f"{source}: {text} ({count} frame{'' if count == 1 else 's'})")
-    lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *writer.left_out]
+    lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *writer.left_out, *lost]
     for line in lines:
         note(f"{source}: {line}")
     return reader.damage

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from adc.files import scratch_beside
+from adc.media.companions import APPLE, held_companions, left_streams, missing_metadata, portable
 from adc.media.damage import decoder_errors
+from adc.media.losses import lost_pixels, lost_side_data
 from adc.media.names import VIDEO_WRITTEN
 from adc.media.video_color import BT709, LIMITED, Color, is_rgb, to_av_frame
 from adc.media.video_reader import Frame, VideoReader
@@ -28,11 +31,7 @@ SETTINGS = {
     "libx265": {"preset": "medium", "x265-params": "log-level=error:rc-lookahead=20"},
     "libvpx-vp9": {"row-mt": "1", "cpu-used": "3", "lag-in-frames": "12"},
 }
-FILE_METADATA = ("encoder", "major_brand", "minor_version", "compatible_brands", "rotate", "alpha_mode")
-"""Metadata of the file, not of its content."""
 MICROSECOND = Fraction(1, 1_000_000)
-PQ = 16
-"""The transfer of HDR10, whose mastering display and light levels are data of their own."""
 FRAME_DURATION = 1 << 8
 """Flag of FFmpeg's encoders: frames have durations."""
 DEEP = ("yuv444p16le", "yuv420p10le")
@@ -53,7 +52,8 @@ class VideoWriter:
     its streams moved alike.
 
     Attributes:
-        left_out: What of `like` is not written, each in a few words: other streams, transparency, bits, data of HDR.
+        left_out: What of `like` is not written, each in a few words: other streams, transparency, bits; at the end also
+            metadata, data of HDR, and that frames are interlaced.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class VideoWriter:
         crf: int | None = None,
         layout: str | None = None,
         deep: bool = False,
+        drop_streams: bool = False,
     ) -> None:
         """
         Args:
@@ -76,6 +77,8 @@ class VideoWriter:
             crf: Constant rate factor: lower is better and larger; None is the codec's default here.
             layout: FFmpeg's name of the pixel format; None keeps that of `like` where the codec has it.
             deep: Whether it has more than eight bits per channel even if `like` has not: 16 where the codec has them.
+            drop_streams: Whether sound and subtitles that the container cannot hold are left out; else they are an
+                error.
 
         Raises:
             ValueError: If the container or the codec is not known, or the one cannot hold the other, or a stream.
@@ -91,8 +94,9 @@ class VideoWriter:
         begins = like.container.start_time if like is not None else None
         self._origin = max(0, begins or 0) * MICROSECOND
         self.left_out: list[str] = []
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}")
+        companions, dropped = ([], []) if like is None else held_companions(self.path, like, drop_streams)
+        self.left_out += dropped
+        self._temporary = scratch_beside(self.path)
         self._waiting: list[Any] | None = []
         self._is_empty = True
         self._earliest = -(2**62)
@@ -100,11 +104,11 @@ class VideoWriter:
         self._container = self._open()
         try:
             self._stream = self._add_video(like.rate if like is not None else Fraction(rate), codec, crf)
-            self._copies = {} if like is None else self._add_companions(like)
+            self._copies = {} if like is None else self._add_companions(like, companions)
             self._layout = self._choose_layout(layout, deep)
             self._format = av.VideoFormat(self._layout)
             self._deep = max(component.bits for component in self._format.components) > 8
-            self.left_out += [] if like is None else self._lost(like)
+            self.left_out += [] if like is None else lost_pixels(like, self._deep, self._stream.codec_context.name)
         except BaseException:
             self._drop()
             raise
@@ -113,11 +117,16 @@ class VideoWriter:
         import av
 
         try:
-            return av.open(f"file:{self._temporary}", "w")
+            flags = {"movflags": "use_metadata_tags"} if self._is_apple() else {}
+            return av.open(f"file:{self._temporary}", "w", container_options=flags)
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno and not isinstance(error, ValueError):
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
             raise ValueError(f"{self.path}: FFmpeg cannot write {self.path.suffix} files here.") from None
+
+    def _is_apple(self) -> bool:
+        metadata = {} if self.like is None else self.like.container.metadata
+        return self.path.suffix.lower() in (".mov", ".mp4") and any(key.startswith(APPLE) for key in metadata)
 
     def _add_video(self, rate: Fraction, codec: str | None, crf: int | None) -> Any:
         import av
@@ -137,6 +146,8 @@ class VideoWriter:
             raise ValueError(f"codec: FFmpeg has no encoder {name} here; take one of {known}.") from None
         if not is_video:
             raise ValueError(f"codec: {name} is no video encoder; take one of {known}.")
+        if name == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # what it logs besides errors goes to the terminal
         try:
             stream = self._container.add_stream(name, rate, options={**SETTINGS.get(name, {}), **quality})
         except (av.FFmpegError, ValueError):
@@ -144,28 +155,16 @@ class VideoWriter:
         stream.codec_context.time_base = stream.time_base = self._time_base
         return stream
 
-    def _add_companions(self, like: VideoReader) -> dict[int, Any]:
-        import av
-
+    def _add_companions(self, like: VideoReader, companions: Sequence[Any]) -> dict[int, Any]:
         copies = {}
-        for stream in like.companions:
-            kind = "subtitles" if stream.type == "subtitle" else stream.type
-            try:
-                copy = self._container.add_stream_from_template(stream)
-            except (av.FFmpegError, ValueError, AttributeError):
-                name = stream.codec_context.name if stream.codec_context is not None else "unknown"
-                raise ValueError(
-                    f"{self.path}: cannot hold the {name} {kind} of {like.path}; write an .mkv file."
-                ) from None
-            copy.metadata.update(_portable(stream.metadata))
+        for stream in companions:
+            copies[stream.index] = copy = self._container.add_stream_from_template(stream)
+            copy.metadata.update(portable(stream.metadata))
             copy.disposition = stream.disposition
-            copies[stream.index] = copy
-        used = {like.stream.index, *copies}
-        for stream in like.container.streams:
-            if stream.index not in used and "timecode" not in stream.metadata:
-                self.left_out.append(f"{stream.type} stream {stream.index} is left out")
-        self._stream.metadata.update(_portable(like.stream.metadata))
-        self._container.metadata.update(_portable(like.container.metadata))
+        self.left_out += left_streams(like)
+        self._stream.metadata.update(portable(like.stream.metadata))
+        self._stream.disposition = like.stream.disposition
+        self._container.metadata.update(portable(like.container.metadata))
         if chapters := like.container.chapters():
             self._container.set_chapters([_moved(chapter, self._origin) for chapter in chapters])
         return copies
@@ -195,19 +194,6 @@ class VideoWriter:
         codec = self._stream.codec_context.name
         raise ValueError(f"depth: {codec} has eight bits per channel; leave 16 out, or take another codec, as libx265.")
 
-    def _lost(self, like: VideoReader) -> list[str]:
-        """What the pixels of the source have and those of the result have not."""
-        name, lost = self._stream.codec_context.name, []
-        if like.has_alpha:
-            lost.append("transparency is left out")
-        if like.deep and not self._deep:
-            lost.append(f"more than eight bits become eight, which is what {name} has")
-        if like.color.transfer == PQ:
-            lost.append(
-                "the mastering display and light levels of HDR are left out; its transfer and primaries are kept"
-            )
-        return lost
-
     def __enter__(self) -> VideoWriter:
         return self
 
@@ -219,6 +205,8 @@ class VideoWriter:
 
     def copy(self, packet: Any) -> None:
         """Write a packet of one of the `companions` of `like` as it is."""
+        if packet.stream_index not in self._copies:
+            return
         packet.stream = self._copies[packet.stream_index]
         shift = round(self._origin / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts - shift
@@ -297,6 +285,9 @@ class VideoWriter:
         try:
             self._named(lambda: self._container.mux(self._stream.encode(None)))
             self._named(self._container.close)
+            if self.like is not None:
+                written = [self.like.stream, *(s for s in self.like.companions if s.index in self._copies)]
+                self.left_out += [*lost_side_data(self.like), *missing_metadata(self.like, written, self._temporary)]
             self._temporary.replace(self.path)
         except BaseException:
             self._drop()
@@ -324,12 +315,3 @@ def _moved(chapter: Any, origin: Fraction) -> Any:
     """A chapter, earlier by some seconds."""
     shift = round(origin / chapter["time_base"])
     return {**chapter, "start": max(0, chapter["start"] - shift), "end": max(0, chapter["end"] - shift)}
-
-
-def _portable(metadata: dict[str, str]) -> dict[str, str]:
-    statistics = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS_")
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key.lower() not in FILE_METADATA and not key.upper().startswith(statistics)
-    }
