@@ -74,8 +74,9 @@ def check_room(path: str | Path, needed: int, advice: str) -> None:
         OSError: If fewer bytes are free than are needed; the message says how many are, and ends with the advice.
     """
     folder = next(folder for folder in (Path(path).absolute(), *Path(path).absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(folder).free
-    if needed > free:
+    usage = shutil.disk_usage(folder)
+    free = usage.free
+    if needed > free and usage.total:  # some file systems have no size at all
         raise OSError(f"{path}: needs {needed // 2**20} MiB and {free // 2**20} MiB are free there; {advice}")
 
 

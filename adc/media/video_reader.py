@@ -121,7 +121,8 @@ class VideoReader:
         if not retried(self.path.exists, path):
             raise FileNotFoundError(f"{path}: no such file.")
         if not self.path.is_file():
-            raise BrokenVideoError(f"{path}: is a folder, not a video file.")
+            what = "is a folder" if self.path.is_dir() else "is a pipe or a device, which is not read twice"
+            raise BrokenVideoError(f"{path}: {what}, not a video file.")
         try:
             self.container = retried(lambda: av.open(f"file:{self.path}", metadata_errors="replace"), path)
         except PermissionError:

@@ -1,5 +1,7 @@
 """Video files that end early, and those whose packets are empty: both readers, and containers of many kinds."""
 
+import os
+
 import av
 import numpy as np
 import pytest
@@ -128,3 +130,11 @@ def test_the_last_frames_of_a_video_behind_its_sound(tmp_path, with_sound):
         frames = [*reader.frames((lambda packet: None) if with_sound else None)]
         assert len(frames) == 24 and reader.damage == []
     assert len({float(frame.pixels.sum()) for frame in frames}) == 24
+
+
+def test_pipes_and_folders_are_no_video_files(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    (tmp_path / "b.mp4").mkdir()
+    for name, says in (("a.mp4", "is a pipe or a device"), ("b.mp4", "is a folder")):
+        with pytest.raises(BrokenVideoError, match=rf"{name}: {says}"):
+            VideoReader(tmp_path / name)
