@@ -10,19 +10,16 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from adc import runs
 from adc.cli import EXAMPLES, INTERRUPTED, checking
 from adc.errors import UsageError, suggest
 from adc.runs import COMMAND_OF_KEY
-from adc.signals import STATUS, STOPPED, handled
+from adc.signals import STATUS, STOPPED, Relay, handled
 
 PROGRAM = [sys.executable, "-m", "adc"]
 FINISHED, CHANGED, OUTDATED, INTERRUPTED_STATE, NEW = "finished", "recipe changed", "outdated", "interrupted", "to do"
@@ -190,66 +187,6 @@ def _run(step: Step, relay: Relay) -> None:
         sys.stderr.write(f"adc: error: {step.name} failed with status {status}; the same command goes on from there.\n")
     if status:
         sys.exit(INTERRUPTED if asked == signal.SIGINT and status == relay.FORCED else status)
-
-
-class Relay:
-    """Passes the signals that stop a run on to the step that runs, and waits for its end.
-
-    A step is in a process group of its own, so that a terminal sends Ctrl-C to this process alone and the step gets
-    it once.
-
-    Attributes:
-        received: The signals so far.
-    """
-
-    FORCED = 128 + signal.SIGKILL
-    PATIENCE_SECONDS = 10.0
-
-    def __init__(self) -> None:
-        self.received: list[int] = []
-        self._step: subprocess.Popen[bytes] | None = None
-
-    def wait(self, step: subprocess.Popen[bytes]) -> int:
-        """The return code of a step."""
-        self._step = step
-        for number in self.received:
-            step.send_signal(number)
-        try:
-            return step.wait()
-        finally:
-            self._step = None
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Pass a signal on; the second interrupt gives the step ten seconds, the third none."""
-        self.received.append(number)
-        if self._step is None:
-            return
-        self._step.send_signal(number)
-        interrupts = self.received.count(signal.SIGINT)
-        if number == signal.SIGINT and interrupts > 1:
-            timer = threading.Timer(self.PATIENCE_SECONDS if interrupts == 2 else 0.0, self._kill, [self._step])
-            timer.daemon = True
-            timer.start()
-
-    def suspend(self, number: int, frame: FrameType | None) -> None:
-        """Pause the step and this process (Ctrl-Z); both go on together."""
-        if self._step is not None:
-            os.killpg(self._step.pid, signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        if self._step is not None:
-            os.killpg(self._step.pid, signal.SIGCONT)
-
-    @staticmethod
-    def _kill(step: subprocess.Popen[bytes]) -> None:
-        if step.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(step.pid, signal.SIGKILL)
-
-    def check(self, name: str) -> None:
-        """Stop before a step begins, if a signal came after the last one had ended."""
-        if self.received:
-            sys.stderr.write(f"adc: stopped before {name}; the same command goes on from there.\n")
-            sys.exit(STATUS[self.received[0]])
 
 
 def _begin_step() -> None:

@@ -24,12 +24,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from adc import runs
-from adc.cli import COMMANDS, INTERRUPTED, changes, clusters
+from adc.cli import COMMANDS, INTERRUPTED
 from adc.cli.extras import check_extras
 from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, end_if_parsing_only, load_components
 from adc.errors import UsageError, masked
 from adc.signals import STOPPED, is_first_process
-from adc.training import Stage
+from adc.training import Stage, clusters
+from adc.training import recipe_changes as changes
 from adc.training.callbacks import goal
 from adc.training.callbacks.heartbeat import add_heartbeat
 from adc.training.callbacks.predictions import PredictionWriter
