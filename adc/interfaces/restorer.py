@@ -146,6 +146,8 @@ class Prunable:
         after: Called after the cut; it puts right what modules remember of their widths (``scale`` of a norm).
         heads: Layers whose output channels are split into so many heads of attention, each of which keeps as many.
             Attention in diffusers' names (``heads``, ``to_q``, ``to_k``, ``to_v``) is known without it.
+        tried: Whether cuts are tried on a copy, so that channels which the network counts or mixes (heads, windows)
+            stay without being named; the example then holds pixels that differ. Otherwise such a cut is an error.
     """
 
     network: nn.Module
@@ -155,6 +157,7 @@ class Prunable:
     blocks: dict[nn.Module, int] = field(default_factory=dict[nn.Module, int])
     after: Callable[[], None] = lambda: None
     heads: dict[nn.Module, int] = field(default_factory=dict[nn.Module, int])
+    tried: bool = False
 
 
 class Student(Restorer):

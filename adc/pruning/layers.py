@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+
+from adc.pruning.structure import fit, is_attention
 
 GROUP_COUNTS = (32, 24, 16, 12, 8, 6, 4, 2, 1)
 
@@ -99,3 +106,67 @@ def norm_groups(channels: int, most: int) -> int:
         most: Groups that it had.
     """
     return next(groups for groups in GROUP_COUNTS if groups <= most and channels % groups == 0)
+
+
+@contextmanager
+def as_products(layers: Iterable[Any]) -> Generator[None, None, None]:
+    """Layers that multiply by one; what norms do inside (to expand, to divide) has no place in a graph of channels."""
+    layers = list(layers)
+    try:
+        for layer in layers:
+            layer.forward = lambda x, *_, **__: x * 1
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def drop(
+    network: nn.Module,
+    kept: Mapping[tuple[nn.Module, bool], Tensor],
+    aligned: bool = True,
+    noted: Collection[nn.Module] = (),
+) -> None:
+    """Cut a network, in place.
+
+    Args:
+        network: What is cut.
+        kept: By layer and side (its output, or its input) a mask over the channels that stay.
+        aligned: Whether those stay; otherwise as many of the first ones.
+        noted: Layers whose widths the modules around them remember as numbers, which follow.
+    """
+    _follow(network, {side: mask for side, mask in kept.items() if side[0] in noted})
+    attentions: list[Any] = [module for module in network.modules() if is_attention(module)]
+    widths = [attention.to_q.out_features for attention in attentions]
+    for (layer, output), mask in kept.items():
+        channels = mask.nonzero().flatten()
+        keep(layer, output, channels if aligned else torch.arange(len(channels)))
+    fit(network)
+    if aligned:
+        for attention, before in zip(attentions, widths, strict=True):
+            _keep_temperature(attention, before)
+
+
+def _follow(network: nn.Module, kept: Mapping[tuple[nn.Module, bool], Tensor]) -> None:
+    """Put right whole numbers of the two modules around a layer that are its width, unless two layers disagree."""
+    names = {module: name for name, module in network.named_modules()}
+    found: dict[tuple[nn.Module, int], set[int]] = {}
+    for (layer, output), mask in kept.items():
+        path = names[layer].split(".")
+        for depth in range(1, min(3, len(path)) + 1):
+            around = network.get_submodule(".".join(path[:-depth]))
+            if not type(around).__module__.startswith("torch."):
+                found.setdefault((around, width(layer, output) or 0), set()).add(int(mask.sum()))
+    for (around, before), after in found.items():
+        for key, value in vars(around).items():
+            if type(value) is int and value == before and len(after) == 1:
+                setattr(around, key, next(iter(after)))
+
+
+def _keep_temperature(attention: Any, before: int) -> None:
+    """Narrower heads divide by a smaller root: put the difference into the queries."""
+    factor = (attention.to_q.out_features / before) ** 0.5
+    if factor != 1 and getattr(attention, "norm_q", None) is None:
+        with torch.no_grad():
+            for parameter in attention.to_q.parameters():
+                parameter.mul_(factor)

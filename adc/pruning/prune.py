@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 from adc.errors import suggest
 from adc.interfaces import Prunable, Student
 from adc.ops.modes import differentiable, evaluating
-from adc.pruning.groups import Group, Side, blocks, choose, kept_units
+from adc.pruning.groups import Blocks, Group, Side, blocks, choose, kept_units
 from adc.pruning.heads import AttentionWatch, check_heads, heads_of
 from adc.pruning.importance import Importance, Prefix
-from adc.pruning.layers import is_channelwise, keep, width
-from adc.pruning.structure import fit, is_attention
+from adc.pruning.layers import as_products, drop, is_channelwise, width
+from adc.pruning.trial import Choice, Whole, masks_of, noted_of, try_groups
 
 
 @dataclass(frozen=True)
@@ -66,20 +65,11 @@ def prune(
     with watch.watching():
         shapes = _run(plan)
     importance.prepare(student, calibration)
-    kept: dict[tuple[nn.Module, bool], Tensor] = {}
-    ignored = set(plan.ignored)
-    for group in find_groups(plan):
-        ratio = _ratio(group, plan.parts, ratios)
-        if ratio > 0 and group.free and not any(side.output and side.layer in ignored for side in group.sides):
-            number = kept_units(group, ratio, heads, plan.blocks)
-            mask = choose(importance.score(group), number, blocks(group, number, heads, plan.blocks))
-            for side in group.sides:
-                whole = torch.ones(len(side.units), dtype=torch.bool)
-                inside = side.units >= 0
-                whole[inside] = mask[side.units[inside]]
-                kept[side.layer, side.output] = kept.get((side.layer, side.output), True) & whole
-    check_heads(plan, watch.seen, heads, {layer for (layer, output), mask in kept.items() if output and not mask.all()})
-    _apply(plan.network, kept, importance.aligned)
+    chosen = choose_groups(plan, ratios, importance, heads)
+    kept = masks_of(chosen)
+    if not plan.tried:
+        check_heads(plan, watch.seen, heads, {layer for (layer, out), mask in kept.items() if out and not mask.all()})
+    drop(plan.network, kept, importance.aligned, noted_of(chosen))
     plan.after()
     _verify(plan, shapes)
     return {name: _difference(before[name], _survey(part)) for name, part in parts.items()}
@@ -96,6 +86,42 @@ def pruned(student: Student, ratios: dict[str, float]) -> Student:
     return student
 
 
+def choose_groups(
+    plan: Prunable,
+    ratios: Mapping[str, float],
+    importance: Importance,
+    heads: Mapping[nn.Module, int],
+    whole: list[Whole] | None = None,
+) -> list[Choice]:
+    """The groups that lose channels, and which of their units stay.
+
+    Args:
+        plan: What is pruned; where its cuts are tried, those that do not fit are left out.
+        ratios: As of `prune`.
+        importance: As of `prune`, prepared.
+        heads: Number of heads by projection.
+        whole: Takes the kinds of groups that were left out, and why.
+    """
+    found, ignored = [], set(plan.ignored)
+    for group in find_groups(plan):
+        ratio = _ratio(group, plan.parts, ratios)
+        if ratio > 0 and group.free and not any(side.output and side.layer in ignored for side in group.sides):
+            number = kept_units(group, ratio, heads, plan.blocks)
+            mask = choose(importance.score(group), number, blocks(group, number, heads, plan.blocks))
+            found.append(Choice(group, mask))
+    if not plan.tried:
+        return found
+
+    def evenly(group: Group, count: int) -> Tensor | None:
+        number = kept_units(group, _ratio(group, plan.parts, ratios), heads) // count * count
+        return choose(importance.score(group), number, Blocks(count)) if number and group.size % count == 0 else None
+
+    found, left = try_groups(plan, found, evenly)
+    if whole is not None:
+        whole += left
+    return found
+
+
 def find_groups(plan: Prunable) -> list[Group]:
     """All groups of coupled channels of a network, by torch-pruning's dependency graph (Fang et al., 2023)."""
     graph = _trace(plan)
@@ -104,7 +130,13 @@ def find_groups(plan: Prunable) -> list[Group]:
     done: set[nn.Module] = set()
     for root in roots:
         if root not in done and width(root, True) is not None:
-            group = _spread(graph, root)
+            try:
+                group = _spread(graph, root)
+            except (KeyError, TypeError, ArithmeticError):
+                if not plan.tried:
+                    raise
+                done.add(root)  # torch-pruning lost its channels on the way
+                continue
             done.update(side.layer for side in group.sides if side.output)
             found.append(group)
     return found
@@ -116,11 +148,17 @@ def _trace(plan: Prunable) -> Any:
 
     layers = [module for module in plan.network.modules() if is_channelwise(module)]
     pruners = {type(layer): _channelwise_pruner() for layer in layers}
-    with differentiable(plan.network), _as_products(layers), warnings.catch_warnings():
+    with differentiable(plan.network), as_products(layers), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch_pruning.DependencyGraph().build_dependency(
-            plan.network, _example(plan), customized_pruners=pruners, verbose=False
-        )
+        try:
+            return torch_pruning.DependencyGraph().build_dependency(
+                plan.network, _example(plan), customized_pruners=pruners, verbose=False
+            )
+        except Exception as error:
+            if not plan.tried:
+                raise
+            reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            raise ValueError(f"torch-pruning does not follow the channels of this network ({reason}).") from error
 
 
 def _channelwise_pruner() -> Any:
@@ -142,17 +180,13 @@ def _channelwise_pruner() -> Any:
     return Pruner()
 
 
-@contextmanager
-def _as_products(layers: Iterable[Any]) -> Generator[None, None, None]:
-    """Layers that multiply by one; what norms do inside (to expand, to divide) has no place in a graph of channels."""
-    layers = list(layers)
-    try:
-        for layer in layers:
-            layer.forward = lambda x, *_, **__: x * 1
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
+FURTHEST = 64
+"""How many places in one layer a channel may reach: more are a loop in the graph."""
+
+SHUFFLES = {
+    "PixelShuffleBackward0": "_saved_upscale_factor",
+    "PixelUnshuffleBackward0": "_saved_downscale_factor",
+}
 
 
 class _Place(NamedTuple):
@@ -181,7 +215,7 @@ def _spread(graph: Any, root: nn.Module) -> Group:
         for edge in node.dependencies:
             if not edge.is_triggered_by(cause):
                 continue
-            mapped = places
+            mapped = _shuffled(edge, places)
             for mapping in edge.index_mapping:
                 mapped = mapped if mapping is None else mapping(mapped)
             known = reached.setdefault((edge.target, graph.is_out_channel_pruning_fn(edge.handler)), {})
@@ -192,6 +226,8 @@ def _spread(graph: Any, root: nn.Module) -> Group:
                     news.append(place)
                 else:
                     meeting.merge(place.root_idx, known[place.idx])
+            if len(known) > FURTHEST * count:
+                raise OverflowError(f"{count} channels reach {len(known)} places")
             if news:
                 waiting.append((edge.target, edge.handler, news))
     units = sorted(meeting.subsets(), key=min)
@@ -209,6 +245,20 @@ def _spread(graph: Any, root: nn.Module) -> Group:
     return Group(len(units), sides, free)
 
 
+def _shuffled(edge: Any, places: list[_Place]) -> list[_Place]:
+    """Channels on the other side of a pixel shuffle, whose own are those that come out of it."""
+    for node, inward in ((edge.target, True), (edge.source, False)):
+        name = "" if node.grad_fn is None or _is_layer(node) else type(node.grad_fn).__name__
+        other = edge.source if inward else edge.target
+        if name not in SHUFFLES or other not in node.inputs:
+            continue
+        square = getattr(node.grad_fn, SHUFFLES[name]) ** 2
+        if inward == (name == "PixelShuffleBackward0"):
+            return [_Place(place.idx // square, place.root_idx) for place in places]
+        return [_Place(place.idx * square + part, place.root_idx) for place in places for part in range(square)]
+    return places
+
+
 def _is_layer(node: Any) -> bool:
     """Whether a node is a layer; otherwise it is an operation between layers, or a parameter outside of them."""
     return isinstance(node.module, nn.Module) and not type(node.module).__module__.startswith("torch_pruning")
@@ -224,27 +274,6 @@ def _ratio(group: Group, parts: Mapping[str, nn.Module], ratios: Mapping[str, fl
     layers = {side.layer for side in group.sides if side.output}
     owners = [name for name, part in parts.items() if not layers.isdisjoint(part.modules())]
     return ratios.get(owners[-1], 0.0) if owners else 0.0
-
-
-def _apply(network: nn.Module, kept: Mapping[tuple[nn.Module, bool], Tensor], aligned: bool) -> None:
-    attentions: list[Any] = [module for module in network.modules() if is_attention(module)]
-    widths = [attention.to_q.out_features for attention in attentions]
-    for (layer, output), mask in kept.items():
-        channels = mask.nonzero().flatten()
-        keep(layer, output, channels if aligned else torch.arange(len(channels)))
-    fit(network)
-    if aligned:
-        for attention, before in zip(attentions, widths, strict=True):
-            _keep_temperature(attention, before)
-
-
-def _keep_temperature(attention: Any, before: int) -> None:
-    """Narrower heads divide by a smaller root: put the difference into the queries."""
-    factor = (attention.to_q.out_features / before) ** 0.5
-    if factor != 1 and getattr(attention, "norm_q", None) is None:
-        with torch.no_grad():
-            for parameter in attention.to_q.parameters():
-                parameter.mul_(factor)
 
 
 def _check(ratios: Mapping[str, float], plan: Prunable) -> None:

@@ -79,7 +79,8 @@ def record(network: nn.Module, full: nn.Module) -> dict[str, Any]:
     attributes = {}
     for name, module in own.items():
         fresh = _numbers(other[name])
-        changed = {key: value for key, value in _numbers(module).items() if fresh.get(key) != value}
+        known = vars(other[name])  # a network may note more while it runs
+        changed = {key: value for key, value in _numbers(module).items() if key in known and fresh.get(key) != value}
         if changed:
             attributes[name] = changed
     tensors = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}

@@ -1,5 +1,6 @@
-"""Super-resolution networks of the spandrel library as teachers."""
+"""Super-resolution networks of the spandrel library as teachers and as students."""
 
+from adc_spandrel.student import SpandrelStudent
 from adc_spandrel.teacher import Spandrel
 
-__all__ = ["Spandrel"]
+__all__ = ["Spandrel", "SpandrelStudent"]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adc.interfaces import Teacher
 from adc.ops.clip import per_frame, upsample_bicubic
 from adc.ops.color import luma
-from adc.weights import read_checkpoint
+from adc_spandrel import networks
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -38,7 +37,8 @@ class Spandrel(Teacher):
             ValueError: If the file cannot be read, or holds no super-resolution network of RGB or grey pictures.
         """
         super().__init__()
-        descriptor = _describe(weights)
+        descriptor = networks.describe(weights, "Spandrel")
+        _check(weights, descriptor)
         if precision == "float16" and not descriptor.supports_half:
             raise ValueError(f"precision: {descriptor.architecture.name} does not work in float16; take float32.")
         if precision == "bfloat16" and not descriptor.supports_bfloat16:
@@ -61,29 +61,9 @@ class Spandrel(Teacher):
     def _upscale(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         precision = next(self.network.parameters()).dtype
-        padded = _pad(image * 0.5 + 0.5, *self._padding(width, height)).to(precision)
+        padded = networks.pad(image * 0.5 + 0.5, *self._padding(width, height)).to(precision)
         large = self._call(self.network, padded)[..., : height * self.scale, : width * self.scale]
         return large.to(image.dtype) * 2 - 1
-
-
-def _describe(weights: str) -> Any:
-    try:
-        import spandrel
-    except ImportError:
-        raise ImportError("Spandrel needs the spandrel library: pip install 'adc[spandrel]'.") from None
-    state = spandrel.canonicalize_state_dict(read_checkpoint(weights))
-    try:
-        descriptor = spandrel.ModelLoader().load_from_state_dict(state)
-    except spandrel.UnsupportedModelError:
-        raise ValueError(
-            f"weights: {weights}: spandrel {spandrel.__version__} does not know this network; "
-            "its list of architectures is at github.com/chaiNNer-org/spandrel."
-        ) from None
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"weights: {weights}: does not load ({reason}).") from None
-    _check(weights, descriptor)
-    return descriptor
 
 
 def _check(weights: str, descriptor: Any) -> None:
@@ -98,11 +78,3 @@ def _check(weights: str, descriptor: Any) -> None:
         raise ValueError(
             f"weights: {weights}: {name} maps {channels[0]} channels to {channels[1]}; expected RGB or grey."
         )
-
-
-def _pad(image: Tensor, right: int, bottom: int) -> Tensor:
-    """Mirror what there is to mirror, repeat the edge beyond that."""
-    height, width = image.shape[-2:]
-    mirrored = (min(right, width - 1), min(bottom, height - 1))
-    image = F.pad(image, (0, mirrored[0], 0, mirrored[1]), mode="reflect")
-    return F.pad(image, (0, right - mirrored[0], 0, bottom - mirrored[1]), mode="replicate")
