@@ -32,7 +32,8 @@ TWINS = {path: TINY / path.relative_to(RECIPES / "demo") for path in sorted((REC
 TWINS |= {
     path: TINY / path.relative_to(RECIPES)
     for path in STAGES
-    if path.parent.name in ("adcsr", "adcvsr", "demo_video", "duovsr", "demo_duo") and not path.is_relative_to(TINY)
+    if path.parent.name in ("adcsr", "adcvsr", "demo_video", "duovsr", "demo_duo", "realesrgan")
+    and not path.is_relative_to(TINY)
 }
 
 HEAVY = (
@@ -247,6 +248,24 @@ def test_the_tiny_twins_of_the_video_demo_run(of_adcsr, monkeypatch):
     assert set(report["restorers"]) == {"bicubic", "teacher", "frames", "temporal", "one head", "student"}
     assert [set(stage.get("heads", ())) for stage in report["stages"]] == [set(), set(), *[{"pixel", "feature"}] * 2]
     assert all(row["flicker"] > 0 and row["sharpness"] > 0 for row in report["restorers"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_tiny_twins_of_realesrgan_run(tmp_path, monkeypatch):
+    pytest.importorskip("spandrel")
+    run_twins(tmp_path, "realesrgan")
+    monkeypatch.chdir(tmp_path)
+    cut, distilled, trained = (
+        load_student(f"runs/tiny/realesrgan/{stage}").state_dict()
+        for stage in ("0_prune", "1_distill", "2_adversarial")
+    )
+    assert cut["network.model.0.weight"].shape[0] == 4
+    for before, after in ((cut, distilled), (distilled, trained)):
+        assert all(tensor.shape == after[name].shape for name, tensor in before.items())
+        assert all(not torch.equal(tensor, after[name]) for name, tensor in before.items())
+    report = json.loads(Path("runs/tiny/realesrgan/3_report/report.json").read_text())
+    assert set(report["restorers"]) == {"bicubic", "distilled", "student"}
 
 
 @pytest.mark.slow

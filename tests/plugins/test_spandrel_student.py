@@ -25,7 +25,7 @@ SMALL = {
     "SPAN": {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 8},
     "SwinIR": {**WINDOWS, "upsampler": "pixelshuffledirect"},
     "HAT": {**WINDOWS, "compress_ratio": 3, "squeeze_factor": 6, "num_feat": 16},
-    "DAT": {"embed_dim": 12, "split_size": [8, 8], "depth": [2], "num_heads": [2], "expansion_factor": 2, "upscale": 4},
+    "DAT": {"embed_dim": 24, "split_size": [8, 8], "depth": [2], "num_heads": [2], "expansion_factor": 2, "upscale": 4},
 }
 
 
