@@ -151,14 +151,26 @@ def _trace(plan: Prunable) -> Any:
     with differentiable(plan.network), as_products(layers), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return torch_pruning.DependencyGraph().build_dependency(
+            graph = torch_pruning.DependencyGraph().build_dependency(
                 plan.network, _example(plan), customized_pruners=pruners, verbose=False
             )
+            if plan.tried:
+                _map_all(graph)
+            return graph
         except Exception as error:
             if not plan.tried:
                 raise
             reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
             raise ValueError(f"torch-pruning does not follow the channels of this network ({reason}).") from error
+
+
+def _map_all(graph: Any) -> None:
+    """Channels of splits and concatenations that the library leaves out near parameters of three axes, as in a ViT."""
+    from torch_pruning.dependency import index_mapping
+
+    for node in graph.module2node.values():
+        node.enable_index_mapping = True
+    index_mapping.update_index_mapping(graph)
 
 
 def _channelwise_pruner() -> Any:

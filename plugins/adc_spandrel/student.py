@@ -138,6 +138,7 @@ class _Image(nn.Module):
                 self.network.eval()(next(self.parameters()).new_zeros(1, 3, SMALLEST, SMALLEST))
 
 
+@torch.enable_grad()
 def _trains_more(network: nn.Module, example: Tensor) -> bool:
     """Whether training reaches more parameters than evaluation."""
     reached = []

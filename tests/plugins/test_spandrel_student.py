@@ -22,7 +22,7 @@ WINDOWS = {"embed_dim": 12, "depths": [2], "num_heads": [2], "window_size": 8, "
 SMALL = {
     "ESRGAN": {"num_filters": 8, "num_blocks": 1},
     "Compact": {"num_feat": 8, "num_conv": 2},
-    "SPAN": {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 8},
+    "SPAN": {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 8, "img_range": 1.0},
     "SwinIR": {**WINDOWS, "upsampler": "pixelshuffledirect"},
     "HAT": {**WINDOWS, "compress_ratio": 3, "squeeze_factor": 6, "num_feat": 16},
     "DAT": {"embed_dim": 24, "split_size": [8, 8], "depth": [2], "num_heads": [2], "expansion_factor": 2, "upscale": 4},
