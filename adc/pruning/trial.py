@@ -95,6 +95,7 @@ def try_groups(
         kinds.setdefault(kind_of(choice.group, names), []).append(choice)
     if not chosen or _problem(plan, chosen) is None:
         return chosen, []
+    kinds = _joined(kinds)
     fit: list[Choice] = []
     whole: list[Whole] = []
     for kind, members in kinds.items():
@@ -107,6 +108,18 @@ def try_groups(
         else:
             whole.append(Whole(kind, str(reasons[0])))
     return fit, whole
+
+
+def _joined(kinds: dict[str, list[Choice]]) -> dict[str, list[Choice]]:
+    """Kinds that hold parts of the output of one layer, as the halves of a split do, as one."""
+    joined: list[tuple[str, list[Choice], set[nn.Module]]] = []
+    for kind, members in kinds.items():
+        layers = {side.layer for choice in members for side in choice.group.sides if side.output}
+        for one in [one for one in joined if one[2] & layers]:
+            joined.remove(one)
+            kind, members, layers = f"{one[0]}, {kind}", one[1] + members, one[2] | layers
+        joined.append((kind, members, layers))
+    return {", ".join(dict.fromkeys(kind.split(", "))): members for kind, members, _ in joined}
 
 
 def _ways(members: list[Choice], evenly: Callable[[Group, int], Tensor | None]) -> Iterator[list[Choice]]:
