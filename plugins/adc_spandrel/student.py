@@ -145,7 +145,10 @@ def _trains_more(network: nn.Module, example: Tensor) -> bool:
     for prepare in (nn.Module.eval, _train_steadily):
         copied = copy.deepcopy(network).requires_grad_(True)
         prepare(copied)
-        networks.result(copied(example.to(next(copied.parameters())))).sum().backward()
+        try:
+            networks.result(copied(example.to(next(copied.parameters())))).sum().backward()
+        except RuntimeError:  # evaluation may write over what a backward pass needs
+            return False
         reached.append(sum(parameter.grad is not None for parameter in copied.parameters()))
     return reached[1] > reached[0]
 
