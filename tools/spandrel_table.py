@@ -162,7 +162,10 @@ def table(rows: dict[str, dict[str, Any]], version: str) -> str:
     bad = {name: row for name, row in sorted(rows.items()) if row["state"] != "works"}
     lines = [(HOME / "README.head.md").read_text().rstrip(), ""]
     lines += [f"## What is pruned ({len(good)} architectures of spandrel {version})", ""]
-    lines += ["| architecture | layers cut | parameters left | LR sides | ONNX | what was tried and stays whole |", "|---" * 6 + "|"]
+    lines += [
+        "| architecture | layers cut | parameters left | LR sides | ONNX | tried, stays whole |",
+        "|---" * 6 + "|",
+    ]
     for name, row in good.items():
         left = row["parameters"][1] / row["parameters"][0]
         multiple = f"multiples of {row['multiple']}" if row["multiple"] > 1 else "any"
