@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
-from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.trainer.connectors import checkpoint_connector
 
 from adc.errors import UsageError
 
@@ -31,7 +33,7 @@ def slurm_environment(plugins: list[Any], strategy: Any) -> list[Any]:
         raise UsageError(f"SLURM: {' '.join(str(error).split())}") from None
 
 
-class _GivenCheckpoints(_CheckpointConnector):
+class _GivenCheckpoints(checkpoint_connector._CheckpointConnector):  # pyright: ignore[reportPrivateUsage]
     """Checkpoints that were asked for; never one of Lightning's requeue, which may be of the middle of a step."""
 
     _hpc_resume_path = None  # type: ignore[assignment]
@@ -39,4 +41,4 @@ class _GivenCheckpoints(_CheckpointConnector):
 
 def ignore_requeue_checkpoints(trainer: pl.Trainer) -> None:
     """Keep a trainer inside SLURM from looking for ``hpc_ckpt_*.ckpt`` in its run folder."""
-    trainer._checkpoint_connector.__class__ = _GivenCheckpoints
+    trainer._checkpoint_connector.__class__ = _GivenCheckpoints  # pyright: ignore[reportPrivateUsage]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 
@@ -81,7 +81,7 @@ class ApplyChanges(pl.Callback):
         """Once, when optimizers and schedules hold what the checkpoint has of them."""
         for role, key, value in self.settings:
             for group in pl_module.optimizer_of(role).optimizer.param_groups:
-                self._apply(group, key, tuple(value) if isinstance(value, list) else value)
+                self._apply(group, key, _plain(value))
             scheduler = getattr(pl_module, "_schedulers", {}).get(role)
             if key == "lr" and scheduler is not None:
                 scheduler.base_lrs = [value for _ in scheduler.base_lrs]
@@ -96,10 +96,11 @@ class ApplyChanges(pl.Callback):
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
-    trainer = config.get("trainer") or {}
-    listed = trainer.get("callbacks") or []
+    trainer: Any = config.get("trainer") or {}
+    listed: Any = trainer.get("callbacks") or []
     callbacks: dict[str, list[Any]] = {}
-    for callback in listed if isinstance(listed, Sequence) else [listed]:
+    found = cast("Iterable[Any]", listed if isinstance(listed, Sequence) else [listed])
+    for callback in found:
         name = str(callback.get("class_path", "")).rpartition(".")[2]
         if name in CALLBACKS:
             callbacks.setdefault(name, []).append(callback)
@@ -109,14 +110,20 @@ def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if isinstance(value, Mapping):
-        entries = [(str(key), entry) for key, entry in value.items()]
-    elif isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
-        entries = [(str(number), entry) for number, entry in enumerate(value)]
+        content = cast("Mapping[Any, Any]", value)
+    elif isinstance(value, list) and any(isinstance(entry, Mapping) for entry in cast("list[Any]", value)):
+        content = dict(enumerate(cast("list[Any]", value)))
     else:
         return {path: masked(value) if isinstance(value, str) else value}
+    entries = [(str(key), entry) for key, entry in content.items()]
     return {
         key: leaf for name, entry in entries for key, leaf in _flat(entry, f"{path}.{name}" if path else name).items()
     }
+
+
+def _plain(value: Any) -> Any:
+    """A value of a recipe as an optimizer keeps it: betas are a tuple."""
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
 
 
 def _short(value: Any) -> str:
