@@ -23,7 +23,9 @@ FLOORS = (
     {"cli"},
     {"__main__"},
 )
-FOR_PLUGINS = FLOORS[1] | FLOORS[2] | FLOORS[3] | FLOORS[4] - {"media", "runs", "recipe_files"} | {"testing", "weights"}
+FOR_PLUGINS = (
+    FLOORS[1] | FLOORS[2] | FLOORS[3] | FLOORS[4] - {"media", "runs", "recipe_files"} | {"testing", "weights", "errors"}
+)
 HEAVY = {
     "diffusers", "transformers", "peft", "lpips", "pyiqa", "torch_pruning", "spandrel", "torchvision", "skimage",
     "matplotlib", "av", "onnx", "onnxruntime", "onnxscript", "cv2", "scipy",

@@ -18,17 +18,17 @@ DISPLAY = "standard_fhd"
 
 
 class ColorVideoVdp(Metric):
-    """Quality of frames as still pictures in just-objectionable differences (JOD): 10 for equal ones."""
+    """Quality of frames as still images in just-objectionable differences (JOD): 10 for equal ones."""
 
     name, title, decimals = "cvvdp", "ColorVideoVDP [JOD]", 2
-    options = f"cvvdp: display {DISPLAY}, frames as still pictures"
+    options = f"cvvdp: display {DISPLAY}, frames as still images"
     higher_is_better = True
     packages = ("pycvvdp",)
 
     def load(self, files: Mapping[WeightFile, Path], device: torch.device | str = "cpu") -> None:
         """Build the authors' model of vision."""
         model = import_module("pycvvdp").cvvdp(display_name=DISPLAY, device=torch.device(device), quiet=True)
-        self.options = f"cvvdp {model.version}: display {DISPLAY}, frames as still pictures"
+        self.options = f"cvvdp {model.version}: display {DISPLAY}, frames as still images"
         self._predict = model.predict
 
     def __call__(self, restored: Tensor, reference: Tensor) -> Tensor:

@@ -199,13 +199,38 @@ def test_a_depthwise_convolution_follows():
     assert (network[0].out_channels, network[1].groups, network[2].in_channels) == (4, 4, 4)
 
 
-def test_around_a_pixel_shuffle_channels_stay():
-    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.PixelShuffle(2), nn.Conv2d(2, 8, 1), nn.ReLU(), nn.Conv2d(8, 3, 1))
-    prune(Custom(network), {"network": 0.5}, Magnitude())
-    assert [network[index].out_channels for index in (0, 2, 4)] == [8, 4, 3]
+@pytest.mark.parametrize(
+    ("network", "widths"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 1), nn.PixelShuffle(2), nn.Conv2d(2, 8, 1), nn.Conv2d(8, 3, 1)), [4, 4, 3]),
+        (nn.Sequential(nn.Conv2d(3, 2, 1), nn.PixelUnshuffle(2), nn.Conv2d(8, 3, 1)), [1, 3]),
+    ],
+)
+def test_a_pixel_shuffle_is_followed(network, widths):
+    """What is left computes what the whole did where the channels that went were zero."""
+    first, image = network[0], torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        first.weight[first.out_channels // 2 :], first.bias[first.out_channels // 2 :] = 0, 0
+        if len(network) == 4:
+            network[2].weight[4:], network[2].bias[4:] = 0, 0
+        before = network(image)
+        prune(Custom(network), {"network": 0.5}, Magnitude())
+        assert [layer.out_channels for layer in network if isinstance(layer, nn.Conv2d)] == widths
+        torch.testing.assert_close(network(image), before)
+
+
+class Constant(nn.Module):
+    """Adds a constant, in which a dependency graph sees no channels."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.register_buffer("constant", torch.ones(1, width, 1, 1))
+
+    def forward(self, x):
+        return x + self.constant
 
 
 def test_what_cannot_be_followed_is_told():
-    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.PixelUnshuffle(2), nn.Conv2d(8, 3, 1))
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), Constant(8), nn.Conv2d(8, 3, 1))
     with pytest.raises(ValueError, match=r"does not run .* `ignored` of prunable"):
         prune(Custom(network), {"network": 0.5}, Magnitude())
