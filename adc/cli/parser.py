@@ -74,6 +74,8 @@ def end_if_parsing_only() -> None:
 class OneLineErrors(ArgumentParser):
     """A parser with errors in one line; ``ADC_DEBUG=1`` shows jsonargparse's own."""
 
+    _is_parsing = False  # the parser of a component, which jsonargparse makes meanwhile, leaves out what has a default
+
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None, **options: Any) -> Any:
         """Parse, remembering which recipes are read."""
         self.recipes = recipes_of(sys.argv[1:] if args is None else args)
@@ -87,6 +89,7 @@ class OneLineErrors(ArgumentParser):
             self.error(str(error), None)
         if wrong := recipe_keys.unknown(self.recipes, self._option_names()):
             self.error(wrong, None)
+        is_inner, OneLineErrors._is_parsing = OneLineErrors._is_parsing, True
         try:
             parsed = super().parse_args(args, namespace, **options)
         except OmegaConfBaseException as error:
@@ -94,7 +97,9 @@ class OneLineErrors(ArgumentParser):
                 raise
             where = place(self.recipes, str(error.full_key).split("."), None)
             self.error(f"{where}{str(error).splitlines()[0]}", None)
-        if wrong := nulls.forbidden(parsed, self._actions, self.recipes):
+        finally:
+            OneLineErrors._is_parsing = is_inner
+        if not is_inner and (wrong := nulls.forbidden(parsed, self._actions, self.recipes)):
             self.error(wrong, None)
         return parsed
 

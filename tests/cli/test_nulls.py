@@ -110,3 +110,10 @@ def test_a_null_that_is_taken(parse):
 )  # fmt: skip
 def test_kinds_that_admit_null(kind, admits):
     assert admits_null(kind) is admits
+
+
+def test_an_option_of_a_component_leaves_its_other_defaults_alone(adc, recipe, run):
+    status, _, said = adc("fit", "-c", recipe(), "--model.init_args.network.init_args.width", "5", "--print_config")
+    assert status == 0, said
+    status, _, said = adc("fit", "-c", recipe(), "--model.init_args.accumulate", "null")
+    assert status == 2 and "accumulate: expected int, got null" in said
