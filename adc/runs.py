@@ -56,21 +56,42 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON ({error}); delete it, or start over with --restart.") from None
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A loader that refuses what plain YAML passes over: a key that is there twice, of which the last would count."""
+class _PlainLoader(yaml.SafeLoader):
+    """A loader of plain data, which refuses what YAML passes over or fails at without a line.
+
+    A key that is there twice, of which the last would count; a key that is no text; a value that holds itself; text
+    that looks like a date and is none.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node, complete."""
+        if node in self.recursive_objects:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a value that holds itself by an alias", node.start_mark
+            )
+        try:
+            return super().construct_object(node, deep=True)
+        except (ValueError, AttributeError, KeyError) as error:
+            text = (
+                f"{str(node.value)[:40]!r} is no {str(node.tag).rpartition(':')[2]} ({error}); quote it if it is text"
+            )
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """A mapping, none of whose keys is there twice; merged ones may be."""
         seen: dict[str, int] = {}
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                text = "a key that is a list or a mapping; quote text that begins with [ or {"
+                raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                 text = f"{key.value!r} is there twice, in line {seen[key.value]} too"
                 raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
-            seen[str(key.value)] = key.start_mark.line + 1
+            seen[key.value] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
 
@@ -88,7 +109,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         near = difflib.get_close_matches(str(path), beside, 1)
         raise FileNotFoundError(f"there is no recipe {path}{f'; did you mean {near[0]}?' if near else '.'}")
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeys)
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _PlainLoader)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark is not None else ""
         said = ", ".join(text for text in (error.context, error.problem) if text)
@@ -144,7 +165,7 @@ def begin(run: str | Path, recipes: Sequence[str | Path], resumed: bool = False)
         resumed: Whether the run goes on: what was noted of its changes and of the runs it started from stays.
     """
     sweep(run)
-    noted = (read_json(Path(run, RECIPE)) or {}) if resumed else {}
+    noted = (_record(run, RECIPE) or {}) if resumed else {}
     recipe = {"recipe": str(recipes[0]) if recipes else None, "sha256": digest(recipes)}
     kept = {"changes": noted["changes"]} if noted.get("changes") else {}
     inputs = {**_inputs(run, recipes), **noted.get("inputs", {})}
@@ -167,19 +188,27 @@ def _inputs(run: str | Path, recipes: Sequence[str | Path]) -> dict[str, str]:
 
 
 def _moment(run: str | Path) -> str:
-    return (finished(run) or {}).get("finished") or ""
+    return str((finished(run) or {}).get("finished") or "")
 
 
 def note_changes(run: str | Path, checkpoint: str, lines: Sequence[str]) -> None:
     """Note with which changes of its recipe a run went on from a checkpoint."""
     if lines:
-        noted = read_json(Path(run, RECIPE)) or {}
+        noted = _record(run, RECIPE) or {}
         write_json(Path(run, RECIPE), {**noted, "changes": {**noted.get("changes", {}), checkpoint: list(lines)}})
+
+
+def _record(run: str | Path, name: str) -> dict[str, Any] | None:
+    """What a file of a run folder notes by key; None if it is not there."""
+    content = read_json(Path(run, name))
+    if content is not None and not isinstance(content, dict):
+        raise ValueError(f"{Path(run, name)} holds no record of a run; delete it, or start over with --restart.")
+    return content
 
 
 def follows(run: str | Path, recipes: Sequence[str | Path]) -> bool:
     """Whether a run folder follows these recipes; one without a note follows any."""
-    noted = read_json(Path(run, RECIPE))
+    noted = _record(run, RECIPE)
     return not noted or "sha256" not in noted or noted["sha256"] == digest(recipes)
 
 
@@ -198,7 +227,7 @@ def finish(run: str | Path, **facts: Any) -> None:
 
 def finished(run: str | Path) -> dict[str, Any] | None:
     """What ``finished.json`` of a run folder says; None if the run is not complete."""
-    return read_json(Path(run, FINISHED))
+    return _record(run, FINISHED)
 
 
 def is_current(run: str | Path, needed: str | Path) -> bool:
@@ -207,15 +236,17 @@ def is_current(run: str | Path, needed: str | Path) -> bool:
     By what the run noted when it began, which a clock that was set back does not change; by the times at which both
     were finished where it noted nothing.
     """
-    noted: dict[str, str] = (read_json(Path(run, RECIPE)) or {}).get("inputs", {})
+    noted: dict[str, str] = (_record(run, RECIPE) or {}).get("inputs", {})
     if str(needed) in noted:
         return noted[str(needed)] == _moment(needed)
     return _finish_time(run) >= _finish_time(needed)
 
 
 def _finish_time(run: str | Path) -> float:
-    moment = _moment(run)
-    return datetime.fromisoformat(moment).timestamp() if moment else Path(run, FINISHED).stat().st_mtime
+    try:
+        return datetime.fromisoformat(_moment(run)).timestamp()
+    except ValueError:  # an older version noted no moment
+        return Path(run, FINISHED).stat().st_mtime
 
 
 def clear(run: str | Path) -> None:
@@ -237,7 +268,10 @@ class Stopwatch:
             run: The run folder, which keeps the seconds of each attempt.
         """
         self.path = Path(run, ATTEMPTS)
-        self.before = [float(seconds) for seconds in read_json(self.path) or []]
+        try:
+            self.before = [float(seconds) for seconds in read_json(self.path) or []]
+        except TypeError:
+            raise ValueError(f"{self.path} holds no seconds; delete it, or start over with --restart.") from None
         self.start = self.noted = time.monotonic()
 
     @property

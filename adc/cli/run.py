@@ -124,22 +124,30 @@ def _step(recipe: Path, overlays: list[str]) -> Step:
         raise UsageError(f"{recipe}: no command is for it; a recipe has one of the keys {keys}.")
     if command == "fit":
         for overlay in overlays:
-            content = {**content, "trainer": {**_trainer(content), **_trainer(runs.read_recipe(overlay))}}
-        key, run = "trainer.default_root_dir", _trainer(content).get("default_root_dir")
+            laid_over = _trainer(overlay, runs.read_recipe(overlay))
+            content = {**content, "trainer": {**_trainer(recipe, content), **laid_over}}
+        key, run = "trainer.default_root_dir", _trainer(recipe, content).get("default_root_dir")
     else:
         overlays = []
         key, run = "folder", content.get("folder")
-    if not isinstance(run, str):
-        raise UsageError(f"{recipe}: {key} is not given; name the run's folder, for one runs/demo/{recipe.stem}.")
+    if not run or not isinstance(run, str):
+        what = "is not given" if not run else f"is {str(run)[:60]!r}, which YAML takes for no text"
+        raise UsageError(f"{recipe}: {key} {what}; name the run's folder, for one runs/demo/{recipe.stem}.")
     if "${" in run:
         from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
 
-        run = str(OmegaConf.select(OmegaConf.create(content), key))
+        try:
+            run = str(OmegaConf.select(OmegaConf.create(content), key))
+        except OmegaConfBaseException as error:
+            raise UsageError(f"{recipe}: {key}: {str(error).splitlines()[0]}") from None
     return Step(recipe, command, Path(run), overlays)
 
 
-def _trainer(content: dict[str, Any]) -> dict[str, Any]:
-    return content.get("trainer") or {}
+def _trainer(recipe: str | Path, content: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(found := content.get("trainer") or {}, dict):
+        raise UsageError(f"{recipe}: trainer: {str(found)[:60]!r} is no mapping of options.")
+    return found
 
 
 def _state(step: Step) -> str:

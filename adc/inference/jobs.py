@@ -146,6 +146,8 @@ def plan(source: str | Path, target: str | Path, ending: str = "png", frames: bo
         else:
             jobs = [Job(source, output.for_image(source, ending))]
     _check_distinct(jobs)
+    for job in jobs:
+        _check_above(job.target)
     return jobs
 
 
@@ -246,6 +248,16 @@ def _listed(path: Path, folder: Path, ending: str) -> Job:
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve fails on links that go in circles
+
+
+def _check_above(target: Path) -> None:
+    """Check that what is there above a result is a folder."""
+    for place in target.parents:
+        if place.is_dir():
+            return
+        if os.path.lexists(place):
+            what = "a link that leads nowhere" if place.is_symlink() and not place.exists() else "no folder"
+            raise UsageError(f"output {target}: {place} is {what}; name another place.")
 
 
 def _check_distinct(jobs: list[Job]) -> None:

@@ -113,7 +113,7 @@ def frame_files(folder: Path) -> list[Path]:
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key of a name by the numbers in it: ``2`` before ``10``."""
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def is_image_name(name: str) -> bool:

@@ -226,6 +226,13 @@ def test_wrong_usage(adc, recipes, log, arguments, says):
         ("model: {}\n", "trainer.default_root_dir is not given"),
         ("ratios: {}\nfolder: runs/0_prune\n", "name the same run folder"),
         ("a: [", "is no YAML"),
+        ("ratios: {}\nfolder: {{name}}\n", "3_wrong.yaml:2: is no YAML: a key that is a list or a mapping; quote text"),
+        ("ratios: &a\n  b: *a\nfolder: x\n", "3_wrong.yaml:1: is no YAML: a value that holds itself"),
+        ("ratios: {}\nfolder: 2024-13-45\n", "3_wrong.yaml:2: is no YAML: '2024-13-45' is no timestamp"),
+        ("ratios: {}\nfolder: 2024-01-02\n", "folder is '2024-01-02', which YAML takes for no text"),
+        ("ratios: {}\nfolder: ${oc.env:NO_SUCH}/x\n", "3_wrong.yaml: folder: "),
+        ("ratios: {}\nfolder: ${nowhere}/x\n", "'nowhere' not found"),
+        ("model: {}\ntrainer: gpu\n", "trainer: 'gpu' is no mapping of options"),
     ],
 )
 def test_wrong_recipes(adc, recipes, log, text, says):
@@ -241,3 +248,20 @@ def test_run_folders_may_come_from_the_environment(recipes, monkeypatch):
     (recipes / "3_more.yaml").write_text("model: {}\ntrainer: {default_root_dir: '${oc.env:ROOT}/more'}\n")
     monkeypatch.setenv("ROOT", "elsewhere")
     assert str(command.plan("recipes")[3].run) == "elsewhere/more"
+
+
+@pytest.mark.parametrize("record", [b"[1]", b'"x"', b"\xff\xfe{}", b"[" * 100_000])
+@pytest.mark.parametrize("name", [runs.FINISHED, runs.RECIPE])
+def test_harmed_records_of_a_run_are_named(adc, recipes, log, name, record):
+    runs.finish("runs/0_prune")
+    (recipes.parent / "runs/0_prune" / name).write_bytes(record)
+    status, _, complaint = adc("run", "recipes", "--dry-run")
+    assert (status, complaint.count("\n")) == (1, 1)
+    assert f"runs/0_prune/{name}" in complaint
+    assert "--restart" in complaint
+
+
+def test_harmed_seconds_of_a_run_are_named(tmp_path):
+    (tmp_path / runs.ATTEMPTS).write_text('[{"seconds": 1}]')
+    with pytest.raises(ValueError, match=r"attempts\.json holds no seconds; delete it"):
+        runs.Stopwatch(tmp_path)

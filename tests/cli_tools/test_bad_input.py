@@ -186,7 +186,7 @@ CASES = {
     "a student of another time": Case(whole("a.png"), FAILED, "format is 99", asked=ONE, student="other"),
     "no student": Case(whole("a.png"), FAILED, "gone: no such folder", asked=ONE, student="gone"),
     "no onnx file": Case(whole("a.png"), FAILED, "gone.onnx: no such file", asked=ONE, student="gone.onnx"),
-    "a file where the folder should be": Case(whole("a.png"), SOME_FAILED, "in/a.png/b.png: cannot be written", asked=("in/a.png", "-o", "in/a.png/b.png")),
+    "a file where the folder should be": Case(whole("a.png"), USAGE, "in/a.png/b.png: in/a.png is no folder", asked=("in/a.png", "-o", "in/a.png/b.png")),
     "a folder where the file should be": Case(lambda home: (saved(picture(), home / "a.png"), (home.parent / "out/a.png").mkdir(parents=True)), SOME_FAILED, "a.png: cannot be written", asked=("in", "-o", "out")),
     "a file for a folder": Case(whole("a.png"), USAGE, "in is a folder, so this must be a folder too", asked=("in", "-o", "out.png")),
     "an unknown format": Case(whole("a.png"), USAGE, "unknown image format", asked=("in/a.png", "-o", "out.gif")),
@@ -270,8 +270,8 @@ def test_a_full_disk_leaves_nothing(tmp_path, students, capsys):
 @pytest.mark.parametrize("name", ["/dev/full", "/dev/full/a.png"])
 def test_a_device_as_output(name, tmp_path, students, capsys):
     saved(picture(), tmp_path / "a.png")
-    assert adc("upscale", tmp_path / "a.png", "-o", name, "--student", students / "whole") == SOME_FAILED
-    assert "cannot be written" in capsys.readouterr().err
+    assert adc("upscale", tmp_path / "a.png", "-o", name, "--student", students / "whole") == USAGE
+    assert "/dev/full is no folder; name another place" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")

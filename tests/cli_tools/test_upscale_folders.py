@@ -248,3 +248,18 @@ def test_sigterm_leaves_nothing_half_written(here):
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=60)[1] == "adc: stopped by SIGTERM\n"
     assert process.returncode == 143 and list(Path("out").iterdir()) == []
+
+
+def test_what_stands_in_the_way_of_a_result_is_found_first(here, capsys):
+    write_image("in/a.png", RGB)
+    Path("loop").symlink_to("pool")
+    Path("pool").symlink_to("loop")
+    Path("gone").symlink_to("nowhere")
+    for output, place in (
+        ("in/a.png/", "in/a.png is no folder"),
+        ("loop/", "loop is a link that leads nowhere"),
+        ("gone/x/y.png", "gone is a link that leads nowhere"),
+        ("/dev/null/x/", "/dev/null is no fo"),
+    ):
+        assert upscale("in/a.png", "-o", output) == 2
+        assert place in capsys.readouterr().err

@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageFile
 
 from adc.media.images import BrokenImageError, list_images, read_image, to_bytes, to_frame, write_image
-from adc.media.names import WRITTEN, name_of
+from adc.media.names import WRITTEN, frame_files, name_of
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
 GRAY = RGB[..., 0]
@@ -150,3 +150,9 @@ def test_folders_without_images_are_named(tmp_path):
         list_images(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
         list_images(tmp_path / "nowhere")
+
+
+def test_superscripts_in_names_are_no_numbers(tmp_path):
+    for name in ("\u00b2", "a\u00b2", "10", "2"):
+        write_image(tmp_path / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    assert [path.stem for path in frame_files(tmp_path)] == ["2", "10", "a\u00b2", "\u00b2"]
