@@ -249,8 +249,18 @@ def _finish_time(run: str | Path) -> float:
         return Path(run, FINISHED).stat().st_mtime
 
 
-def clear(run: str | Path) -> None:
-    """Remove what earlier attempts left in a run folder; results of the same name are overwritten later."""
+def clear(run: str | Path, trains: bool = True) -> None:
+    """Remove what earlier attempts left in a run folder; results of the same name are overwritten later.
+
+    Args:
+        run: The run folder.
+        trains: Whether the command trains; one that does not has no checkpoints there that it may remove.
+
+    Raises:
+        UsageError: If there are checkpoints of another command.
+    """
+    if not trains and Path(run, "checkpoints").exists():
+        raise UsageError(f"folder {run}: holds the checkpoints of a training run; name another folder.")
     for name in TRACES:
         path = Path(run, name)
         if path.is_dir():

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
     built: Any = parser.instantiate_classes(config)
     restorers = load_restorers({**(built.bench or {}), **{path: path for path in config.student}})
     folder = Path(config.folder)
-    runs.clear(folder)
+    runs.clear(folder, trains=False)
     runs.begin(folder, recipes_of(argv))
     report = bench(restorers, **options, compile=config.compile)
     runs.write_json(folder / "bench.json", report)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from adc.cli.options import leave, naming_options, words_of_lists
 from adc.cli.parser import OneLineErrors
+from adc.errors import UsageError
 from adc.evaluation import tables
 from adc.evaluation.evaluate import evaluate, measure_methods
+from adc.media.names import check_place
 from adc.runs import write_text
 
 FILES = {
@@ -60,7 +63,11 @@ def main(argv: list[str]) -> None:
         parser.add_argument(f"--{name}", type=str | None, help=text)
     options = vars(parser.parse_args(words_of_lists(argv, ("metrics",))))
     files = {name: options.pop(name) for name in FILES}
-    with naming_options({*options}):
+    with naming_options({*options, *FILES}):
+        for name in (name for name in FILES if files[name] is not None):
+            if Path(files[name]).is_dir():
+                raise UsageError(f"{name} {files[name]}: is a folder; name a file.")
+            check_place(files[name], name)
         methods = [options.pop("restored"), *(options.pop("compare") or [])]
         outcome = measure_methods(methods, **options)
     if (results := outcome.results) is not None:

@@ -81,6 +81,11 @@ class OneLineErrors(ArgumentParser):
         self.recipes = recipes_of(sys.argv[1:] if args is None else args)
         self.folder = Path.cwd()
         args = list(sys.argv[1:] if args is None else args)
+        for before, word in pairwise(["", *args]):
+            option = word.removesuffix("=") if word.startswith("--") and word.endswith("=") else before
+            if (word == "" or option is not before) and "." not in option:
+                name = option if option.startswith("-") else "an argument"
+                self.error(f"{name} is empty, as a variable of the shell that is not set; give a value.", None)
         try:
             for recipe in self.recipes:
                 read_recipe(recipe)

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
     torch.manual_seed(config.seed_everything)
     built: Any = parser.instantiate_classes(config)
     folder = Path(config.folder)
-    runs.clear(folder)
+    runs.clear(folder, trains=False)
     config.pop("config", None)
     runs.write_text(folder / "config.yaml", parser.dump(config, skip_none=False, skip_validation=True))
     runs.begin(folder, recipes)

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     pl.seed_everything(config.seed_everything, verbose=False)
     built: Any = parser.instantiate_classes(config)
     folder = Path(config.folder)
-    runs.clear(folder)
+    runs.clear(folder, trains=False)
     runs.begin(folder, recipes_of(argv))
     options = config.stages, config.title, config.rounds, config.niqe, config.reference, built.scorer
     write_report(folder, built.data, dict(built.restorers), *options)

@@ -22,6 +22,7 @@ from adc.evaluation.batch import work_through
 from adc.files import sweep
 from adc.inference.jobs import LIST, Job, is_there, left_out, plan
 from adc.inference.options import UpscaleOptions
+from adc.media.rates import checked_rate
 from adc.progress import note
 
 if TYPE_CHECKING:
@@ -146,12 +147,9 @@ def _devices(names: str) -> tuple[str, ...]:
 
 def _rate(text: str) -> Fraction:
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if rate <= 0:
-        raise UsageError(f"--rate {text}: frames per second, a number or a fraction such as 30000/1001.")
-    return rate
+        return checked_rate(Fraction(text if "e" not in text.lower() else float(text)))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise UsageError(f"--rate {text}: frames per second, a number or a fraction such as 30000/1001.") from None
 
 
 def _summarize(jobs: Sequence[Job], there: int, failed: int, seconds: float, output: str, file: Any) -> None:

@@ -122,6 +122,8 @@ def _metrics(
     names: Sequence[str] | None, video: bool, folder: str | Path | None, border: int, device: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Metrics by name, and reasons why others are skipped."""
+    if names is not None and not [*names]:
+        raise UsageError("metrics: none is named; leave the option out for those of the papers' tables.")
     try:
         expanded = expand([*names] if names is not None else VIDEO if video else IMAGE)
     except ValueError as error:

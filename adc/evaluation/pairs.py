@@ -100,7 +100,8 @@ def frames(pair: Pair, video: bool, report: Report = lambda _: None) -> Iterator
     for number, (restored, reference) in enumerate(pairs):
         if restored is None or reference is None:
             short = pair.restored if restored is None else pair.reference
-            raise ValueError(f"{short}: has {number} frames, fewer than its partner; cut both to one length.")
+            held = f"{number} frame{'' if number == 1 else 's'}"
+            raise ValueError(f"{short}: has {held}, fewer than its partner; cut both to one length.")
         size = restored.shape[-2:]
         if size != reference.shape[-2:] and size in _cropped_sizes(*reference.shape[-2:]):
             reference = reference[..., : size[0], : size[1]]

@@ -15,6 +15,7 @@ from adc.media.names import (
     VIDEO_EXTENSIONS,
     VIDEO_WRITTEN,
     WRITTEN,
+    check_place,
     describe_rest,
     frame_files,
     is_video,
@@ -147,7 +148,7 @@ def plan(source: str | Path, target: str | Path, ending: str = "png", frames: bo
             jobs = [Job(source, output.for_image(source, ending))]
     _check_distinct(jobs)
     for job in jobs:
-        _check_above(job.target)
+        check_place(job.target, "output")
     return jobs
 
 
@@ -248,16 +249,6 @@ def _listed(path: Path, folder: Path, ending: str) -> Job:
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve fails on links that go in circles
-
-
-def _check_above(target: Path) -> None:
-    """Check that what is there above a result is a folder."""
-    for place in target.parents:
-        if place.is_dir():
-            return
-        if os.path.lexists(place):
-            what = "a link that leads nowhere" if place.is_symlink() and not place.exists() else "no folder"
-            raise UsageError(f"output {target}: {place} is {what}; name another place.")
 
 
 def _check_distinct(jobs: list[Job]) -> None:

@@ -26,6 +26,7 @@ from adc.media.image_files import (
 from adc.media.images import BrokenImageError, read_image, to_frame
 from adc.media.names import WRITTEN, check_ending, frame_files, no_image
 from adc.media.pixels import orientation, over_white
+from adc.media.rates import checked_rate
 from adc.media.video_reader import Damage, Frame
 
 
@@ -60,11 +61,10 @@ class FrameFolder:
 
         Raises:
             FileNotFoundError: If there is no such folder.
-            ValueError: If there is no image in it, or the rate (frames per second) is not above 0.
+            ValueError: If there is no image in it, or the rate (frames per second) is none that videos have.
         """
-        if rate <= 0:
-            raise ValueError(f"rate: {rate} frames per second; above 0.")
-        self.path, self.rate, self.time_base = Path(path), Fraction(rate), 1 / Fraction(rate)
+        self.path, self.rate = Path(path), checked_rate(rate)
+        self.time_base = 1 / self.rate
         self.name = self.path.name if name is None else name
         self.becomes = becomes
         self.files = frame_files(self.path)

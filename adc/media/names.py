@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import features
 
+from adc.errors import UsageError
 from adc.media.tar_shards import TarMember
 
 WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -58,6 +59,24 @@ def check_ending(path: Path) -> str:
     if (ending := path.suffix.lower()) not in WRITTEN:
         raise ValueError(f"{path}: unknown image format '{path.suffix}'. There are: {', '.join(WRITTEN)}.")
     return ending
+
+
+def check_place(path: str | Path, what: str) -> None:
+    """Check that what is there above a file to be written is a folder.
+
+    Args:
+        path: The file; neither it nor folders above it must be there.
+        what: The option that names it.
+
+    Raises:
+        UsageError: If a file, or a link that leads nowhere, stands in the way.
+    """
+    for place in Path(path).parents:
+        if place.is_dir():
+            return
+        if os.path.lexists(place):
+            found = "no folder" if place.exists() else "a link that leads nowhere"
+            raise UsageError(f"{what} {path}: {place} is {found}; name another place.")
 
 
 def no_image(folder: str | os.PathLike[str], *others: str) -> ValueError:

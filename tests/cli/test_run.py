@@ -1,13 +1,16 @@
 """adc run: the plan, skipping, resuming, refusing."""
 
+import inspect
 import sys
 import time
+from importlib import import_module
 
 import pytest
 import yaml
 
 from adc import runs
 from adc.cli import run as command
+from adc.errors import UsageError
 
 
 @pytest.fixture
@@ -265,3 +268,18 @@ def test_harmed_seconds_of_a_run_are_named(tmp_path):
     (tmp_path / runs.ATTEMPTS).write_text('[{"seconds": 1}]')
     with pytest.raises(ValueError, match=r"attempts\.json holds no seconds; delete it"):
         runs.Stopwatch(tmp_path)
+
+
+def test_checkpoints_are_removed_by_training_only(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UsageError, match="holds the checkpoints of a training run; name another folder"):
+        runs.clear(tmp_path, trains=False)
+    assert (tmp_path / "checkpoints").is_dir()
+    runs.clear(tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("command", ["bench", "prune", "report"])
+def test_commands_that_do_not_train_say_so(command):
+    source = inspect.getsource(import_module(f"adc.cli.{command}"))
+    assert source.count("runs.clear(") == source.count("runs.clear(folder, trains=False)") == 1

@@ -348,6 +348,9 @@ def test_equal_methods_are_no_different(methods):
         (["--weights-dir", "absent"], 1, "--weights-dir absent: no such folder"),
         (["--device", "abacus"], 2, "--device abacus"),
         (["--compare", "absent"], 1, "absent: no such file or folder"),
+        (["--metrics", ""], 2, "--metrics: none is named"),
+        (["--json", "."], 2, "--json .: is a folder; name a file"),
+        (["--csv", f"{__file__}/a.csv"], 2, f"{__file__} is no folder; name another place"),
     ],
 )
 def test_options_that_make_no_sense(folders, capsys, options, status, message):

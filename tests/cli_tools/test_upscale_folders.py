@@ -19,6 +19,7 @@ from adc.files import replacing
 from adc.inference.jobs import plan
 from adc.media.image_files import decode_image
 from adc.media.images import read_image, write_image
+from adc.media.rates import checked_rate
 from adc.pruning import save_student
 
 RGB = np.random.default_rng(0).integers(0, 256, (18, 20, 3), dtype=np.uint8)
@@ -263,3 +264,27 @@ def test_what_stands_in_the_way_of_a_result_is_found_first(here, capsys):
     ):
         assert upscale("in/a.png", "-o", output) == 2
         assert place in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", ["1e400", "1e999999999", "1e12", "10001", "1e-30", "nan", "-1", "1/0"])
+def test_rates_that_no_container_holds(here, capsys, rate):
+    write_image("frames/1.png", RGB)
+    assert upscale("frames", "-o", "out.mkv", "--frames", f"--rate={rate}") == 2
+    assert f"--rate {rate}: frames per second" in capsys.readouterr().err
+    assert not Path("out.mkv").exists()
+
+
+def test_rates_are_fractions_that_containers_hold():
+    assert [str(checked_rate(rate)) for rate in (25, 23.976, 29.97002997)] == ["25", "2997/125", "30000/1001"]
+
+
+@pytest.mark.parametrize(
+    "words", [("", "-o", "out.png"), ("in", "-o", ""), ("in", "-o=x", "--device="), ("in", "--output=")]
+)
+def test_empty_arguments_are_slips(here, capsys, words):
+    write_image("in/a.png", RGB)
+    assert upscale(*words) == 2
+    said = capsys.readouterr().err
+    assert "is empty, as a variable of the shell that is not set" in said
+    assert said.count("\n") == 1
+    assert sorted(path.name for path in here.iterdir()) == ["in", "student"]
