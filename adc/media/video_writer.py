@@ -233,7 +233,7 @@ class VideoWriter:
         self._earliest = start + 1
         av_frame.pts, av_frame.time_base = start, clock
         av_frame.duration = round(frame.duration * self._time_base / clock)
-        self._named(lambda: self._container.mux(self._stream.encode(av_frame)))
+        self._named(lambda: self._encode(av_frame))
         self._is_empty = False
 
     def begin(self, height: int, width: int) -> None:
@@ -281,9 +281,15 @@ class VideoWriter:
         for packet in waiting:
             self._named(lambda packet=packet: self._container.mux(packet))
 
+    def _encode(self, av_frame: Any) -> None:
+        for packet in self._stream.encode(av_frame):
+            if packet.dts is not None and packet.pts is not None and packet.dts > packet.pts:
+                packet.dts = packet.pts  # libx265 does not set it for clips that are shorter than its delay
+            self._container.mux(packet)
+
     def _finish(self) -> None:
         try:
-            self._named(lambda: self._container.mux(self._stream.encode(None)))
+            self._named(lambda: self._encode(None))
             self._named(self._container.close)
             if self.like is not None:
                 written = [self.like.stream, *(s for s in self.like.companions if s.index in self._copies)]

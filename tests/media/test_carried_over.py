@@ -3,6 +3,7 @@
 import errno
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -276,3 +277,18 @@ def test_encoders_write_nothing_to_the_terminal(tmp_path, capfd):
     for codec in ("libsvtav1", "libx265", "libx264"):
         upscale_video(source, tmp_path / f"{codec}.mkv", double, codec=codec)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_packet_is_never_decoded_after_it_is_displayed(tmp_path):
+    muxed = []
+    with VideoWriter(tmp_path / "b.mkv", rate=Fraction(25)) as writer:
+        packets = [SimpleNamespace(pts=0, dts=2**58), SimpleNamespace(pts=2, dts=1), SimpleNamespace(pts=3, dts=None)]
+        real = writer._stream, writer._container
+        writer._stream = SimpleNamespace(encode=lambda frame: packets)
+        writer._container = SimpleNamespace(mux=muxed.append)
+        writer._encode(None)
+        writer._stream, writer._container = real
+        with VideoReader(film(tmp_path / "a.mp4", [picture(0)])) as reader:
+            for frame in reader.frames():
+                writer.write(frame)
+    assert [(packet.pts, packet.dts) for packet in muxed] == [(0, 0), (2, 1), (3, None)]
