@@ -13,7 +13,7 @@ from adc.cli.parser import PARSER_OPTIONS, OneLineErrors
 T = TypeVar("T")
 
 
-class Part:
+class PartWithNulls:
     """What the options name."""
 
 
@@ -25,7 +25,7 @@ class Plain:
     other: str | None = None
 
 
-class Whole(Part):
+class TakerOfNulls(PartWithNulls):
     """Takes one argument of each kind."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Whole(Part):
         choice: Literal["a", "b"] = "a",
         late: int = None,  # noqa: RUF013
         names: dict[str, str] | None = None,
-        parts: list[Part] | None = None,
+        parts: list[PartWithNulls] | None = None,
         plain: Plain = Plain(),  # noqa: B008
         anything: Any = 1,
     ) -> None:
@@ -51,7 +51,7 @@ def parse(tmp_path, capsys):
         parser = OneLineErrors(prog="adc prune", **PARSER_OPTIONS)
         parser.add_argument("-c", "--config", action=ActionConfigFile)
         parser.add_argument("--title", type=str, default="x")
-        parser.add_argument("--part", type=Part)
+        parser.add_argument("--part", type=PartWithNulls)
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(given or {}))
         try:
@@ -65,7 +65,7 @@ def parse(tmp_path, capsys):
 
 
 def part(**arguments):
-    return {"part": {"class_path": "Whole", "init_args": arguments}}
+    return {"part": {"class_path": "TakerOfNulls", "init_args": arguments}}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def part(**arguments):
         ({"either": None}, "either", "int or str"),
         ({"choice": None}, "choice", "one of 'a', 'b'"),
         ({"plain": {"word": None}}, "plain.word", "str"),
-        ({"parts": [{"class_path": "Whole", "init_args": {"text": None}}]}, "parts[0].init_args.text", "str"),
+        ({"parts": [{"class_path": "TakerOfNulls", "init_args": {"text": None}}]}, "parts[0].init_args.text", "str"),
     ],
 )
 def test_a_null_that_is_refused(parse, arguments, keys, kind):
@@ -88,7 +88,7 @@ def test_a_null_that_is_refused(parse, arguments, keys, kind):
 def test_nulls_of_options(parse):
     given = part(text="b")
     assert parse(given, "--part.text", "null").endswith("part.init_args.text: expected str, got null.")
-    assert parse(None, "--part=Whole", "--part.text=null") == "part.init_args.text: expected str, got null."
+    assert parse(None, "--part=TakerOfNulls", "--part.text=null") == "part.init_args.text: expected str, got null."
     assert parse({"title": None}) == "recipe.yaml:1: title: expected str, got null."
     complaint = parse(part(names={"a": None}))
     assert "names" in complaint and complaint.endswith("expected str, got null.")
