@@ -27,9 +27,10 @@ def test_help_imports_nothing_heavy():
 
 def test_help_answers_at_once():
     def seconds():
-        start = time.perf_counter()
+        before = os.times()
         subprocess.run([sys.executable, "-m", "adc", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - start
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
     assert min(seconds() for _ in range(3)) < 0.5
 

@@ -119,7 +119,7 @@ def test_a_second_interrupt_forces_the_end(run, tmp_path):
         time.sleep(0.2)
     before = time.monotonic()
     assert end(process, tmp_path) == (130, STOPPED)
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 30
 
 
 def state(pid):

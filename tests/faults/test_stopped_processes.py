@@ -74,4 +74,4 @@ def test_a_signal_before_training_ends_it_at_once_with_one_line(tmp_path, number
     assert complaints(said) == [
         f"adc: stopped by {signal.Signals(number).name} outside training; the same command goes on."
     ]
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30
