@@ -2,8 +2,9 @@
 
 python tools/run_seeds.py runs/seeds recipes/demo_duo --seeds [0,1,2]
 
-A copy of the recipes for each seed has ``seed_everything`` and the run folders changed and nothing else. Steps without a
-seed that need no seeded one (caches) are run once. What is finished is not run again, so a call that was stopped goes on.
+In a copy of the recipes for each seed ``seed_everything`` and the run folders are changed and nothing else. Steps
+without a seed that need no seeded one (caches) are run once. What is finished is not run again: a call that was stopped
+goes on.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from adc.media.tensor_shards import TensorShards
 from adc.progress import track
 from adc.teacher_cache.latents import cache_latents
 from adc.teacher_cache.store import fingerprint
+from adc.training.precision import affordable_on
 
 
 def main(argv: list[str]) -> None:
@@ -27,8 +28,9 @@ def main(argv: list[str]) -> None:
     options = config.latents.as_dict()
     check_options("latents", options, {"negative_factor": 2})
     built: Any = parser.instantiate_classes(config)
-    folder, clips = Path(config.folder), training_clips(built.data)
-    conditioner = built.conditioner.eval().requires_grad_(False).to(find_device(config.device))
+    folder, clips, device = Path(config.folder), training_clips(built.data), find_device(config.device)
+    options["precision"] = affordable_on(device, options["precision"], "latents.precision")
+    conditioner = built.conditioner.eval().requires_grad_(False).to(device)
     about = {key: value for key, value in options.items() if key not in SHARED}
     about |= {"data": config.data.as_dict(), "autoencoder": fingerprint(conditioner.autoencoder)}
     shards = TensorShards(folder, about)

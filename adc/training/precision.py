@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from adc.ops.precision import Precision
 from adc.progress import note
 from adc.signals import is_first_process
 
 MIXED = {"bf16-mixed": "bf16", "bf16": "bf16", "16-mixed": "fp16", "16": "fp16"}
 """Mixed precisions of Lightning's trainer, and what oneDNN calls their numbers."""
+KINDS = {"bfloat16": "bf16", "float16": "fp16"}
 FULL = "32-true"
 
 
@@ -32,9 +34,31 @@ def affordable(precision: Any, accelerator: Any) -> Any:
     kind = MIXED.get(str(precision))
     if not on_cpu or kind is None or has_kernels(kind):
         return precision
-    if is_first_process():
-        note(f"trainer.precision: {precision} would take tens of times as long on this CPU; computing in float32")
+    _note_fallback("trainer.precision", precision)
     return FULL
+
+
+def affordable_on(device: torch.device, precision: Precision, key: str) -> Precision:
+    """The same for what computes without a trainer.
+
+    Args:
+        device: Where it computes.
+        precision: What was asked for.
+        key: The recipe's key of it, for the note.
+
+    Returns:
+        ``float32``, which is noted, for less on a CPU that has no instructions for it; else what was given.
+    """
+    kind = KINDS.get(precision)
+    if device.type != "cpu" or kind is None or has_kernels(kind):
+        return precision
+    _note_fallback(key, precision)
+    return "float32"
+
+
+def _note_fallback(key: str, precision: str) -> None:
+    if is_first_process():
+        note(f"{key}: {precision} would take tens of times as long on this CPU; computing in float32")
 
 
 @cache

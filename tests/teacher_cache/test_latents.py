@@ -162,6 +162,22 @@ def test_the_command(tmp_path, capsys):
     assert "was made with count 3, not 4" in capsys.readouterr().err
 
 
+def test_a_cpu_without_bfloat16_computes_in_float32(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("adc.progress._visible", True)
+    monkeypatch.setattr("adc.training.precision.has_kernels", lambda kind: False)
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        recipe = tmp_path / f"{precision}.yaml"
+        recipe.write_text(RECIPE.format(folder=tmp_path / precision))
+        with pytest.raises(SystemExit) as stop:
+            main(["cache-latents", "-c", str(recipe), "--latents.precision", precision])
+        assert stop.value.code == 0
+        note = "latents.precision: bfloat16 would take tens of times as long on this CPU; computing in float32"
+        assert (note in capsys.readouterr().err) == (precision == "bfloat16")
+        found[precision] = contents(tmp_path / precision)
+    assert found["float32"] == found["bfloat16"]  # what they say of themselves included
+
+
 def flip_last_byte(path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
