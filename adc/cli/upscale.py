@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
@@ -84,7 +83,6 @@ def main(argv: list[str]) -> None:
 
 def _upscale(given: Any, options: UpscaleOptions) -> None:
     """Upscale what is given on the command line."""
-    warnings.filterwarnings("ignore", module="PIL")
     jobs = plan(given.input, given.output, options.format, given.frames)
     if rest := left_out(given.input, jobs):
         note(f"{given.input}: {rest}")
@@ -105,7 +103,7 @@ def _upscale(given: Any, options: UpscaleOptions) -> None:
     there = [job for job in jobs if job not in waiting]
     for job in there if listing else ():
         print(job.target, flush=True)
-    for folder in {job.target.parent for job in waiting}:
+    for folder in {place for job in waiting for place in (job.target, job.target.parent)}:
         sweep(folder)
 
     stop = threading.Event()

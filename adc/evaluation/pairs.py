@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from adc.ops.clip import quantize
 
 SCALES = (2, 3, 4, 6, 8, 16)
 """Scales to whose multiples references are cropped."""
+SAME_RATE = 0.005
+"""Up to which part rates are taken for one: headers round them, and 29.97 is 30."""
 Report = Callable[[str], None]
 """Takes a note of a few words, without the name of the pair."""
 
@@ -91,6 +94,8 @@ def frames(pair: Pair, video: bool, report: Report = lambda _: None) -> Iterator
     Raises:
         ValueError: If sizes or numbers of frames differ, or a file cannot be read; the message names it.
     """
+    if video:
+        _compare_times(pair, report)
     if video and pair.restored.is_dir() and pair.reference.is_dir():
         pairs: Iterator = (_images(one, other, report) for one, other in _frame_pairs(pair, report))
     elif video:
@@ -161,6 +166,23 @@ def _stream(path: Path) -> Iterator[Tensor]:
             yield quantize(frame.pixels) if isinstance(video, VideoReader) and video.deep else frame.pixels
         if video.damage:
             raise ValueError(f"{path}: damaged ({video.damage[0]}); replace it.")
+
+
+def _compare_times(pair: Pair, report: Report) -> None:
+    """Report gaps in the numbers of frames, and that two files are not equally fast: frames are compared in order."""
+    rates: list[float] = []
+    gaps: dict[str, None] = {}
+    for path in (pair.restored, pair.reference):
+        if path.is_dir():
+            gaps |= {gap: None for gap in [FrameFolder(path).gap] if gap is not None}
+        else:
+            with VideoReader(path) as video:
+                rates.append(float(video.rate))
+    for gap in gaps:
+        report(gap)
+    if len(rates) == 2 and not math.isclose(*rates, rel_tol=SAME_RATE):
+        told = " and ".join(f"{rate:.5g}" for rate in rates)
+        report(f"result and reference have {told} frames per second; frames were compared by number, not by time")
 
 
 def _images(restored: Path, reference: Path, report: Report) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ tags: [super-resolution, adc]
 
 # {title}
 
-A super-resolution network: one pass enlarges a {what} {scale} times in height and in width.
+A super-resolution network: one pass enlarges {what} {scale} times in height and in width.
 
 | | |
 |---|---|
@@ -56,8 +56,8 @@ large = model(torch.zeros({example})).clamp(-1, 1)
 ```
 """
 
-_OF_IMAGES = {"task": "image-to-image", "what": "image", "inputs": "Images", "axes": "3"}
-_OF_CLIPS = {"task": "video-to-video", "what": "clip", "inputs": "Clips of any number of frames T", "axes": "T, 3"}
+_OF_IMAGES = {"task": "image-to-image", "what": "an image", "inputs": "Images", "axes": "3"}
+_OF_CLIPS = {"task": "video-to-video", "what": "a clip", "inputs": "Clips of any number of frames T", "axes": "T, 3"}
 
 _COLORS = {
     "none": "",

@@ -21,10 +21,12 @@ from adc.files import replacing
 from adc.inference.onnx_student import OnnxStudent
 from adc.inference.stream import mixes_frames
 from adc.media.images import list_images, read_image, to_frame
+from adc.media.names import check_place
 from adc.pruning import load_student
 
 Format = Literal["diffusers", "onnx", "torch"]
 Variant = Literal["fp16", "int8"]
+CARD = "README.md"
 TOLERANCE = 1e-3
 """The largest difference of a float32 export from the original, of pixels in [-1, 1]."""
 
@@ -72,6 +74,7 @@ def export(
         raise FileNotFoundError(f"{metrics}: no such file; --metrics takes a JSON file.")
 
     folder = Path(output)
+    _check_folder(folder)
     job = _Job(Path(student), folder, None if photos is None else str(photos))
     if "torch" in formats or "onnx" in formats:
         job.trace()  # before a file is written
@@ -98,6 +101,14 @@ def export(
     summary = {key: facts[key] for key in ("scale", "parameters", "files")}
     runs.write_json(folder / "export.json", summary)
     return summary
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse what is no folder, and one whose README was not written here: the model card would take its place."""
+    check_place(folder / CARD, "output")
+    card = folder / CARD
+    if card.exists() and not (folder / "export.json").is_file():
+        raise UsageError(f"output {folder}: holds a {CARD} of yours, whose place the card would take; name another.")
 
 
 class _Job:

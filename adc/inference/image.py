@@ -42,6 +42,8 @@ def upscale_image(source: Path, target: Path, upscaler: Upscaler) -> tuple[str, 
     size = upscaler.size(height, width)
     check_target(target, (size[1], size[0]), upscaler.options.depth)
     lost = image.metadata.missing(target.suffix.lower(), image.gray)
+    if image.pixels.dtype == np.uint16 and upscaler.options.depth == 8:
+        lost.append("more than eight bits become eight; --depth 16 keeps them in .png and .tif")
     channels = channels_for(target, image.gray, image.alpha is not None)
     if image.alpha is not None:
         if channels in (1, 3):

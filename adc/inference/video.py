@@ -129,13 +129,20 @@ def upscale_video(
         note(f"{target}: holds more images than this video has frames; those after {writer.passed:06d} are others")
     if there := counts[False]:
         note(f"{target}: {there} of {sum(counts.values())} frames {'was' if there == 1 else 'were'} there already")
-    for text, count in folder.notes.items() if folder is not None else ():
-        if count:
-            note(f"{source}: {text} ({count} frame{'' if count == 1 else 's'})")
+    if folder is not None:
+        for line in _about_folder(folder, writer.deep):
+            note(f"{source}: {line}")
     lines = [*_in_runs(reader.damage, float(1 / reader.rate)), *writer.left_out, *lost]
     for line in lines:
         note(f"{source}: {line}")
     return reader.damage
+
+
+def _about_folder(folder: FrameFolder, deep: bool) -> list[str]:
+    """What the result of a folder of frames lacks, and what its frames lack, each in a few words."""
+    lines = [] if folder.gap is None else [folder.gap]
+    lines += ["more than eight bits become eight; --depth 16 keeps them"] if folder.deep and not deep else []
+    return lines + [f"{text} ({count} frame{'' if count == 1 else 's'})" for text, count in folder.notes.items() if count]
 
 
 def _chunks(

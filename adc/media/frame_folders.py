@@ -24,7 +24,7 @@ from adc.media.image_files import (
     image_writer,
 )
 from adc.media.images import BrokenImageError, read_image, to_frame
-from adc.media.names import WRITTEN, check_ending, frame_files, no_image
+from adc.media.names import WRITTEN, check_ending, describe_gap, frame_files, no_image
 from adc.media.pixels import orientation, over_white
 from adc.media.rates import checked_rate
 from adc.media.video_reader import Damage, Frame
@@ -41,6 +41,8 @@ class FrameFolder:
         time_base: Seconds per frame.
         count: Number of its images.
         damage: What could not be read so far.
+        deep: Whether one of those read so far has more than eight bits per channel.
+        gap: Where the numbers in their names leave one out (`adc.media.names.describe_gap`).
         notes: What of the images the results lack, each in a few words, and in how many of those read so far.
     """
 
@@ -71,7 +73,9 @@ class FrameFolder:
         if not self.files:
             raise no_image(path)
         self.count = len(self.files)
+        self.gap = describe_gap(self.files)
         self.damage: list[Damage] = []
+        self.deep = False
         self.notes: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -125,6 +129,7 @@ class FrameFolder:
         image = decode_image(file)
         pixels, alpha = image.pixels, image.alpha
         self.notes.update(image.notes)
+        self.deep = self.deep or pixels.dtype == np.uint16
         if self.becomes in WRITTEN:
             self.notes.update(image.metadata.missing(self.becomes, image.gray))
         elif image.metadata.icc:
@@ -190,6 +195,7 @@ class FrameFolderWriter:
             ValueError: If the ending names no image format, or the folder is a file.
         """
         self.path, self.names, self.ending, self.quality, self.depth = Path(path), names, ending, quality, depth
+        self.deep = depth > 8
         self.left_out: list[str] = []
         self.passed = 0
         check_ending(Path(f"{path}/1{ending}"))

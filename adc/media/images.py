@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -45,6 +46,7 @@ BYTES_PER_PIXEL = 12
 """That decoding takes: the file's own pixels, RGB of up to 16 bits, and a copy."""
 
 Image.MAX_IMAGE_PIXELS = None  # what memory holds is the limit
+warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a file is said in its name
 
 
 class BrokenImageError(ValueError):

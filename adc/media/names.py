@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import features
@@ -128,6 +129,25 @@ def frame_files(folder: Path) -> list[Path]:
         raise FileNotFoundError(f"{folder}: no such folder.")
     files = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and path.name[0] != "."]
     return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.stem), path.name))
+
+
+def describe_gap(files: Sequence[Path]) -> str | None:
+    """Where the numbers of frames in order leave one out, in a few words; None if none is left out.
+
+    Numbers that go up by one step leave none out, nor do names that differ in more than a number.
+    """
+    parts = [re.split(r"(\d+)", file.stem) for file in files]
+    places = {place for one in parts for place, (a, b) in enumerate(zip(one, parts[0], strict=False)) if a != b}
+    if len(places) != 1 or len({len(one) for one in parts}) > 1 or not parts[0][place := places.pop()].isdecimal():
+        return None
+    numbers = [int(one[place]) for one in parts]
+    steps = [after - before for before, after in pairwise(numbers)]
+    gaps = [number for number, step in enumerate(steps) if step > min(steps)]
+    if not gaps:
+        return None
+    more = f", nor in {len(gaps) - 1} more place{'s' if len(gaps) > 2 else ''}" if len(gaps) > 1 else ""
+    before, after = files[gaps[0]].stem, files[gaps[0] + 1].stem
+    return f"there is no frame between {before} and {after}{more}; those around a gap follow each other"
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

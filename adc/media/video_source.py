@@ -40,12 +40,19 @@ def image_sources(paths: Sequence[Path | TarMember], folder: str | None = None) 
 
 
 def list_sources(where: str, frames: int = 1) -> list[VideoSource]:
-    """The images of a folder for clips of one frame, if it has any; else its videos; see `list_video_sources`."""
+    """The images of a folder for clips of one frame, if it has any; else its videos; see `list_video_sources`.
+
+    Gaps in the numbers of frames are noted.
+    """
     if frames == 1 and "*" not in where:
         names = (path.name.lower() for path in list_files(Path(where)))
         if any(name.endswith((*EXTENSIONS, SHARD)) and name[0] != "." for name in names):
             return image_sources(list_photos(where), where)
-    return list_video_sources(where)
+    found = list_video_sources(where)
+    if gaps := [source for source in found if isinstance(source, FrameFolder) and source.gap and frames > 1]:
+        more = f" ({len(gaps) - 1} more of {len(found)} clips have gaps)" if len(gaps) > 1 else ""
+        note(f"{gaps[0].path}: {gaps[0].gap}{more}")
+    return found
 
 
 def list_video_sources(where: str) -> list[VideoSource]:

@@ -54,6 +54,7 @@ class VideoWriter:
     Attributes:
         left_out: What of `like` is not written, each in a few words: other streams, transparency, bits; at the end also
             metadata, data of HDR, and that frames are interlaced.
+        deep: Whether it has more than eight bits per channel.
     """
 
     def __init__(
@@ -107,8 +108,8 @@ class VideoWriter:
             self._copies = {} if like is None else self._add_companions(like, companions)
             self._layout = self._choose_layout(layout, deep)
             self._format = av.VideoFormat(self._layout)
-            self._deep = max(component.bits for component in self._format.components) > 8
-            self.left_out += [] if like is None else lost_pixels(like, self._deep, self._stream.codec_context.name)
+            self.deep = max(component.bits for component in self._format.components) > 8
+            self.left_out += [] if like is None else lost_pixels(like, self.deep, self._stream.codec_context.name)
         except BaseException:
             self._drop()
             raise
@@ -227,7 +228,7 @@ class VideoWriter:
             self.begin(*frame.pixels.shape[1:])
         height, width = self._whole_chroma(*frame.pixels.shape[1:])
         pixels = frame.pixels[:, :height, :width]
-        av_frame = to_av_frame(pixels, self._color, self._layout, self._deep)
+        av_frame = to_av_frame(pixels, self._color, self._layout, self.deep)
         clock = self._stream.codec_context.time_base
         start = max(round((frame.start * self._time_base - self._origin) / clock), self._earliest)
         self._earliest = start + 1

@@ -22,7 +22,17 @@ def psnr(a: Tensor, b: Tensor, peak: float = 1.0, eps: float = 1e-8) -> Tensor:
     Returns:
         ``(N,)``.
     """
-    return 10 * torch.log10(peak**2 / ((a - b).square().mean(dim=(1, 2, 3)) + eps))
+    return decibels(squared_error(a, b), peak, eps)
+
+
+def squared_error(a: Tensor, b: Tensor) -> Tensor:
+    """The mean squared difference of ``(N, C, H, W)``: ``(N,)``."""
+    return (a - b).square().mean(dim=(1, 2, 3))
+
+
+def decibels(error: Tensor, peak: float = 1.0, eps: float = 1e-8) -> Tensor:
+    """``10 log10(peak^2 / (error + eps))``, see `psnr`."""
+    return 10 * torch.log10(peak**2 / (error + eps))
 
 
 def ssim(a: Tensor, b: Tensor, peak: float = 1.0) -> Tensor:

@@ -59,7 +59,8 @@ def _instead(home: Path, missing: list[str]) -> str:
     below = sorted(str(path.parent) for path in islice(home.glob(f"*/{DESCRIPTION}"), 20))
     below = below or sorted(str(path.parent) for path in islice(home.glob(f"*/*/{DESCRIPTION}"), 20))
     if below:
-        return f"this folder holds no student, but {' and '.join(below)} do; name one of them."
+        do = "does; name it" if len(below) == 1 else "do; name one of them"
+        return f"this folder holds no student, but {' and '.join(below)} {do}."
     if (home / CHECKPOINTS).is_dir() or (home / RECIPE).is_file():
         saved = sorted((home / CHECKPOINTS).glob("*.ckpt"))
         state = f"its newest checkpoint is {saved[-1].name}" if saved else "it has no checkpoint yet"

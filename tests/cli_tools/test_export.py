@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,3 +191,26 @@ def test_a_student_that_cannot_be_traced_is_refused_before_a_file_is_written(tmp
     with torch.no_grad():
         expected = load_student(str(student)).eval().restore(clip)
         assert_close(from_pretrained(out).student.restore(clip), expected)
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [("mine", "holds a README.md of yours"), ("mine/README.md", "README.md is no folder; name another")],
+)
+def test_what_is_there_is_not_overwritten(source, tmp_path, monkeypatch, capsys, output, says):
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("mine/README.md").write_text("my notes")
+    assert run(source, "-o", output, "--formats", "diffusers") == 2
+    assert says in capsys.readouterr().err
+    assert [path.name for path in Path("mine").iterdir()] == ["README.md"]
+    assert Path("mine/README.md").read_text() == "my notes"
+
+
+def test_an_export_takes_the_place_of_a_former_one(tmp_path, capsys):
+    save_student(TinyStudent(width=4, channels=4), tmp_path / "student")
+    for title in ("first", "second"):
+        assert run(tmp_path / "student", "-o", tmp_path / "out", "--formats", "diffusers", "--title", title) == 0
+    assert "# second\n\nA super-resolution network: one pass enlarges an image 4 times" in (
+        tmp_path / "out" / "README.md"
+    ).read_text()

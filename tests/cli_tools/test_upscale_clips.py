@@ -12,6 +12,7 @@ from PIL import Image
 
 from adc.cli import main
 from adc.errors import UsageError
+from adc.files import scratch_beside
 from adc.inference.jobs import plan
 from adc.inference.upscaler import load
 from adc.interfaces import Restorer
@@ -424,3 +425,37 @@ def test_a_hangup_that_is_ignored_stays_so(student, monkeypatch):
     finally:
         signal.signal(signal.SIGHUP, before)
     assert len(read("out/b.mp4")) == 60
+
+
+def test_a_gap_in_the_numbers_of_frames_is_told(student, capsys):
+    frames_of(Path("in"), PICTURES[:4])
+    Path("in/3.png").unlink()
+    for target in ("out", "out.mkv"):
+        assert upscale("in", "--frames", "-o", target) == 0
+        told = capsys.readouterr().err
+        assert told == "adc: in: there is no frame between 2 and 4; those around a gap follow each other\n"
+    assert tree("out") == ["1.png", "2.png", "4.png"]
+
+
+def test_bits_that_a_result_lacks_are_told(student, capsys):
+    Path("in").mkdir()
+    for number in range(2):
+        with image_writer(Path(f"in/{number}.png"), (24, 32), 3, depth=16) as writer:
+            writer.write(PICTURES[number][..., :3].transpose(0, 1, 2)[:32, :24].astype(np.uint16) * 257 + 5)
+    loss = "more than eight bits become eight; --depth 16 keeps them"
+    for words in (["in", "--frames", "-o", "out.mkv"], ["in", "--frames", "-o", "out"], ["in", "-o", "images"]):
+        assert upscale(*words) == 0
+        assert loss in capsys.readouterr().err
+        assert upscale(*words, "--depth", 16) == 0
+        assert loss not in capsys.readouterr().err
+
+
+def test_frames_of_a_killed_run_are_swept(student, monkeypatch):
+    frames_of(Path("in"), PICTURES[:3])
+    assert upscale("in", "--frames", "-o", "out") == 0
+    left = scratch_beside(Path("out/2.png"))
+    left.touch()
+    Path("out/2.png").unlink()
+    monkeypatch.setattr("adc.files._runs", lambda process: False)
+    assert upscale("in", "--frames", "-o", "out", "--resume") == 0
+    assert sorted(os.listdir("out")) == ["1.png", "2.png", "3.png"]

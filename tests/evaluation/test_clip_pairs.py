@@ -1,6 +1,7 @@
 """Clips in evaluation: whatever holds them, their figures are the same; what is left out is told."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from adc.evaluation.shots import shot_starts
 from adc.media.images import to_frame
 from adc.ops.shots import cuts
 
+av = pytest.importorskip("av")
 COUNT = 12
 METRICS = ["psnr_rgb", "ssim_y", "flicker", "unsteadiness", "sharpness"]
 LOSSLESS = {
@@ -24,7 +26,6 @@ LOSSLESS = {
 
 @pytest.fixture(autouse=True)
 def with_video(monkeypatch, tmp_path):
-    pytest.importorskip("av")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-cache"))
 
 
@@ -247,3 +248,32 @@ def test_other_sizes_are_refused(tmp_path, size):
     )
     with pytest.raises(ValueError), pytest.warns(UserWarning, match=f"{size[1]}x{size[0]} pixels, but"):
         adc.evaluate(one, other, ["psnr_rgb"], device="cpu")
+
+
+@pytest.mark.parametrize("kinds", [("folder", "folder"), ("folder", "mkv"), ("mp4", "folder")])
+def test_a_gap_in_the_numbers_of_frames_is_noted(tmp_path, kinds):
+    one, other = (held(tmp_path / name, kind, pictures()) for name, kind in zip("ab", kinds, strict=True))
+    for folder in (path for path in (one, other) if path.is_dir()):
+        (folder / "12.png").rename(folder / "14.png")
+    notes = [str(line) for line in figures(one, other)["notes"]]
+    gap = "there is no frame between 11 and 14; those around a gap follow each other"
+    assert sum(gap in line for line in notes) == 1
+
+
+@pytest.mark.parametrize(("rate", "noted"), [(30, "30 and 25 frames per second"), (25, None), ("24975/1000", None)])
+def test_files_that_are_not_equally_fast_are_noted(tmp_path, rate, noted):
+    reference = held(tmp_path / "b", "mkv", pictures())
+    result = tmp_path / "a.mkv"
+    with av.open(str(result), "w") as container:
+        stream = container.add_stream("ffv1", rate=Fraction(rate))
+        stream.height, stream.width, stream.pix_fmt = *pictures()[0].shape[:2], "bgr0"
+        for number, pixels in enumerate(pictures()):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame.pts, frame.time_base = number, 1 / Fraction(rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    found = figures(result, reference)
+    assert found["mean"]["psnr_rgb"] == 80
+    notes = [str(line) for line in found["notes"]]
+    assert noted is None or any(noted in line for line in notes)
+    assert sum("per second" in line for line in notes) == (noted is not None)

@@ -1,6 +1,8 @@
 import csv
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,11 @@ import pytest
 import torch
 
 from adc.metrics import psnr_y, ssim_y
+from adc.metrics.fidelity import BAND, PsnrRgb, SsimY, SsimYUnrounded
 from adc.metrics.quality import find_niqe
-from adc.ops.clip import quantize
+from adc.ops.clip import quantize, to_unit
+from adc.ops.color import luma
+from adc.ops.quality import psnr, ssim
 
 SHARED = Path(os.environ.get("ADC_SHARED", Path(__file__).parents[3] / "shared"))
 PUBLISHED = SHARED / "data/images/val_drealsr16"
@@ -128,3 +133,33 @@ def test_the_published_niqe_of_osediff():
     for row in published()[:3]:
         rate = metric(read(PUBLISHED / "osediff" / row["name"]))
         assert rate.item() == pytest.approx(float(row["NIQE"]), abs=1e-3)
+
+
+@pytest.mark.parametrize("height", [11, BAND, BAND + 1, BAND + 11, 2 * BAND + 37])
+@pytest.mark.parametrize("metric", [PsnrRgb(), SsimYUnrounded(), SsimY()])
+def test_bands_make_no_difference(metric, height):
+    """Of each frame apart, in one piece, by the formulas."""
+    restored, reference = clips(frames=2, size=(height, 24), batch=1)
+    frames = [to_unit(clip[0]).double() for clip in (restored, reference)]
+    if isinstance(metric, PsnrRgb):
+        whole = psnr(*frames)
+    else:
+        bright = [luma(frame) * 255 for frame in frames]
+        whole = ssim(*([one.round() for one in bright] if isinstance(metric, SsimY) else bright), peak=255.0)
+    assert metric(restored, reference).item() == pytest.approx(whole.mean().item(), rel=1e-6)
+
+
+def test_large_frames_take_little_memory():
+    """Beside their own 12 bytes a pixel each; 3 megapixels."""
+    script = (
+        "import resource, torch\n"
+        "from adc.metrics.fidelity import psnr_y, ssim_y\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "two = [torch.zeros(1, 1, 3, size, 1024) for size in (3072, 3072)]\n"
+        "[metric(*(clip[..., :300, :] for clip in two)) for metric in (psnr_y, ssim_y)]\n"
+        "before = peak()\n"
+        "[metric(*two) for metric in (psnr_y, ssim_y)]\n"
+        "print((peak() - before) / (3072 * 1024))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 30

@@ -42,7 +42,7 @@ def test_what_is_not_there(ships, tmp_path):
     save_student(TinyStudent(width=4), tmp_path / "runs" / "2_distill")
     with pytest.raises(FileNotFoundError, match=r"2_distil: no such folder; did you mean .*runs/2_distill\?"):
         load_student(str(tmp_path / "runs" / "2_distil"))
-    with pytest.raises(FileNotFoundError, match=r"this folder holds no student, but .*runs/2_distill do; name one"):
+    with pytest.raises(FileNotFoundError, match=r"this folder holds no student, but .*runs/2_distill does; name it"):
         load_student(str(tmp_path / "runs"))
     (tmp_path / "photo.png").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"photo\.png: is a file; name the folder that holds student\.yaml"):
