@@ -22,6 +22,8 @@ from pathlib import Path
 
 GROUP = "adc.plugins"
 PATH_VARIABLE = "ADC_PLUGIN_PATH"
+PLUGINS_HINT = f" A plugin of your own is found by --plugins FOLDER or {PATH_VARIABLE}."
+"""The way out where a component is not known."""
 
 
 @dataclass(frozen=True)

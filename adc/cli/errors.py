@@ -125,7 +125,8 @@ def _sentence(
     if found := re.search(r"module '([^']+)' has no attribute '([^']+)'", leaf):
         if new := _moved(f"{found[1]}.{found[2]}"):
             return renamed.sentence(f"{found[1]}.{found[2]}", new), f"{found[1]}.{found[2]}"
-        names = [name for name, value in vars(import_module(found[1])).items() if inspect.isclass(value)]
+        held = vars(import_module(found[1])).items()
+        names = [name for name, value in held if inspect.isclass(value) or inspect.isfunction(value)]
         return f"module {found[1]!r} has no {found[2]!r}{_meant(found[2], names)}", f"{found[1]}.{found[2]}"
     if found := re.search(r"(?:Group '([^']+)' does not accept option|Option) '([^']+)'", leaf):
         steps = found[2].split(".")
@@ -152,11 +153,11 @@ def _sentence(
         return f"expected settings by name, or a file of them, got {shorten(found[1])!r}.", found[1]
     if found := re.match(r"'(\w+)' object has no attribute 'keys'", leaf):
         return f"expected settings by name, {{NAME: VALUE, ...}}, got a value of type {found[1]}.", None
-    if found := re.search(r"unrecognized arguments: (.+)", leaf):
-        word = found[1].split()[0].partition("=")[0]
+    if found := re.search(r"unrecognized arguments: (.+)|(--print_shtab) is no longer", leaf):
+        word = (found[1] or found[2]).split()[0].partition("=")[0]
         if word.endswith((".yaml", ".yml")) and "config" in options:
             return f"unknown argument {found[1]!r}; a recipe comes after -c: -c {word}", None
-        return f"unknown argument {found[1]!r}{_meant(word.lstrip('-'), options, '--')}", None
+        return f"unknown argument {found[1] or found[2]!r}{_meant(word.lstrip('-'), options, '--')}", None
     return None, None
 
 
@@ -172,8 +173,7 @@ def _unknown_component(name: str, keys: list[str], cls: type | None) -> str:
         return f"{name} is a {known[name].kind}; {takes}. {LIST_HINT}"
     near = difflib.get_close_matches(name, fitting, 3, 0.5) or difflib.get_close_matches(name, known, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"this key takes {_some(fitting)}." if fitting else ""
-    folder = f" A plugin of your own is found by --plugins FOLDER or {registry.PATH_VARIABLE}."
-    return f"there is no component {name!r}; {hint} {LIST_HINT}{folder}".replace("  ", " ")
+    return f"there is no component {name!r}; {hint} {LIST_HINT}{registry.PLUGINS_HINT}".replace("  ", " ")
 
 
 def _moved(class_path: str) -> str | None:

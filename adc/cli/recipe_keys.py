@@ -32,7 +32,10 @@ def unknown(recipes: Sequence[str], options: Sequence[str]) -> str | None:
     )
     for recipe in recipes:
         root = yaml.compose(Path(recipe).read_text(encoding="utf-8"))
-        for key, _ in root.value if isinstance(root, yaml.MappingNode) else ():
+        for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+            if key.value == "config" and isinstance(value, yaml.CollectionNode):
+                says = f"expected the file of one recipe, got {_written(value)}; -c is given once for each of several."
+                return f"{recipe}:{key.start_mark.line + 1}: config: {says}"
             if (word := str(key.value).partition(".")[0].rstrip("+")) not in known:
                 other = _other_command([str(one.value) for one, _ in root.value], known)
                 return f"{recipe}:{key.start_mark.line + 1}: {has_no('a recipe', word, known)}{other}"

@@ -15,6 +15,13 @@ CASES = {
     "a recipe": (["fit", "-c", "recipes/demo/1_fi.yaml"], "did you mean recipes/demo/1_fit.yaml?"),
     "a recipe without -c": (["fit", "recipes/demo/1_fit.yaml"], "a recipe comes after -c: -c recipes/demo/1_fit.yaml"),
     "a kind": (["list", "--kind", "teacher"], "there is no kind 'teacher'; did you mean Teacher?"),
+    "a kind as a name": (["list", "Losss"], "did you mean --kind Loss?"),
+    "a network of a library": (["list", "RealESRGAN"], "SpandrelStudent or Spandrel?"),
+    "a component of a forgotten folder": (["list", "NoOne"], "is found by --plugins FOLDER or ADC_PLUGIN_PATH"),
+    "completion of shells": (["prune", "--print_shtab", "bash"], "unknown argument '--print_shtab'"),
+    "a function": (["prune", "-c", "function.yaml"], "module 'adc.pruning' has no 'load_studnt'; did you mean load_student"),
+    "several recipes in one": (["prune", "-c", "several.yaml"], "several.yaml:1: config: expected the file of one recipe"),
+    "a recipe that includes itself": (["prune", "-c", "loop.yaml"], "loop detected: loop.yaml -> loop.yaml"),
     "several arguments": (["upscale"], "adc upscale needs input, output, student, which are not given."),
     "one argument": (["export", "runs/demo"], "adc export needs output, which is not given."),
     "a plugin": (["prune", "-c", "plugin.yaml"], "is found by --plugins FOLDER or ADC_PLUGIN_PATH"),
@@ -44,6 +51,9 @@ def test_the_line(case, tmp_path, monkeypatch, capsys):
         (tmp_path / f"{name}.yaml").write_text(
             f"student: {{class_path: {student}}}\nimportance: Prefix\nratios: {{body: 0.5}}\nfolder: x\n"
         )
+    (tmp_path / "function.yaml").write_text("student: {class_path: adc.pruning.load_studnt}\nratios: {body: 0.5}\n")
+    (tmp_path / "several.yaml").write_text("config: [plugin.yaml, teacher.yaml]\n")
+    (tmp_path / "loop.yaml").write_text("config: loop.yaml\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(argv)
