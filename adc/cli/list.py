@@ -64,7 +64,9 @@ def _list(known: list[Component], kind: str | None, as_json: bool) -> None:
         if number:
             table.add_row()
         for place, component in enumerate(group):
-            table.add_row("" if place else kind_of_group, component.name, component.summary, component.origin)
+            table.add_row(
+                "" if place else kind_of_group, component.name, component.summary.replace("``", "`"), component.origin
+            )
     _show(table)
     for plugin in registry.broken():
         _show(f"plugin {plugin} did not load: {plugin.error}", style="red", markup=False)
@@ -163,14 +165,17 @@ def arguments_of(cls: Any) -> list[dict[str, Any]]:
                 "type": _type_name(kind),
                 "required": action.dest in getattr(parser, "_extra_required_keys", ()) or bool(action.required),
                 "default": json.loads(json.dumps(default, default=str)),
-                "help": " ".join((action.help or "").split()) if action.help != argparse.SUPPRESS else "",
+                "help": " ".join((action.help or "").replace("``", "`").split())
+                if action.help != argparse.SUPPRESS
+                else "",
             }
         )
     return found
 
 
 def _prose(cls: Any) -> str:
-    return re.split(r"^(?:Args|Attributes|Raises):$", inspect.getdoc(cls) or "", maxsplit=1, flags=re.M)[0].strip()
+    text = re.split(r"^(?:Args|Attributes|Raises):$", inspect.getdoc(cls) or "", maxsplit=1, flags=re.M)[0]
+    return text.strip().replace("``", "`")
 
 
 def _type_name(kind: Any) -> str:

@@ -115,7 +115,8 @@ class Measurer:
         for name, metric in self.metrics.items():
             if isinstance(metric, FileMetric) or len(window) < metric.frames:
                 continue
-            clips = [torch.cat(clips, dim=1) if len(clips) > 1 else clips[0] for clips in zip(*window[-metric.frames :], strict=True)]
+            seen = zip(*window[-metric.frames :], strict=True)
+            clips = [torch.cat(frames, dim=1) if metric.frames > 1 else frames[0] for frames in seen]
             if isinstance(metric, SetMetric):
                 _named(path, metric, metric.add, *clips)
             else:

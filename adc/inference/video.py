@@ -142,7 +142,8 @@ def _about_folder(folder: FrameFolder, deep: bool) -> list[str]:
     """What the result of a folder of frames lacks, and what its frames lack, each in a few words."""
     lines = [] if folder.gap is None else [folder.gap]
     lines += ["more than eight bits become eight; --depth 16 keeps them"] if folder.deep and not deep else []
-    return lines + [f"{text} ({count} frame{'' if count == 1 else 's'})" for text, count in folder.notes.items() if count]
+    found = [(text, count) for text, count in folder.notes.items() if count]
+    return lines + [f"{text} ({count} frame{'' if count == 1 else 's'})" for text, count in found]
 
 
 def _chunks(

@@ -211,6 +211,7 @@ def test_an_export_takes_the_place_of_a_former_one(tmp_path, capsys):
     save_student(TinyStudent(width=4, channels=4), tmp_path / "student")
     for title in ("first", "second"):
         assert run(tmp_path / "student", "-o", tmp_path / "out", "--formats", "diffusers", "--title", title) == 0
-    assert "# second\n\nA super-resolution network: one pass enlarges an image 4 times" in (
-        tmp_path / "out" / "README.md"
-    ).read_text()
+    assert (
+        "# second\n\nA super-resolution network: one pass enlarges an image 4 times"
+        in (tmp_path / "out" / "README.md").read_text()
+    )

@@ -441,7 +441,7 @@ def test_bits_that_a_result_lacks_are_told(student, capsys):
     Path("in").mkdir()
     for number in range(2):
         with image_writer(Path(f"in/{number}.png"), (24, 32), 3, depth=16) as writer:
-            writer.write(PICTURES[number][..., :3].transpose(0, 1, 2)[:32, :24].astype(np.uint16) * 257 + 5)
+            writer.write(PICTURES[number].astype(np.uint16) * 257 + 5)
     loss = "more than eight bits become eight; --depth 16 keeps them"
     for words in (["in", "--frames", "-o", "out.mkv"], ["in", "--frames", "-o", "out"], ["in", "-o", "images"]):
         assert upscale(*words) == 0
@@ -458,4 +458,4 @@ def test_frames_of_a_killed_run_are_swept(student, monkeypatch):
     Path("out/2.png").unlink()
     monkeypatch.setattr("adc.files._runs", lambda process: False)
     assert upscale("in", "--frames", "-o", "out", "--resume") == 0
-    assert sorted(os.listdir("out")) == ["1.png", "2.png", "3.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["1.png", "2.png", "3.png"]

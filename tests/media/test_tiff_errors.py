@@ -1,5 +1,8 @@
 """Damaged TIFF files: libtiff's words are in the error, and nothing is on the terminal."""
 
+import io
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -61,3 +64,18 @@ def test_errors_are_those_of_the_file(damaged, tmp_path):
     for thread in threads:
         thread.join()
     assert sorted(set(found), key=str) == [("damaged.tif", None), ("good.tif", (40, 40, 3))] and len(found) == 60
+
+
+def test_warnings_of_pillow_are_not_on_the_terminal(tmp_path):
+    """Of a second page that is cut; the reader of commands notes it in its own words."""
+    two = io.BytesIO()
+    Image.fromarray(PIXELS).save(two, "TIFF", save_all=True, append_images=[Image.fromarray(PIXELS)])
+    (tmp_path / "cut.tif").write_bytes(two.getvalue()[: len(two.getvalue()) - 40 * 40 * 3 - 20])
+    script = (
+        "import sys, pathlib\n"
+        "from adc.media.image_files import decode_image\n"
+        "print(decode_image(pathlib.Path(sys.argv[1])).notes)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "cut.tif")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cannot be counted" in done.stdout and done.stderr == ""
