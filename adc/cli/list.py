@@ -90,14 +90,10 @@ def _find(name: str, known: list[Component]) -> Component:
         return other
     near = difflib.get_close_matches(name, [component.name for component in known], 3)
     near = near or [f"--kind {kind}" for kind in difflib.get_close_matches(name, {one.kind for one in known}, 1)]
-    near = near or [one.name for one in known if _plain(name) in _plain(one.summary)]
+    near = near or [one.name for one in known if name.lower() in one.summary.replace("-", "").lower()]
     lost = "".join(f" Plugin {plugin} did not load: {plugin.error}." for plugin in registry.broken())
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UsageError(f"there is no component {name!r}; {hint}`adc list` shows them all.{lost}{registry.PLUGINS_HINT}")
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\W", "", text).lower()
 
 
 def _besides(name: str) -> Component | None:

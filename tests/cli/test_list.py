@@ -51,6 +51,11 @@ def test_a_table_shows_them(adc):
     assert "TinyStudent" not in printed
 
 
+def test_backquotes_are_single(adc):
+    printed = adc("list")[1] + adc("list", "AdversarialDistillation")[1]
+    assert "`[]`" in printed and "``" not in printed
+
+
 def test_arguments_of_one(adc):
     status, printed, _ = adc("list", "Regression", "--json")
     arguments = {argument["name"]: argument for argument in json.loads(printed)["arguments"]}
