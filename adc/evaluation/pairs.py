@@ -181,8 +181,8 @@ def _compare_times(pair: Pair, report: Report) -> None:
     for gap in gaps:
         report(gap)
     if len(rates) == 2 and not math.isclose(*rates, rel_tol=SAME_RATE):
-        told = " and ".join(f"{rate:.5g}" for rate in rates)
-        report(f"result and reference have {told} frames per second; frames were compared by number, not by time")
+        pace = " and ".join(f"{rate:.5g}" for rate in rates)
+        report(f"result and reference have {pace} frames per second; frames were compared by number, not by time")
 
 
 def _images(restored: Path, reference: Path, report: Report) -> tuple[Tensor, Tensor]:

@@ -108,7 +108,8 @@ def _of(compare: Callable[[Tensor, Tensor], Tensor], channels: Callable[[Tensor]
 
 
 class _Psnr(Fidelity):
-    _figure = staticmethod(decibels)
+    def _figure(self, score: Tensor) -> Tensor:
+        return decibels(score)
 
 
 class _Ssim(Fidelity):
