@@ -45,7 +45,7 @@ def student_folder(name: str | Path) -> Path:
 
 
 def _near(home: Path) -> str:
-    beside = [str(path) for path in home.parent.glob("*") if path.is_dir()] if home.parent.is_dir() else []
+    beside = [str(path.parent) for path in home.parent.glob(f"*/{DESCRIPTION}")]
     near = difflib.get_close_matches(str(home), [*beside, *shipped()], 1)
     hint = f"did you mean {near[0]}? " if near else ""
     ships = f" (one that ships with adc: {', '.join(sorted(shipped()))})" if shipped() else ""

@@ -42,6 +42,9 @@ def test_what_is_not_there(ships, tmp_path):
     save_student(TinyStudent(width=4), tmp_path / "runs" / "2_distill")
     with pytest.raises(FileNotFoundError, match=r"2_distil: no such folder; did you mean .*runs/2_distill\?"):
         load_student(str(tmp_path / "runs" / "2_distil"))
+    (tmp_path / "runs" / "2_distill_begun").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"2_distill_begu: no such folder; did you mean .*runs/2_distill\?"):
+        load_student(str(tmp_path / "runs" / "2_distill_begu"))
     with pytest.raises(FileNotFoundError, match=r"this folder holds no student, but .*runs/2_distill does; name it"):
         load_student(str(tmp_path / "runs"))
     (tmp_path / "photo.png").write_bytes(b"")
