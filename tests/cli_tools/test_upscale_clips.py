@@ -440,7 +440,7 @@ def test_a_gap_in_the_numbers_of_frames_is_told(student, capsys):
 def test_bits_that_a_result_lacks_are_told(student, capsys):
     Path("in").mkdir()
     for number in range(2):
-        with image_writer(Path(f"in/{number}.png"), (24, 32), 3, depth=16) as writer:
+        with image_writer(Path(f"in/{number}.png"), (32, 24), 3, depth=16) as writer:
             writer.write(PICTURES[number].astype(np.uint16) * 257 + 5)
     loss = "more than eight bits become eight; --depth 16 keeps them"
     for words in (["in", "--frames", "-o", "out.mkv"], ["in", "--frames", "-o", "out"], ["in", "-o", "images"]):
