@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from adc import runs
 from adc.cli.parser import component_parser, load_components, recipes_of
 from adc.evaluation import prune as evaluation

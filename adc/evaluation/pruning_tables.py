@@ -54,8 +54,9 @@ def _sensitivities(rows: list[dict[str, Any]]) -> Table:
 def _reached(target: Mapping[str, Any]) -> str:
     kind = next(iter(target))
     errors = ", ".join(f"{name} {error:.3f}" for name, error in target["errors"].items())
+    left = f"{target['reached'] / target['full']:.2%}"
     return (
-        f"{kind}: {target[kind]} was asked for, {target['reached'] / target['full']:.2%} of the full student's is left. "
+        f"{kind}: {target[kind]} was asked for, {left} of the full student's is left. "
         f"Relative error of the pruned student's result before training: {errors}."
     )
 

@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,15 @@ class Range:
     fewest: int
 
 
-def cuts(ranges: Sequence[Range], curves: Sequence[Curve], layers: Sequence[LayerCost]) -> Iterator[tuple[int, int]]:
+class Cut(NamedTuple):
+    """A section, how many of its units are left, and what their removal saves."""
+
+    section: int
+    units: int
+    saved: float
+
+
+def cuts(ranges: Sequence[Range], curves: Sequence[Curve], layers: Sequence[LayerCost]) -> Iterator[Cut]:
     """Cuts in the order in which they should be made, each with the least error for the cost that it saves.
 
     Sections that save nothing are never cut.
@@ -98,13 +107,11 @@ def cuts(ranges: Sequence[Range], curves: Sequence[Curve], layers: Sequence[Laye
         curves: Their errors, which add up.
         layers: What they save.
 
-    Yields:
-        A section, and how many of its units are left.
     """
     touched = [[layer for layer in layers if _holds(layer, index)] for index in range(len(ranges))]
     near = [sorted({share.section for layer in one for share in (*layer.inputs, *layer.outputs)}) for one in touched]
     units, kept = [one.size for one in ranges], [1.0] * len(ranges)
-    version, queue = [0] * len(ranges), list[tuple[float, int, int]]()
+    version, queue = [0] * len(ranges), list[tuple[float, int, int, float]]()
 
     def push(index: int) -> None:
         size, fewer = ranges[index].size, units[index] - ranges[index].step
@@ -117,17 +124,17 @@ def cuts(ranges: Sequence[Range], curves: Sequence[Curve], layers: Sequence[Laye
         kept[index] = old
         if saved > 0:
             harm = curves[index](1 - fewer / size) - curves[index](1 - units[index] / size)
-            heapq.heappush(queue, (harm / saved, index, version[index]))
+            heapq.heappush(queue, (harm / saved, index, version[index], saved))
 
     for index in range(len(ranges)):
         push(index)
     while queue:
-        _, index, stamp = heapq.heappop(queue)
+        _, index, stamp, saved = heapq.heappop(queue)
         if stamp != version[index]:
             continue
         units[index] -= ranges[index].step
         kept[index] = units[index] / ranges[index].size
-        yield index, units[index]
+        yield Cut(index, units[index], saved)
         for other in near[index]:
             push(other)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from adc.interfaces import Student
 from adc.progress import track
-from adc.pruning.allocation import UNIFORM, Curve, LayerCost, Range, Share, cuts
+from adc.pruning.allocation import UNIFORM, Curve, Cut, LayerCost, Range, Share, cuts
 from adc.pruning.heads import heads_of
 from adc.pruning.importance import Importance
 from adc.pruning.prune import find_groups
@@ -102,8 +102,7 @@ def find_ratios(
     fitting.check(target, goal)
     found = measure_sensitivities(student, ranking, fitting.sections, clips)
     curves = [one.curve for one in found]
-    tried = {"sensitivities": curves}
-    tried |= {f"sensitivities, {factor:g} times as steep": [one.steeper(factor) for one in curves] for factor in STEEPER[1:]}
+    tried = {_name(factor): [one.steeper(factor) for one in curves] for factor in STEEPER}
     tried["uniform"] = [UNIFORM] * len(curves)
     reference, errors, fitted = Reference(student, clips), dict[str, float](), dict[str, tuple[list[int], float]]()
     with track("meeting the target", len(tried), "divisions") as bar:
@@ -121,6 +120,10 @@ def find_ratios(
     return Budget(fitting.ratios(kept), fitting.full, goal, reached, errors, chosen, found, kept, costs)
 
 
+def _name(factor: float) -> str:
+    return "sensitivities" if factor == 1 else f"sensitivities, {factor:g} times as steep"
+
+
 class _Fitting:
     """Sections cut until a student costs what it may."""
 
@@ -136,7 +139,9 @@ class _Fitting:
         least = self.full if not narrow else self.measured(narrow)
         if not least * (1 - TOLERANCE) <= goal <= self.full * (1 + 1e-9):
             low, high = self.shown(target, least), self.shown(target, self.full)
-            raise ValueError(f"target: {target.kind} is {target.text}; this student can be cut to {low} at least, of {high}.")
+            raise ValueError(
+                f"target: {target.kind} is {target.text}; this student can be cut to {low} at least, of {high}."
+            )
 
     def shown(self, target: Target, cost: float) -> str:
         """A cost, and its share."""
@@ -171,24 +176,26 @@ class _Fitting:
 
     def fit(self, curves: Sequence[Curve], goal: float) -> tuple[list[int], float]:
         """Units to keep, and what the student then costs: as near to the goal as was found."""
-        sizes = [one.size for one in self.sections]
-        path = [(sizes, self.full)]
-        for section, units in cuts(self.ranges, curves, self.layers):
-            kept = [*path[-1][0][:section], units, *path[-1][0][section + 1 :]]
-            path.append((kept, self.predicted(kept)))
+        moves = [*cuts(self.ranges, curves, self.layers)]
+        costs = [self.full, *(self.full - saved for saved in accumulate(move.saved for move in moves))]
         seen: dict[int, float] = {}
         wanted = goal
         for _ in range(5):
-            position = min(range(len(path)), key=lambda index: abs(path[index][1] - wanted))
+            position = min(range(len(costs)), key=lambda index: abs(costs[index] - wanted))
             if position in seen:
                 break
-            kept, predicted = path[position]
-            seen[position] = self.measured(kept)
+            seen[position] = self.measured(self._after(moves[:position]))
             if _distance(seen[position], goal) <= CLOSE:
                 break
-            wanted = predicted * goal / seen[position]
+            wanted = costs[position] * goal / seen[position]
         best = min(seen, key=lambda index: _distance(seen[index], goal))
-        return self._refined(path[best][0], seen[best], goal)
+        return self._refined(self._after(moves[:best]), seen[best], goal)
+
+    def _after(self, moves: Sequence[Cut]) -> list[int]:
+        kept = [one.size for one in self.sections]
+        for move in moves:
+            kept[move.section] = move.units
+        return kept
 
     def _refined(self, kept: list[int], reached: float, goal: float) -> tuple[list[int], float]:
         """A few units of single sections less or more, where steps are too long."""

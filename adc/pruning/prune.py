@@ -55,8 +55,8 @@ def prune(
         What was cut out of each part, and of the ``student``.
 
     Raises:
-        ValueError: If a part or layer is unknown, a ratio out of range, attention would be cut across heads that nobody named,
-            or the student does not run afterwards.
+        ValueError: If a part or layer is unknown, a ratio out of range, attention would be cut across heads that
+            nobody named, or the student does not run afterwards.
     """
     plan = student.prunable()
     layers = dict(student.named_modules())

@@ -13,7 +13,7 @@ from adc.interfaces import Student
 from adc.pruning.groups import Group, kept_units
 from adc.pruning.layers import drop
 from adc.pruning.ranking import PRODUCTS, Ranking
-from adc.pruning.trial import Choice, Whole, kind_of, masks_of, noted_of, try_groups
+from adc.pruning.trial import Choice, Whole, kind_of, masks_of, noted_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Section:
 
     def ratio(self, kept: int) -> float:
         """The ratio at which so many units of the largest group stay: six digits that are never rounded up."""
-        return math.floor((1 - kept / self.size) * 1e6) / 1e6
+        return math.floor((1 - kept / self.size) * 1e6 + 1e-6) / 1e6
 
     def ratios(self, ratio: float) -> dict[str, float]:
         """A ratio by the names of its layers, as `prune` takes it."""

@@ -18,6 +18,7 @@ from adc.pruning.sections import Section, pruned_copy
 RATIOS = (0.125, 0.25, 0.5)
 """Where errors are measured; beyond, they say more of what is left than of the section."""
 
+
 @dataclass(frozen=True)
 class Sensitivity:
     """The relative squared errors of a student's result, one section of it cut.
