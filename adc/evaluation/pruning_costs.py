@@ -44,10 +44,11 @@ class Counted:
         return float(getattr(count_parts(student, {}, self.size), self.kind))
 
     def layers(self, student: Student) -> dict[nn.Module, float]:
-        """Those of its layers."""
-        leaves = _leaves(student)
-        counts = count_parts(student, leaves, self.size).parts
-        return {leaves[name]: float(getattr(cost, self.kind)) for name, cost in counts.items()}
+        """Those of its modules themselves, without those inside."""
+        modules = dict(student.named_modules())
+        counts = count_parts(student, modules, self.size).parts
+        whole = {modules[name]: float(getattr(cost, self.kind)) for name, cost in counts.items()}
+        return {one: cost - sum(whole[child] for child in {*one.children()}) for one, cost in whole.items()}
 
 
 class Timed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -36,7 +37,7 @@ class Cost(Protocol):
         ...
 
     def layers(self, student: Student) -> Mapping[nn.Module, float]:
-        """What its layers cost; what else it costs stays."""
+        """What its modules cost themselves, without those inside; what else it costs stays."""
         ...
 
 
@@ -112,7 +113,7 @@ def find_ratios(
             bar.advance()
     near = [name for name in tried if _distance(fitted[name][1], goal) <= TOLERANCE]
     if not near:
-        costs = " or ".join(sorted({fitting.shown(target, reached) for _, reached in fitted.values()}))
+        costs = " or ".join(sorted({fitting.as_text(target, reached) for _, reached in fitted.values()}))
         raise ValueError(f"target: {target.kind}: {target.text} falls between channels; the nearest are {costs}.")
     chosen = min(near, key=errors.__getitem__)
     kept, reached = fitted[chosen]
@@ -138,14 +139,13 @@ class _Fitting:
         narrow = [one.fewest for one in self.sections]
         least = self.full if not narrow else self.measured(narrow)
         if not least * (1 - TOLERANCE) <= goal <= self.full * (1 + 1e-9):
-            low, high = self.shown(target, least), self.shown(target, self.full)
-            raise ValueError(
-                f"target: {target.kind} is {target.text}; this student can be cut to {low} at least, of {high}."
-            )
+            low, high = self.as_text(target, least), self.as_text(target, self.full)
+            given = f"{target.kind} is {target.text}"
+            raise ValueError(f"target: {given}; this student can be cut to between {low} and {high}.")
 
-    def shown(self, target: Target, cost: float) -> str:
+    def as_text(self, target: Target, cost: float) -> str:
         """A cost, and its share."""
-        return f"{cost / self.full:.1%} ({target.shown(cost)})"
+        return f"{cost / self.full:.1%} ({target.as_text(cost)})"
 
     def ratios(self, kept: Sequence[int]) -> dict[str, float]:
         """By layer."""
@@ -178,16 +178,15 @@ class _Fitting:
         """Units to keep, and what the student then costs: as near to the goal as was found."""
         moves = [*cuts(self.ranges, curves, self.layers)]
         costs = [self.full, *(self.full - saved for saved in accumulate(move.saved for move in moves))]
-        seen: dict[int, float] = {}
-        wanted = goal
-        for _ in range(5):
-            position = min(range(len(costs)), key=lambda index: abs(costs[index] - wanted))
-            if position in seen:
-                break
+        low, high = 0, len(moves)
+        seen = {low: self.full, high: self.measured(self._after(moves))}
+        while high - low > 1 and min(_distance(cost, goal) for cost in seen.values()) > CLOSE:
+            span = seen[low] - seen[high]
+            part = (seen[low] - goal) / span if span > 0 and len(seen) < 8 else 0.5
+            wanted = costs[low] + (costs[high] - costs[low]) * min(max(part, 0.02), 0.98)
+            position = bisect_left(costs, -wanted, low + 1, high - 1, key=lambda cost: -cost)
             seen[position] = self.measured(self._after(moves[:position]))
-            if _distance(seen[position], goal) <= CLOSE:
-                break
-            wanted = costs[position] * goal / seen[position]
+            low, high = (position, high) if seen[position] > goal else (low, position)
         best = min(seen, key=lambda index: _distance(seen[index], goal))
         return self._refined(self._after(moves[:best]), seen[best], goal)
 
@@ -228,11 +227,14 @@ def _layer_costs(costs: Mapping[nn.Module, float], sections: Sequence[Section]) 
         for side in (side for group in section.groups for side in group.sides):
             share = Share(index, (side.units >= 0).float().mean().item())
             shares.setdefault((side.layer, side.output), []).append(share)
-    return [
-        LayerCost(cost, tuple(shares.get((layer, False), ())), tuple(shares.get((layer, True), ())))
-        for layer, cost in costs.items()
-        if cost > 0
-    ]
+    found: list[LayerCost] = []
+    for layer, cost in costs.items():
+        inputs, outputs = shares.get((layer, False), []), shares.get((layer, True), [])
+        if [*layer.children()]:  # products of a block itself, as of attention, are as wide as its first projection
+            outputs = next((shares[child, True] for child in layer.children() if (child, True) in shares), [])
+        if cost > 0:
+            found.append(LayerCost(cost, tuple(inputs), tuple(outputs)))
+    return found
 
 
 def _distance(cost: float, goal: float) -> float:

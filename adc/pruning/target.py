@@ -33,7 +33,7 @@ class Target:
         """The cost, for a full student's."""
         return self.number * full if self.is_share else self.number
 
-    def shown(self, cost: float) -> str:
+    def as_text(self, cost: float) -> str:
         """A cost as text: ``1.20 G``, ``12.0 ms``."""
         if self.kind == "latency":
             return f"{cost * 1e3:.3g} ms"
