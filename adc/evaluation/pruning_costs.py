@@ -45,7 +45,7 @@ class Counted:
 
     def layers(self, student: Student) -> dict[nn.Module, float]:
         """Those of its modules themselves, without those inside."""
-        modules = dict(student.named_modules())
+        modules: dict[str, nn.Module] = dict(student.named_modules())
         counts = count_parts(student, modules, self.size).parts
         whole = {modules[name]: float(getattr(cost, self.kind)) for name, cost in counts.items()}
         return {one: cost - sum(whole[child] for child in {*one.children()}) for one, cost in whole.items()}

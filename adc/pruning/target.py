@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from adc.errors import suggest
 
-KINDS = ("macs", "parameters", "latency")
+Kind = Literal["macs", "parameters", "latency"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3}
 
@@ -24,7 +26,7 @@ class Target:
         is_share: Whether it is a share.
     """
 
-    kind: str
+    kind: Kind
     text: str
     number: float
     is_share: bool
@@ -49,9 +51,10 @@ def read_target(given: Mapping[str, float | str]) -> Target:
     """
     if len(given) != 1:
         raise ValueError(f"target: {dict(given)!r}; give one of {', '.join(KINDS)}, as in `target: {{macs: 25%}}`.")
-    ((kind, value),) = given.items()
-    if kind not in KINDS:
-        raise ValueError(f"target: there is no {kind!r}; {suggest(str(kind), KINDS)}")
+    ((name, value),) = given.items()
+    kind = next((kind for kind in KINDS if kind == name), None)
+    if kind is None:
+        raise ValueError(f"target: there is no {name!r}; {suggest(str(name), KINDS)}")
     text = str(value).strip()
     units = {"%": 0.01, **(SECONDS if kind == "latency" else UNITS)}
     found = re.fullmatch(r"(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([%a-zA-Z]*)", text)
