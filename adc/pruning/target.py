@@ -52,7 +52,7 @@ def read_target(given: Mapping[str, float | str]) -> Target:
     if len(given) != 1:
         raise ValueError(f"target: {dict(given)!r}; give one of {', '.join(KINDS)}, as in `target: {{macs: 25%}}`.")
     ((name, value),) = given.items()
-    kind = next((kind for kind in KINDS if kind == name), None)
+    kind: Kind | None = next((one for one in KINDS if one == name), None)
     if kind is None:
         raise ValueError(f"target: there is no {name!r}; {suggest(str(name), KINDS)}")
     text = str(value).strip()
