@@ -27,6 +27,7 @@ TRACES = (FINISHED, RECIPE, ATTEMPTS, "checkpoints", "diverged", "logs")
 COMMAND_OF_KEY = {
     "model": "fit",
     "ratios": "prune",
+    "target": "prune",
     "restorers": "report",
     "bench": "bench",
     "latents": "cache-latents",

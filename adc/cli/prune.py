@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from adc import runs
 from adc.cli.parser import component_parser, load_components, recipes_of
 from adc.evaluation import prune as evaluation
+from adc.evaluation.pruning_tables import print_pruning
 from adc.interfaces import Student
 from adc.pruning import Importance
 
@@ -36,10 +33,11 @@ def main(argv: list[str]) -> None:
     if with_data:
         from lightning.pytorch import LightningDataModule
 
-        parser.add_argument("--data", type=LightningDataModule, help="Calibration data, for importances that need it.")
+        parser.add_argument("--data", type=LightningDataModule, help="Calibration data, for a target and importances.")
     else:
         parser.add_argument("--data", type=dict | None, default=None, help="Calibration data: a data module.")
     config = parser.parse_args(argv)
+    evaluation.check_options(config.ratios, config.target, bool(config.data or config.calibration), config.size)
     random.seed(config.seed_everything)
     torch.manual_seed(config.seed_everything)
     built: Any = parser.instantiate_classes(config)
@@ -49,30 +47,8 @@ def main(argv: list[str]) -> None:
     runs.write_text(folder / "config.yaml", parser.dump(config, skip_none=False, skip_validation=True))
     runs.begin(folder, recipes)
     start = time.monotonic()
-    options = {name: built[name] for name in ("data", "size", "precision")}
+    options = {name: built[name] for name in ("target", "data", "calibration", "size", "precision", "device")}
     report = evaluation.prune(built.student, built.ratios, built.importance, folder, **options)
-    _show(report["parts"], built.size)
+    print_pruning(report)
     print(f"{config.folder}: the pruned student; {evaluation.REPORT} holds this table.")
     runs.finish(folder, seconds=round(time.monotonic() - start, 3))
-
-
-def _show(rows: Mapping[str, dict[str, Any]], size: int) -> None:
-    table = Table(title=f"What was cut (MACs of one {size} x {size} image)", title_justify="left")
-    table.add_column("part", no_wrap=True)
-    for column in ("layers cut", "channels", "parameters", "MACs"):
-        table.add_column(column, justify="right", overflow="fold")
-    for name, row in rows.items():
-        style = "bold" if name == "student" else None
-        pairs = [
-            f"{_short(before)} → {_short(after)}" + (f" ({after / before:.1%})" if before else "")
-            for before, after in (row[key] for key in ("channels", "parameters", "macs"))
-        ]
-        table.add_row(name, f"{row['changed']} of {row['layers']}", *pairs, style=style)
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
-
-
-def _short(number: int) -> str:
-    for unit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= unit:
-            return f"{number / unit:.2f} {letter}"
-    return str(number)

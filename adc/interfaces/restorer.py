@@ -148,6 +148,7 @@ class Prunable:
             Attention in diffusers' names (``heads``, ``to_q``, ``to_k``, ``to_v``) is known without it.
         tried: Whether cuts are tried on a copy, so that channels which the network counts or mixes (heads, windows)
             stay without being named; the example then holds pixels that differ. Otherwise such a cut is an error.
+        alike: Pairs of submodules that are built alike and stay so: where ratios are found, layers of both share one.
     """
 
     network: nn.Module
@@ -158,6 +159,7 @@ class Prunable:
     after: Callable[[], None] = lambda: None
     heads: dict[nn.Module, int] = field(default_factory=dict[nn.Module, int])
     tried: bool = False
+    alike: list[tuple[nn.Module, nn.Module]] = field(default_factory=list[tuple[nn.Module, nn.Module]])
 
 
 class Student(Restorer):

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adc.errors import suggest
 from adc.interfaces import Prunable, Student
 from adc.ops.modes import differentiable, evaluating
-from adc.pruning.groups import Blocks, Group, Side, blocks, choose, kept_units
+from adc.pruning.groups import Group, Side
 from adc.pruning.heads import AttentionWatch, check_heads, heads_of
 from adc.pruning.importance import Importance, Prefix
 from adc.pruning.layers import as_products, drop, is_channelwise, width
-from adc.pruning.trial import Choice, Whole, masks_of, noted_of, try_groups
+from adc.pruning.ranking import Ranking, check_ratios
+from adc.pruning.trial import Choice, Whole, masks_of, noted_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def prune(
 
     Args:
         student: The full-width student.
-        ratios: What is cut, in ``[0, 1)``, by part; a part that is not named keeps its channels.
+        ratios: What is cut, in ``[0, 1)``, by part; a part that is not named keeps its channels. A convolution or
+            linear layer may be named too, as its student names it: its group then takes that ratio.
         importance: Which channels stay.
         calibration: Small clips ``(B, T, 3, h, w)``, for importances that need them.
 
@@ -54,18 +55,19 @@ def prune(
         What was cut out of each part, and of the ``student``.
 
     Raises:
-        ValueError: If a part is unknown, a ratio out of range, attention would be cut across heads that nobody named,
-            or the student does not run afterwards.
+        ValueError: If a part or layer is unknown, a ratio out of range, attention would be cut across heads that
+            nobody named, or the student does not run afterwards.
     """
     plan = student.prunable()
-    _check(ratios, plan)
+    layers = dict(student.named_modules())
+    check_ratios(ratios, plan, layers)
     parts = {**plan.parts, "student": student}
     before = {name: _survey(part) for name, part in parts.items()}
     heads, watch = heads_of(plan), AttentionWatch(plan.network)
     with watch.watching():
         shapes = _run(plan)
     importance.prepare(student, calibration)
-    chosen = choose_groups(plan, ratios, importance, heads)
+    chosen = Ranking(plan, find_groups(plan), importance, heads, layers).choose(ratios)
     kept = masks_of(chosen)
     if not plan.tried:
         check_heads(plan, watch.seen, heads, {layer for (layer, out), mask in kept.items() if out and not mask.all()})
@@ -93,33 +95,8 @@ def choose_groups(
     heads: Mapping[nn.Module, int],
     whole: list[Whole] | None = None,
 ) -> list[Choice]:
-    """The groups that lose channels, and which of their units stay.
-
-    Args:
-        plan: What is pruned; where its cuts are tried, those that do not fit are left out.
-        ratios: As of `prune`.
-        importance: As of `prune`, prepared.
-        heads: Number of heads by projection.
-        whole: Takes the kinds of groups that were left out, and why.
-    """
-    found, ignored = [], set(plan.ignored)
-    for group in find_groups(plan):
-        ratio = _ratio(group, plan.parts, ratios)
-        if ratio > 0 and group.free and not any(side.output and side.layer in ignored for side in group.sides):
-            number = kept_units(group, ratio, heads, plan.blocks)
-            mask = choose(importance.score(group), number, blocks(group, number, heads, plan.blocks))
-            found.append(Choice(group, mask))
-    if not plan.tried:
-        return found
-
-    def evenly(group: Group, count: int) -> Tensor | None:
-        number = kept_units(group, _ratio(group, plan.parts, ratios), heads) // count * count
-        return choose(importance.score(group), number, Blocks(count)) if number and group.size % count == 0 else None
-
-    found, left = try_groups(plan, found, evenly)
-    if whole is not None:
-        whole += left
-    return found
+    """The groups that lose channels, and which of their units stay: `Ranking.choose` of all groups."""
+    return Ranking(plan, find_groups(plan), importance, heads).choose(ratios, whole)
 
 
 def find_groups(plan: Prunable) -> list[Group]:
@@ -280,20 +257,6 @@ def _side(layer: nn.Module, output: bool, units: dict[int, int]) -> Side:
     table = torch.full((max(width(layer, output) or 0, max(units) + 1),), -1)
     table[list(units)] = torch.tensor(list(units.values()))
     return Side(layer, output, table)
-
-
-def _ratio(group: Group, parts: Mapping[str, nn.Module], ratios: Mapping[str, float]) -> float:
-    layers = {side.layer for side in group.sides if side.output}
-    owners = [name for name, part in parts.items() if not layers.isdisjoint(part.modules())]
-    return ratios.get(owners[-1], 0.0) if owners else 0.0
-
-
-def _check(ratios: Mapping[str, float], plan: Prunable) -> None:
-    for name, ratio in ratios.items():
-        if name not in plan.parts:
-            raise ValueError(f"ratios: the student has no part {name!r}; {suggest(name, plan.parts)}")
-        if not 0 <= ratio < 1:
-            raise ValueError(f"ratios: {name} is {ratio}; expected what is cut, at least 0 and less than 1.")
 
 
 def _example(plan: Prunable) -> tuple[Tensor, ...]:

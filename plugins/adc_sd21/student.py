@@ -158,7 +158,7 @@ class AdcSRStudent(LatentStudent):
         last: list[nn.Module] = [self.decoder.conv_out]
         if self.decoder.coarse_out is not None:
             last.append(self.decoder.coarse_out.mix)
-        return Prunable(network, example, parts, ignored=last)
+        return Prunable(network, example, parts, ignored=last, alike=[(self.decoder.mid_block, self.mid_block)])
 
 
 class _BothWays(nn.Module):

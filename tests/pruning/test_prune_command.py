@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from adc.cli.prune import main
 from adc.pruning import load_student
@@ -66,6 +67,34 @@ def test_taylor_with_data(prune_recipe):
     except SystemExit:
         pytest.fail("the recipe was refused")
     assert load_student(str(folder)).body[0].out_channels == 8
+
+
+def test_a_target_finds_the_ratios(prune_recipe, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    Image.effect_noise((24, 24), 60).convert("RGB").save(tmp_path / "photos/a.png")
+    target = {"ratios": None, "target": {"macs": "40%"}, "calibration": "photos"}
+    wide = {"class_path": "TinyStudent", "init_args": {"width": 64, "channels": 32}}
+    folder = prune_recipe(student=wide, **target)
+    before, after = json.loads((folder / "pruning.json").read_text())["parts"]["student"]["macs"]
+    assert after / before == pytest.approx(0.4, rel=0.02)
+    assert json.loads((folder / "sensitivities.json").read_text())["calibration"] == ["photos/a.png"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "50.0% cut" in shown and "body.2" in shown and "macs: 40% was asked for" in shown and "uniform" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": {"macs": "40%"}}, "both are given"),
+        ({"ratios": None}, "what is cut is not given"),
+        ({"ratios": None, "target": {"macs": "40%"}}, "need clips"),
+        ({"ratios": None, "target": {"mac": "40%"}}, "did you mean macs"),
+    ],
+)
+def test_exactly_one_of_ratios_and_target(prune_recipe, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        prune_recipe(**changes)
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
