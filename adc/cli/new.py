@@ -13,8 +13,9 @@ DEGRADATIONS = ("auto", "real-esrgan", "bicubic")
 DESCRIPTION = """Write the recipes of a first project: they make a teacher smaller and train it on your photos.
 Weights, photos and machine are looked at before: the network is recognised, photos for validation are put aside, and
 a training step is timed, so that the run takes the minutes you give it. `adc run FOLDER` then trains."""
-EPILOG = f"""example, from an empty folder to a large photo:
-  {EXAMPLES["new"]}
+EPILOG = f"""example: {EXAMPLES["new"]}
+
+what comes after it, from weights to a large photo:
   adc run small
   adc upscale photo.png -o large.png --student small/runs/1_distill
 small/runs/2_report/report.html then says how near the student is to its teacher. The recipes are commented: change

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -66,6 +67,8 @@ def inline(value: Any) -> str:
         return f"[{', '.join(map(inline, value))}]"
     if isinstance(value, str) and _is_plain(value):
         return value
+    if isinstance(value, float) and re.fullmatch(r"-?\d+e.*", repr(value)):
+        return repr(value).replace("e", ".0e")  # YAML takes a number without a point for text
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adc import runs
 from adc.errors import UsageError
-from adc.projects import photos as pictures
+from adc.projects.photos import look_at
 from adc.projects.systems import check_teacher, missing_paths, recipes_of
 from adc.projects.target import share_of
 
@@ -57,7 +57,7 @@ def new_project(
             home, teacher, photos, scale, system, say, target=target, minutes=minutes, degradation=degradation
         )
     share = share_of(target or TARGET)
-    pictures.look_at(photos, 1)
+    look_at(photos, 1)
     from adc.projects.project import plan
 
     project = plan(home, teacher, photos, scale, share, minutes, degradation or "auto", say)

@@ -92,20 +92,20 @@ def plan(
     check_scale(scale, network.scale, teacher)
     side = crop(machine.side, network) * network.scale
     say("teacher", f"{teacher}: {network.summary()}, enlarges {network.scale} times, {_millions(network)}")
-    pictures = look_at(photos, side)
-    say("photos", _of_photos(pictures, side))
+    images = look_at(photos, side)
+    say("photos", _of_photos(images, side))
     frozen = _build(found[DISTIL]["model"]["init_args"]["teacher"], teacher, Teacher).eval().requires_grad_(False)
-    node, reason = _degradation(degradation, frozen, pictures, side)
+    node, reason = _degradation(degradation, frozen, images, side)
     say("LR", reason)
     cut = cut_to(network, share)
     say("student", _of_cut(cut))
-    data = _data(build(node, Degradation), pictures, machine, side)
+    data = _data(build(node, Degradation), images, machine, side)
     data.setup("fit")
     step = time_step(copy.deepcopy(cut.student), frozen, iter(data.train_dataloader()), machine)
     updates = updates_in(machine.minutes if minutes is None else minutes, step)
     say("training", _of_training(step, updates, machine, side))
     say("needs", _of_needs(cut, step, updates))
-    values = _values(teacher, photos, cut, node, machine, pictures, side, updates)
+    values = _values(teacher, photos, cut, node, machine, images, side, updates)
     texts = {name: with_values(with_texts(text, _runs(folder)), values[name]) for name, text in recipes.items()}
     return Project(folder, texts, folder / "runs" / Path(DISTIL).stem)
 
@@ -192,21 +192,21 @@ def _values(
     cut: Cut,
     degradation: dict[str, Any],
     machine: Machine,
-    pictures: Photos,
+    images: Photos,
     side: int,
     updates: int,
 ) -> dict[str, dict[str, Any]]:
     """What is filled in, by recipe and key."""
     data: dict[str, Any] = {
         "train_dir": photos,
-        "validation_split": pictures.validation,
+        "validation_split": images.validation,
         "size": side,
         "degradation": degradation,
         "validation_size": max(256, 16 * degradation["init_args"]["scale"]),
     }
     data = {f"data.init_args.{key}": value for key, value in data.items()}
     return {
-        PRUNE: {"student.init_args.weights": teacher, "ratios": cut.ratios},
+        PRUNE: {**data, "student.init_args.weights": teacher, "ratios": cut.ratios},
         DISTIL: {
             **data,
             "data.init_args.batch_size": machine.batch,

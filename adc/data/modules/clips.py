@@ -142,8 +142,8 @@ class DegradedClips(ClipFiles):
             augment: Augmentation of training clips before they are degraded, for where files are few.
             degrade: Where training clips are degraded: in the workers, or in float32 on the device that trains.
             camera: The camera's motion. With one, train_dir and val_dir, where they are named, are folders of photos.
-            validation_split: So many files of train_dir, spread evenly over it, are validated on and never trained on, in
-                place of val_dir.
+            validation_split: So many files of train_dir, spread evenly over it, are for validation alone, in place of
+                val_dir.
             options: Those of `ClipFiles`.
         """
         super().__init__(degradation.scale, batch_size, **options)

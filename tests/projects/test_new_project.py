@@ -1,0 +1,210 @@
+"""A project for a user's weights and photos: what is written, what runs, and what is refused."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from adc_spandrel import SpandrelStudent
+from killed import adc as run_commands
+from PIL import Image
+
+from adc import projects
+from adc.cli import checking
+from adc.cli.run import plan
+from adc.errors import UsageError
+from adc.projects import project
+from adc.projects.systems import SYSTEMS
+from adc.projects.timing import Machine, Step, updates_in
+from adc.pruning import load_student
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("ADC_SHARED", ROOT.parent / "shared")) / "data"
+HEAVY = ("torch_pruning", "spandrel", "torch.utils.tensorboard")
+
+
+def save_photos(folder, count, side):
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        small = Image.fromarray(generator.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8))
+        small.resize((side, side), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A user's folder: weights of small random networks, and photos."""
+    folder = tmp_path_factory.mktemp("desk")
+    torch.manual_seed(0)
+    arguments = {"num_feat": 16, "num_conv": 2}
+    torch.save(SpandrelStudent(architecture="Compact", arguments=arguments).network.state_dict(), folder / "sr.pth")
+    torch.save({"weight": torch.zeros(2, 2)}, folder / "other.pth")
+    (folder / "text.pth").write_text("no weights")
+    save_photos(folder / "photos", 4, 144)
+    save_photos(folder / "tiny", 3, 64)
+    save_photos(folder / "one", 1, 144)
+    (folder / "none").mkdir()
+    (folder / "full").mkdir()
+    (folder / "full" / "notes.txt").write_text("mine")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(desk):
+    """A project of that folder, what was said of it, and the commands that come next."""
+    said = {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(desk)
+        following = projects.new_project("mine", "sr.pth", "photos", minutes=0.002, say=said.__setitem__)
+    return said, following
+
+
+def recipe(desk, name):
+    return yaml.safe_load((desk / "mine" / name).read_text())
+
+
+def test_what_was_found_is_said(written):
+    said, following = written
+    assert list(said) == ["teacher", "photos", "LR", "student", "training", "needs", "written"]
+    assert said["teacher"].startswith("sr.pth: Compact, enlarges 4 times, 0.0")
+    assert said["photos"] == "photos: 4, of which 3 to train on and 1 to validate"
+    assert "as Real-ESRGAN makes it" in said["LR"] and "dB from bicubic interpolation" in said["LR"]
+    assert "4 crops of 128 x 128" in said["training"] and "20 of them; few" in said["training"]
+    assert following == ["adc run mine", "adc upscale PHOTO -o large.png --student mine/runs/1_distill"]
+
+
+def test_recipes_have_the_users_paths_and_their_comments(desk, written):
+    for name in (project.PRUNE, project.DISTIL, project.REPORT):
+        text = (desk / "mine" / name).read_text()
+        assert "weights/teacher.pth" not in text and "data/photos" not in text and "runs/new" not in text
+        template = (ROOT / "recipes" / "new" / name).read_text()
+        assert [line.partition(" #")[2] for line in text.splitlines()] == [
+            line.partition(" #")[2] for line in template.splitlines()
+        ]
+    splits = [recipe(desk, name)["data"]["init_args"]["validation_split"] for name in (project.DISTIL, project.REPORT)]
+    assert splits == [1, 1]
+
+
+def test_what_is_cut_is_what_was_asked_for(desk, written):
+    assert written[0]["student"].startswith(
+        f"{recipe(desk, project.PRUNE)['ratios']['network']:.1%} of the channels go"
+    )
+    assert 20 < float(written[0]["student"].partition("M parameters, ")[2].partition("%")[0]) <= 25.8
+
+
+def test_the_recipes_are_read_by_their_commands(desk, written, monkeypatch):
+    monkeypatch.chdir(desk)
+    steps = plan("mine")
+    assert [step.command for step in steps] == ["prune", "fit", "report"]
+    assert [str(step.run) for step in steps] == [f"mine/runs/{step.name}" for step in steps]
+    assert checking.first_complaint([step.arguments for step in steps]) is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_project_runs_from_weights_to_a_large_photo(desk, written, monkeypatch):
+    monkeypatch.chdir(desk)
+    jobs = {step.name: step.arguments for step in plan("mine")}
+    jobs["upscale"] = ["upscale", "photos/00.png", "-o", "large.png", "--student", "mine/runs/1_distill"]
+    for name, ended in run_commands(desk, jobs, *HEAVY).items():
+        assert ended["status"] == 0, f"{name}: {ended['output']}"
+    with Image.open("large.png") as image:
+        assert image.size == (576, 576)
+    figures = json.loads(Path("mine/runs/2_report/report.json").read_text())
+    assert [image["name"] for image in figures["images"]] == ["02"]
+    report = figures["restorers"]
+    assert set(report) == {"bicubic", "pruned only", "student", "teacher"}
+    assert report["student"]["macs"] <= 0.258 * report["teacher"]["macs"]
+    assert report["student"]["agreement"] != report["pruned only"]["agreement"]
+    before, after = (load_student(f"mine/runs/{stage}").state_dict() for stage in ("0_prune", "1_distill"))
+    assert all(not torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+WRONG = {
+    "no weights": ({"teacher": "lost.pth"}, r"^--teacher: lost\.pth: no such file\.$"),
+    "weights of another kind": ({"teacher": "other.pth"}, r"^--teacher: other\.pth: spandrel .* does not know"),
+    "no file of weights": ({"teacher": "photos/00.png"}, r"^--teacher: photos/00\.png: not a file of weights"),
+    "text": ({"teacher": "text.pth"}, r"^--teacher: text\.pth: "),
+    "a folder that holds something": ({"folder": "full"}, r"^full: holds something already; name another folder"),
+    "a folder that is a file": ({"folder": "sr.pth"}, r"^sr\.pth: is a file; name another folder"),
+    "no folder of photos": ({"photos": "lost"}, r"^--photos: lost: no such folder"),
+    "no photos": ({"photos": "none"}, r"^--photos: none"),
+    "one photo": ({"photos": "one"}, r"^--photos one: holds one photo; give two at least"),
+    "a photo for a folder": ({"photos": "photos/00.png"}, r"^--photos photos/00\.png: is a file; name the folder"),
+    "photos too small": ({"photos": "tiny"}, r"^--photos tiny: no photo is as large as a crop, 128 x 128 .* 64 x 64"),
+    "another scale": ({"scale": 2}, r"^--scale 2: the network of sr\.pth enlarges 4 times; leave --scale out"),
+    "no target": ({"target": "25%"}, r"^--target 25%: expected the share"),
+    "a target that cannot be met": ({"target": "macs=0.1%"}, r"^--target macs=0\.1%: cannot be met; .*ask for macs=\d"),
+    "no minutes": ({"minutes": 0.0}, r"^--minutes 0: "),
+    "a system's target": (
+        {"system": "adcsr", "target": "macs=25%"},
+        r"^--target: the recipes of adcsr have the paper's",
+    ),
+    "a system's scale": ({"system": "adcsr", "scale": 2}, r"^--scale 2: adcsr enlarges 4 times"),
+    "a system without weights": ({"system": "duovsr", "teacher": "lost"}, r"^--teacher lost: .*weights/wan is made\.$"),
+    "a system without data": ({"system": "adcvsr", "photos": "lost"}, r"^--photos lost: no such folder"),
+}
+
+
+@pytest.mark.parametrize("slip", WRONG)
+def test_what_does_not_fit_is_one_line_and_nothing_is_written(desk, monkeypatch, slip):
+    changes, says = WRONG[slip]
+    monkeypatch.chdir(desk)
+    before = sorted(desk.rglob("*"))
+    given = {"folder": "new", "teacher": "sr.pth", "photos": "photos", **changes}
+    with pytest.raises(UsageError, match=says) as raised:
+        projects.new_project(**given)
+    assert "\n" not in str(raised.value)
+    assert sorted(desk.rglob("*")) == before
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_recipes_of_a_system_have_the_users_paths(desk, monkeypatch, system):
+    monkeypatch.chdir(desk)
+    said = {}
+    following = projects.new_project(system, "full", "photos", system=system, say=said.__setitem__)
+    assert following == [f"adc run {system} --dry-run"]
+    text = "".join(path.read_text() for path in sorted(Path(system).glob("[0-9]*.yaml")))
+    assert "photos" in text and f"runs/{system}/" not in text
+    assert SYSTEMS[system].teacher not in [value.strip("}") for value in text.split()]
+    assert (Path(system) / "README.md").is_file()
+    assert all(named not in said["missing"] for named in ("photos", "data/videos", "data/openimages"))
+    steps = plan(system)
+    assert [step.run.parent for step in steps] == [Path(system, "runs")] * len(steps)
+    jobs = [step.arguments for step in steps if step.command != "bench"]  # which looks for a GPU
+    assert checking.first_complaint(jobs) is None
+
+
+def test_a_network_that_was_trained_for_reductions_is_recognised(desk, monkeypatch):
+    weights = SHARED / "weights" / "IMDN_x4.pth"
+    if not weights.is_file():
+        pytest.skip("no trained weights here")
+    from adc_spandrel import Spandrel
+
+    photos = project.look_at(str(SHARED / "images" / "val_drealsr16" / "HR"), 128)
+    gains = [
+        project.gain_on_reductions(Spandrel(str(SHARED / "weights" / name)), photos, 128)
+        for name in ("IMDN_x4.pth", "realesr-general-x4v3_fp16.pth")
+    ]
+    assert gains[0] > project.GAIN > 0 > gains[1]
+
+
+def test_updates_fill_the_minutes():
+    assert updates_in(10, Step(0.5, 0)) == 1000
+    assert updates_in(10, Step(0.41, 0)) == 1200
+    assert updates_in(0.001, Step(1.0, 0)) == 20
+
+
+def test_crops_are_multiples_of_what_the_network_computes_with():
+    windows = SpandrelStudent(architecture="Compact", arguments={"num_feat": 8, "num_conv": 1})
+    assert project.crop(32, windows) == 32
+    windows.multiple = 24
+    assert project.crop(32, windows) == 48
+
+
+def test_the_machine_has_a_setting_for_each_key():
+    machine = Machine.here()
+    assert machine.batch >= 1 and machine.workers >= 0 and machine.precision in ("32-true", "bf16-mixed")
