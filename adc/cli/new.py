@@ -19,7 +19,7 @@ what comes after it, from weights to a large photo:
   adc run small
   adc upscale photo.png -o large.png --student small/runs/1_distill
 small/runs/2_report/report.html then says how near the student is to its teacher. The recipes are commented: change
-them, and `adc run small` does again what follows."""
+one, and `adc run small --from 1_distill` does it and what follows again."""
 
 
 def main(argv: list[str]) -> None:

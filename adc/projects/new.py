@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,13 +58,16 @@ def new_project(
             home, teacher, photos, scale, system, say, target=target, minutes=minutes, degradation=degradation
         )
     share = share_of(target or TARGET)
+    if not Path(teacher).is_file():
+        what = "is a folder" if Path(teacher).is_dir() else "no such file"
+        raise UsageError(f"--teacher {teacher}: {what}; name the weights of a network, a .pth or .safetensors file.")
     look_at(photos, 1)
     from adc.projects.project import plan
 
     project = plan(home, teacher, photos, scale, share, minutes, degradation or "auto", say)
     _write(home, project.recipes)
     say("written", f"{home}: {', '.join(project.recipes)}")
-    return [f"adc run {home}", f"adc upscale PHOTO -o large.png --student {project.student}"]
+    return [_command("run", home), _command("upscale", "PHOTO", "-o", "large.png", "--student", project.student)]
 
 
 def _system(
@@ -83,14 +87,19 @@ def _system(
     if scale not in (None, SCALE):
         raise UsageError(f"--scale {scale}: {system} enlarges {SCALE} times; leave --scale out.")
     check_teacher(system, teacher)
-    if not Path(data).is_dir():
-        raise UsageError(f"--photos {data}: no such folder; name the one that holds what is trained on.")
+    if not Path(data).is_dir() or not any(Path(data).iterdir()):
+        what = "is empty" if Path(data).is_dir() else "no such folder"
+        raise UsageError(f"--photos {data}: {what}; name the folder that holds what is trained on.")
     recipes = recipes_of(system, home, teacher, data)
     _write(home, recipes)
     say("written", f"{home}: {', '.join(name for name in recipes if name[0].isdigit())}")
     if missing := missing_paths(recipes):
         say("missing", f"{', '.join(missing)}; {home}/README.md says how they are made")
-    return [f"adc run {home} --dry-run"]
+    return [_command("run", home, "--dry-run")]
+
+
+def _command(*words: object) -> str:
+    return shlex.join(["adc", *map(str, words)])
 
 
 def _check_folder(home: Path) -> None:
@@ -100,5 +109,11 @@ def _check_folder(home: Path) -> None:
 
 
 def _write(home: Path, recipes: dict[str, str]) -> None:
-    for name, text in sorted(recipes.items()):
-        runs.write_text(home / name, text)
+    """Write all of them, or remove those that were written."""
+    try:
+        for name, text in sorted(recipes.items()):
+            runs.write_text(home / name, text)
+    except OSError:
+        for name in recipes:
+            (home / name).unlink(missing_ok=True)
+        raise

@@ -1,5 +1,6 @@
 """A project for a user's weights and photos: what is written, what runs, and what is refused."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -16,7 +17,7 @@ from adc import projects
 from adc.cli import checking
 from adc.cli.run import plan
 from adc.errors import UsageError
-from adc.projects import project
+from adc.projects import new, project
 from adc.projects.systems import SYSTEMS
 from adc.projects.timing import Machine, Step, updates_in
 from adc.pruning import load_student
@@ -41,6 +42,8 @@ def desk(tmp_path_factory):
     torch.manual_seed(0)
     arguments = {"num_feat": 16, "num_conv": 2}
     torch.save(SpandrelStudent(architecture="Compact", arguments=arguments).network.state_dict(), folder / "sr.pth")
+    clean = {"in_nc": 3, "out_nc": 3, "nc": 8, "nb": 3}
+    torch.save(SpandrelStudent(architecture="DnCNN", arguments=clean).network.state_dict(), folder / "clean.pth")
     torch.save({"weight": torch.zeros(2, 2)}, folder / "other.pth")
     (folder / "text.pth").write_text("no weights")
     save_photos(folder / "photos", 4, 144)
@@ -124,8 +127,9 @@ def test_the_project_runs_from_weights_to_a_large_photo(desk, written, monkeypat
 
 
 WRONG = {
-    "no weights": ({"teacher": "lost.pth"}, r"^--teacher: lost\.pth: no such file\.$"),
+    "no weights": ({"teacher": "lost.pth"}, r"^--teacher lost\.pth: no such file; name the weights of a"),
     "weights of another kind": ({"teacher": "other.pth"}, r"^--teacher: other\.pth: spandrel .* does not know"),
+    "a folder of weights": ({"teacher": "photos"}, r"^--teacher photos: is a folder; name the weights"),
     "no file of weights": ({"teacher": "photos/00.png"}, r"^--teacher: photos/00\.png: not a file of weights"),
     "text": ({"teacher": "text.pth"}, r"^--teacher: text\.pth: "),
     "a folder that holds something": ({"folder": "full"}, r"^full: holds something already; name another folder"),
@@ -146,6 +150,8 @@ WRONG = {
     "a system's scale": ({"system": "adcsr", "scale": 2}, r"^--scale 2: adcsr enlarges 4 times"),
     "a system without weights": ({"system": "duovsr", "teacher": "lost"}, r"^--teacher lost: .*weights/wan is made\.$"),
     "a system without data": ({"system": "adcvsr", "photos": "lost"}, r"^--photos lost: no such folder"),
+    "a system of nothing": ({"system": "adcvsr", "photos": "none"}, r"^--photos none: is empty; name the folder"),
+    "a network that enlarges nothing": ({"teacher": "clean.pth"}, r"^--teacher: clean\.pth: DnCNN is for restoration"),
 }
 
 
@@ -159,6 +165,23 @@ def test_what_does_not_fit_is_one_line_and_nothing_is_written(desk, monkeypatch,
         projects.new_project(**given)
     assert "\n" not in str(raised.value)
     assert sorted(desk.rglob("*")) == before
+
+
+def test_what_was_written_goes_where_the_disk_is_full(desk, monkeypatch):
+    monkeypatch.chdir(desk)
+    written = []
+
+    def write(path, text):
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        written.append(path)
+
+    monkeypatch.setattr(new.runs, "write_text", write)
+    with pytest.raises(OSError, match="No space left"):
+        projects.new_project("disk", "full", "photos", system="adcsr")
+    assert written and not [path for path in Path("disk").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
