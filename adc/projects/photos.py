@@ -49,6 +49,8 @@ def look_at(folder: str, side: int) -> Photos:
     if len(found) < 2:
         raise UsageError(f"--photos {folder}: holds one photo; give two at least, one of them for validation.")
     sizes = {path: size for path in islice(found, LOOKED_AT) if isinstance(path, Path) and (size := _size(path))}
+    if not sizes and all(isinstance(path, Path) for path in found):
+        raise UsageError(f"--photos {folder}: not one of its {len(found)} images can be read; give others.")
     small = {path: size for path, size in sizes.items() if min(size) < side}
     if sizes and len(small) == len(sizes):
         path, size = max(small.items(), key=lambda item: min(item[1]))

@@ -10,39 +10,23 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
-from adc.data import DegradedClips
 from adc.errors import UsageError
 from adc.interfaces import Degradation, Student, Teacher
-from adc.metrics.fidelity import psnr_y
-from adc.ops.clip import upsample_bicubic
-from adc.progress import clock
+from adc.projects import sentences
 from adc.projects.edits import with_texts, with_values
+from adc.projects.lr import data_of, degradation_of, validation_size
 from adc.projects.parts import build
 from adc.projects.photos import Photos, look_at
 from adc.projects.target import Cut, cut_to
-from adc.projects.timing import FEWEST, Machine, Step, duration, time_step, updates_in
+from adc.projects.timing import Machine, time_step, updates_in
 from adc.recipe_files import FOLDER, PACKAGE
 
 TEMPLATE = "new"
 """The folder of recipes that a project is copied from."""
 PRUNE, DISTIL, REPORT = "0_prune.yaml", "1_distill.yaml", "2_report.yaml"
 STOP, SAVE, AVERAGE = (f"trainer.callbacks.{number}.init_args" for number in range(3))
-DEGRADATIONS = {
-    "real-esrgan": {"class_path": "SecondOrder", "init_args": {"preset": "real-esrgan"}},
-    "bicubic": {"class_path": "BicubicDown", "init_args": {}},
-}
-"""How LR is made, by the kind of photos that a network was trained for: photos as they are, or bicubic reductions."""
-GAIN = 0.5
-"""Decibels over bicubic interpolation, on bicubic reductions, from which a network was trained for these."""
-TESTED = 4
-"""Photos on which that is measured."""
-CHECKPOINTS = 3 * 4
-"""Copies of the student's numbers on the disk: three checkpoints of weights, average and Adam's two moments."""
-LOGS = 20 * 2**20
-"""Bytes of curves, samples and the report, about."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +63,7 @@ def plan(
         scale: The network's, for a check; None takes it as it is.
         share: Of the teacher's multiply-accumulates, what the student may have.
         minutes: How long training takes; None is what suits the machine.
-        degradation: One of `DEGRADATIONS`, or ``auto``, which measures what the network was trained for.
+        degradation: One of `adc.projects.lr.DEGRADATIONS`, or ``auto``: measure what the network was trained for.
         say: Takes what was found out, as soon as it is: a word and a sentence.
 
     Raises:
@@ -91,20 +75,20 @@ def plan(
     network = _build(found[PRUNE]["student"], teacher, Student)
     check_scale(scale, network.scale, teacher)
     side = crop(machine.side, network) * network.scale
-    say("teacher", f"{teacher}: {network.summary()}, enlarges {network.scale} times, {_millions(network)}")
+    say("teacher", sentences.of_teacher(teacher, network))
     images = look_at(photos, side)
-    say("photos", _of_photos(images, side))
+    say("photos", sentences.of_photos(images, side))
     frozen = _build(found[DISTIL]["model"]["init_args"]["teacher"], teacher, Teacher).eval().requires_grad_(False)
-    node, reason = _degradation(degradation, frozen, images, side)
+    node, reason = degradation_of(degradation, frozen, images, side)
     say("LR", reason)
     cut = cut_to(network, share)
-    say("student", _of_cut(cut))
-    data = _data(build(node, Degradation), images, machine, side)
+    say("student", sentences.of_cut(cut))
+    data = data_of(build(node, Degradation), images, machine.batch, side)
     data.setup("fit")
     step = time_step(copy.deepcopy(cut.student), frozen, iter(data.train_dataloader()), machine)
     updates = updates_in(machine.minutes if minutes is None else minutes, step)
-    say("training", _of_training(step, updates, machine, side))
-    say("needs", _of_needs(cut, step, updates))
+    say("training", sentences.of_training(step, updates, machine, side))
+    say("needs", sentences.of_needs(cut, step, updates))
     values = _values(teacher, photos, cut, node, machine, images, side, updates)
     texts = {name: with_values(with_texts(text, _runs(folder)), values[name]) for name, text in recipes.items()}
     return Project(folder, texts, folder / "runs" / Path(DISTIL).stem)
@@ -137,55 +121,6 @@ def crop(side: int, network: Student) -> int:
     return -(-side // step) * step
 
 
-def _degradation(asked: str, teacher: Teacher, photos: Photos, side: int) -> tuple[dict[str, Any], str]:
-    """The node of a recipe that makes LR, and why."""
-    kind, reason = asked, "as asked"
-    if asked == "auto":
-        gain = gain_on_reductions(teacher, photos, side)
-        kind = "bicubic" if gain >= GAIN else "real-esrgan"
-        reason = f"on bicubic reductions of your photos the teacher is {gain:+.1f} dB from bicubic interpolation"
-    node = copy.deepcopy(DEGRADATIONS[kind])
-    node["init_args"]["scale"] = teacher.scale
-    what = {
-        "bicubic": "made by bicubic reduction",
-        "real-esrgan": "made as Real-ESRGAN makes it, with blur, noise and JPEG",
-    }
-    return node, f"{what[kind]} ({reason})"
-
-
-@torch.no_grad()
-def gain_on_reductions(teacher: Teacher, photos: Photos, side: int) -> float:
-    """How much nearer to photos a network is than bicubic interpolation, on their bicubic reductions, in dB of PSNR-Y.
-
-    Above zero for one that was trained for such images; one that was trained for looks, on images with other faults,
-    is below.
-    """
-    reduction = {**DEGRADATIONS["bicubic"], "init_args": {"scale": teacher.scale}}
-    data = _data(build(reduction, Degradation), photos, Machine("cpu", "32-true", 1, 0, 0, 0), side)
-    data.validation_limit = TESTED
-    data.setup("validate")
-    gains = []
-    for batch in data.val_dataloader():
-        lr, hr = batch["lr"], batch["hr"]
-        gains.append((psnr_y(teacher.restore(lr), hr) - psnr_y(upsample_bicubic(lr, teacher.scale), hr)).item())
-    return sum(gains) / len(gains)
-
-
-def _data(degradation: Degradation, photos: Photos, machine: Machine, side: int) -> DegradedClips:
-    """The data of the recipe; crops are made in this process, so that making them can be timed."""
-    return DegradedClips(
-        degradation,
-        machine.batch,
-        photos.folder,
-        size=side,
-        validation_split=photos.validation,
-        validation_size=max(256, 16 * degradation.scale),
-        broken="skip",
-        small="reflect",
-        workers=0,
-    )
-
-
 def _values(
     teacher: str,
     photos: str,
@@ -202,7 +137,7 @@ def _values(
         "validation_split": images.validation,
         "size": side,
         "degradation": degradation,
-        "validation_size": max(256, 16 * degradation["init_args"]["scale"]),
+        "validation_size": validation_size(degradation["init_args"]["scale"]),
     }
     data = {f"data.init_args.{key}": value for key, value in data.items()}
     return {
@@ -230,33 +165,3 @@ def _values(
 def _runs(folder: Path) -> Callable[[str], str]:
     own = f"runs/{TEMPLATE}/"
     return lambda value: f"{folder}/runs/{value[len(own) :]}" if value.startswith(own) else value
-
-
-def _millions(network: torch.nn.Module) -> str:
-    return f"{sum(parameter.numel() for parameter in network.parameters()) / 1e6:.2f} M parameters"
-
-
-def _of_photos(photos: Photos, side: int) -> str:
-    small = f"; {photos.small} smaller than {side} x {side} are mirrored at their borders" if photos.small else ""
-    training = photos.count - photos.validation
-    return (
-        f"{photos.folder}: {photos.count}, of which {training} to train on and {photos.validation} to validate{small}"
-    )
-
-
-def _of_cut(cut: Cut) -> str:
-    ratio = next(iter(cut.ratios.values()))
-    left = f"{cut.after.parameters / 1e6:.2f} M parameters, {cut.share:.1%} of the multiply-accumulates"
-    return f"{ratio:.1%} of the channels go; {left} stay"
-
-
-def _of_training(step: Step, updates: int, machine: Machine, side: int) -> str:
-    crops = f"a step of {machine.batch} crops of {side} x {side} takes {step.seconds:.2g} s on {machine.name}"
-    few = "; few: more --minutes, or a GPU, make more of it" if updates <= 10 * FEWEST else ""
-    return f"{crops}; {updates} of them{few}"
-
-
-def _of_needs(cut: Cut, step: Step, updates: int) -> str:
-    disk = CHECKPOINTS * 4 * cut.after.parameters + LOGS
-    seconds = clock(duration(updates, step))
-    return f"{step.memory / 2**30:.1f} GiB of memory, {disk / 2**20:.0f} MiB of disk, about {seconds} (h:mm:ss)"

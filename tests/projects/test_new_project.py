@@ -17,7 +17,8 @@ from adc import projects
 from adc.cli import checking
 from adc.cli.run import plan
 from adc.errors import UsageError
-from adc.projects import new, project
+from adc.projects import lr, new, project
+from adc.projects.photos import look_at
 from adc.projects.systems import SYSTEMS
 from adc.projects.timing import Machine, Step, updates_in
 from adc.pruning import load_student
@@ -50,6 +51,9 @@ def desk(tmp_path_factory):
     save_photos(folder / "tiny", 3, 64)
     save_photos(folder / "one", 1, 144)
     (folder / "none").mkdir()
+    (folder / "broken").mkdir()
+    for name in ("a.png", "b.jpg"):
+        (folder / "broken" / name).write_text("no image")
     (folder / "full").mkdir()
     (folder / "full" / "notes.txt").write_text("mine")
     return folder
@@ -138,6 +142,7 @@ WRONG = {
     "no photos": ({"photos": "none"}, r"^--photos: none"),
     "one photo": ({"photos": "one"}, r"^--photos one: holds one photo; give two at least"),
     "a photo for a folder": ({"photos": "photos/00.png"}, r"^--photos photos/00\.png: is a file; name the folder"),
+    "no photo that can be read": ({"photos": "broken"}, r"^--photos broken: not one of its 2 images can be read"),
     "photos too small": ({"photos": "tiny"}, r"^--photos tiny: no photo is as large as a crop, 128 x 128 .* 64 x 64"),
     "another scale": ({"scale": 2}, r"^--scale 2: the network of sr\.pth enlarges 4 times; leave --scale out"),
     "no target": ({"target": "25%"}, r"^--target 25%: expected the share"),
@@ -207,12 +212,12 @@ def test_a_network_that_was_trained_for_reductions_is_recognised(desk, monkeypat
         pytest.skip("no trained weights here")
     from adc_spandrel import Spandrel
 
-    photos = project.look_at(str(SHARED / "images" / "val_drealsr16" / "HR"), 128)
+    photos = look_at(str(SHARED / "images" / "val_drealsr16" / "HR"), 128)
     gains = [
-        project.gain_on_reductions(Spandrel(str(SHARED / "weights" / name)), photos, 128)
+        lr.gain_on_reductions(Spandrel(str(SHARED / "weights" / name)), photos, 128)
         for name in ("IMDN_x4.pth", "realesr-general-x4v3_fp16.pth")
     ]
-    assert gains[0] > project.GAIN > 0 > gains[1]
+    assert gains[0] > lr.GAIN > 0 > gains[1]
 
 
 def test_updates_fill_the_minutes():
