@@ -95,6 +95,8 @@ def find_ratio(cut: Callable[[float], Cut], share: float) -> Cut:
             if found.share >= BELOW * share:
                 break
             high = ratio
+        elif ratio >= HIGHEST:
+            return found
         else:
             low = ratio
         ratio = (low + high) / 2

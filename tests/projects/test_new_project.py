@@ -43,7 +43,7 @@ def desk(tmp_path_factory):
     torch.manual_seed(0)
     arguments = {"num_feat": 16, "num_conv": 2}
     torch.save(SpandrelStudent(architecture="Compact", arguments=arguments).network.state_dict(), folder / "sr.pth")
-    clean = {"in_nc": 3, "out_nc": 3, "nc": 8, "nb": 3}
+    clean = {"in_nc": 3, "out_nc": 3, "nc": 8, "nb": 4}
     torch.save(SpandrelStudent(architecture="DnCNN", arguments=clean).network.state_dict(), folder / "clean.pth")
     torch.save({"weight": torch.zeros(2, 2)}, folder / "other.pth")
     (folder / "text.pth").write_text("no weights")
@@ -189,6 +189,7 @@ def test_what_was_written_goes_where_the_disk_is_full(desk, monkeypatch):
     assert written and not [path for path in Path("disk").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_recipes_of_a_system_have_the_users_paths(desk, monkeypatch, system):
     monkeypatch.chdir(desk)

@@ -42,8 +42,9 @@ def test_the_search_ends_near_the_target(share, fixed):
 
 
 def test_a_target_below_what_stays_whole_is_not_met():
-    found, _ = search(lambda ratio: 0.4 + 0.6 * (1 - ratio), 0.25)
-    assert found.ratio == HIGHEST and found.share > 0.25
+    found, tried = search(lambda ratio: 0.4 + 0.6 * (1 - ratio), 0.25)
+    assert found.ratio == HIGHEST and found.share > 0.25 and len(tried) <= TRIALS + 1
+    assert search(lambda ratio: 0.5, 0.001)[1] == [HIGHEST]
 
 
 def test_a_network_is_cut_to_a_share_of_its_cost():
