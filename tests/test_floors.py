@@ -16,15 +16,20 @@ FLOORS = (
     {"ops"},
     {"interfaces"},
     {"vgg16"},
-    {"losses", "metrics", "degradation", "pruning", "media", "runs", "recipe_files"},
+    {"losses", "metrics", "degradation", "pruning", "media", "runs", "recipe_files", "components"},
     {"data", "training", "inference"},
     {"exporting", "teacher_cache", "testing"},
     {"evaluation", "stages"},
+    {"projects"},
     {"cli"},
     {"__main__"},
 )
 FOR_PLUGINS = (
-    FLOORS[1] | FLOORS[2] | FLOORS[3] | FLOORS[4] - {"media", "runs", "recipe_files"} | {"testing", "weights", "errors"}
+    FLOORS[1]
+    | FLOORS[2]
+    | FLOORS[3]
+    | FLOORS[4] - {"media", "runs", "recipe_files", "components"}
+    | {"testing", "weights", "errors"}
 )
 HEAVY = {
     "diffusers", "transformers", "peft", "lpips", "pyiqa", "torch_pruning", "spandrel", "torchvision", "skimage",

@@ -16,6 +16,7 @@ from adc.progress import visible
 from adc.signals import ending_at_once, ending_in_order
 
 COMMANDS = {
+    "new": ("adc.cli.new", "main", "Write the recipes of a first project, for your weights and photos."),
     "run": ("adc.cli.run", "main", "Run the numbered recipes of a folder, one after the other."),
     "recipes": ("adc.cli.recipes", "main", "List the recipes that ship with adc, or copy a folder of them."),
     "list": ("adc.cli.list", "main", "List the components that a recipe can name, or explain one."),
@@ -39,6 +40,7 @@ ENDS: dict[str, Any] = {"fit": ending_at_once} | dict.fromkeys(
 )
 """How SIGTERM ends commands that do not handle it themselves."""
 EXAMPLES = {
+    "new": "adc new small --teacher realesr-general-x4v3.pth --photos photos",
     "run": "adc run recipes/demo",
     "recipes": "adc recipes demo",
     "list": "adc list AdversarialDistillation",

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from adc import registry, renamed
-from adc.cli.components import imported_kinds
+from adc.components import imported_kinds
 
 LIST_HINT = "`adc list` shows them all."
 

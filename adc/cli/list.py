@@ -15,8 +15,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from adc import registry
-from adc.cli import EXAMPLES, components
+from adc import components, registry
+from adc.cli import EXAMPLES
 from adc.cli.options import console_of_output
 from adc.errors import UsageError
 from adc.registry import Component

@@ -187,6 +187,10 @@ class Student(Restorer):
         """Both halves in a row."""
         return self.decode(self.encode(lr))
 
+    def summary(self) -> str:
+        """The network in a few words, for people: its architecture; the class's name unless a class says more."""
+        return type(self).__name__
+
     def prunable(self) -> Prunable:
         """The student's network and parts for ``adc prune``.
 

@@ -80,6 +80,10 @@ class SpandrelStudent(Student):
             networks.merge(self.network)
         return self
 
+    def summary(self) -> str:
+        """Spandrel's name of the architecture."""
+        return str(self.init_args["architecture"])
+
     def encode(self, lr: Tensor) -> Tensor:
         """``(B, T, 3, h, w)`` to the pixels of its result as channels, ``(B, T, 3 * scale ** 2, h, w)``."""
         return per_frame(lambda image: F.pixel_unshuffle(self._upscale(image), self.scale), lr)

@@ -43,7 +43,7 @@ def test_version(adc):
     ("arguments", "says"),
     [
         (["fti"], "no command 'fti': did you mean fit?"),
-        (["zzzzzz"], "there are run, recipes, list, fit"),
+        (["zzzzzz"], "there are new, run, recipes, list, fit"),
         (["-c", "x.yaml", "fit"], "the command comes first"),
         (["--plugins", "/no/such/folder", "list"], "there is no folder /no/such/folder"),
         (["list", "--plugins"], "--plugins needs a folder"),

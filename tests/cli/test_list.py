@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from adc import registry
-from adc.cli import components
+from adc import components, registry
 from adc.cli.parser import load_components
 
 

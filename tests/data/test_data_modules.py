@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from adc.data import ClipData, DegradedClips, PairedClips
+from adc.data import Camera, ClipData, DegradedClips, PairedClips
 from adc.degradation import BicubicDown, SecondOrder
 from adc.media.images import write_image
 
@@ -19,6 +19,38 @@ def folder(tmp_path):
         pixels = np.random.default_rng(index).integers(0, 256, (40, 56, 3), dtype=np.uint8)
         write_image(tmp_path / "photos" / f"{index}.png", pixels)
     return str(tmp_path / "photos")
+
+
+def names(data, stage):
+    data.setup(stage)
+    chosen = data._training_set if stage == "fit" else data._validation_set
+    return [file.name for file in chosen.maker.files]
+
+
+@pytest.mark.parametrize("camera", [None, Camera()])
+def test_a_folder_is_divided_into_training_and_validation(folder, camera):
+    data = DegradedClips(BicubicDown(2), 1, folder, validation_split=2, size=16, workers=0, multiple=8, camera=camera)
+    assert names(data, "fit") == ["0", "2", "4"]
+    assert names(data, "validate") == ["1", "3"]
+    assert len(data.val_dataloader()) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"validation_split": -1}, "validation_split: -1 files; at least 0"),
+        ({"validation_split": 1}, "validation_split: divides train_dir; name one"),
+        ({"validation_split": 1, "train_dir": "a", "val_dir": "b"}, "and no val_dir"),
+    ],
+)
+def test_a_division_of_nothing_is_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        DegradedClips(BicubicDown(2), 1, size=16, **options)
+
+
+def test_validation_leaves_something_to_train_on(folder):
+    with pytest.raises(ValueError, match=r"validation_split: 5 files, but .* holds 5; leave some"):
+        DegradedClips(BicubicDown(2), 1, folder, validation_split=5, size=16).setup("fit")
 
 
 class Counting(LightningModule):

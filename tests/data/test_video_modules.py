@@ -226,8 +226,8 @@ def test_what_is_missing_is_missed_in_setup(tmp_path):
 
 
 def test_recipes_name_them_by_their_bare_names(tmp_path):
-    from adc.cli.components import own_components
     from adc.cli.parser import PARSER_OPTIONS, OneLineErrors, load_components
+    from adc.components import own_components
     from adc.interfaces import Source
 
     kinds = {component.name: component.kind for component in own_components()}

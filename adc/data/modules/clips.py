@@ -128,6 +128,7 @@ class DegradedClips(ClipFiles):
         augment: Augmentation | None = None,
         degrade: Literal["workers", "device"] = "workers",
         camera: Camera | None = None,
+        validation_split: int = 0,
         **options: Any,
     ) -> None:
         """
@@ -141,9 +142,16 @@ class DegradedClips(ClipFiles):
             augment: Augmentation of training clips before they are degraded, for where files are few.
             degrade: Where training clips are degraded: in the workers, or in float32 on the device that trains.
             camera: The camera's motion. With one, train_dir and val_dir, where they are named, are folders of photos.
+            validation_split: So many files of train_dir, spread evenly over it, are for validation alone, in place of
+                val_dir.
             options: Those of `ClipFiles`.
         """
         super().__init__(degradation.scale, batch_size, **options)
+        if validation_split < 0:
+            raise ValueError(f"validation_split: {validation_split} files; at least 0.")
+        if validation_split and (train_dir is None or val_dir is not None):
+            raise ValueError("validation_split: divides train_dir; name one, and no val_dir.")
+        self.validation_split = validation_split
         self.degradation, self.train_dir, self.val_dir, self.degrade = degradation, train_dir, val_dir, degrade
         self.spec = replace(self.spec, augment=augment)
         self.camera = camera or (Camera() if self.spec.frames > 1 else None)
@@ -156,7 +164,8 @@ class DegradedClips(ClipFiles):
 
     def validation_set(self) -> ValidationClips:
         """The middle of the first frames of each file."""
-        return self._validation_clips(self._maker(self.val_dir, self.validation_spec, True), self.degradation)
+        folder = self.train_dir if self.validation_split else self.val_dir
+        return self._validation_clips(self._maker(folder, self.validation_spec, True), self.degradation)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Degrade on the device what the workers did not."""
@@ -165,14 +174,26 @@ class DegradedClips(ClipFiles):
     def _maker(self, folder: str | None, spec: ClipSpec, validation: bool) -> VideoClips | CameraClips:
         read = VideoSourceReader(0 if validation else self.cache)
         if folder is not None and not self.has_camera:
-            return VideoClips(list_sources(folder, self.spec.frames), spec, folder, read)
+            sources = self._divided(list_sources(folder, self.spec.frames), folder, validation)
+            return VideoClips(sources, spec, folder, read)
         bundled = validation_photos if validation else training_photos
         photos = image_sources(bundled() if folder is None else list_photos(folder), folder)
+        photos = photos if folder is None else self._divided(photos, folder, validation)
         if self.camera is None:
             return VideoClips(photos, spec, folder, read)
         if validation and spec.size is None:
             spec = replace(spec, size=max(self.spec.side, spec.step))
         return CameraClips(self.camera, photos, spec, folder, read)
+
+    def _divided(self, files: list[VideoSource], folder: str, validation: bool) -> list[VideoSource]:
+        """The files of training, or of validation, where one folder holds both."""
+        count = self.validation_split
+        if count >= len(files) > 0:
+            raise ValueError(
+                f"validation_split: {count} files, but {folder} holds {len(files)}; leave some to train on."
+            )
+        chosen = {(2 * number + 1) * len(files) // (2 * count) for number in range(count)}
+        return [file for index, file in enumerate(files) if not count or (index in chosen) == validation]
 
 
 class PairedClips(ClipFiles):
