@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from adc.inference import onednn
+from adc.inference.attention import PaddedHeads
 from adc.inference.options import Precision
 from adc.interfaces import Restorer
 from adc.interfaces.blocks import ResidualBlock, UpsampleConv, describe_block
@@ -29,6 +31,7 @@ class Prepared(Restorer):
         super().__init__()
         self.network, self.scale, self.precision, self.device = network, network.scale, precision, device
         self.stored = stored_bytes(network)
+        self._pads_heads = device.type == "cpu" and not compile
         options: Any = {"freezing": True} if device.type == "cpu" else None
         self._restore, self._restore_tiles = (
             torch.compile(function, options=options) if compile else function
@@ -45,7 +48,8 @@ class Prepared(Restorer):
 
     def _run(self, restore: Callable[..., Tensor], lr: Tensor, *rest: Any) -> Tensor:
         half = self.precision != "fp32"
-        with torch.no_grad(), torch.autocast(self.device.type, DTYPES[self.precision], enabled=half):
+        heads = PaddedHeads() if self._pads_heads else nullcontext()
+        with torch.no_grad(), heads, torch.autocast(self.device.type, DTYPES[self.precision], enabled=half):
             hr = restore(lr.to(self.device, torch.float32), *rest)
         return hr.to(lr.device, torch.float32)
 
@@ -62,8 +66,8 @@ def prepare(
     Weights of convolutions and linear layers are converted once; the rest computes under autocast, so that
     what a network computes in float32 stays in float32. On a CPU weights are also packed
     into oneDNN's layout, where the CPU can compute with them in that
-    precision, and an upsampling by two before a convolution is folded into it, which is the same sum
-    with 4/9 of the multiplications.
+    precision, an upsampling by two before a convolution is folded into it, which is the same sum
+    with 4/9 of the multiplications, and heads of attention are padded to whole vectors.
 
     Args:
         restorer: It is changed, and can be neither trained nor saved afterwards; copy it first to keep it.
